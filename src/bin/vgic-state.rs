@@ -1,0 +1,2 @@
+//! The `vgic-state` tool.
+fn main() {}

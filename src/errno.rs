@@ -1,0 +1,97 @@
+//! Error numbers of the kernel, by name.
+//!
+//! Source: `include/uapi/asm-generic/errno-base.h` and `errno.h`.
+//!
+//! Rule: an error number is carried as the kernel gave it; what it means is said by [`AccessError`](crate::AccessError), which knows
+//! the operation and the register.
+
+use core::fmt;
+
+/// An error number as the kernel returned it: positive, never 0.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Errno(i32);
+
+macro_rules! errnos {
+    ($($(#[$doc:meta])* $name:ident = $number:literal;)*) => {
+        impl Errno {
+            $($(#[$doc])* pub const $name: Errno = Errno($number);)*
+
+            /// The symbolic name, for the numbers that the virtual GIC devices return.
+            #[must_use]
+            pub const fn name(self) -> Option<&'static str> {
+                match self.0 {
+                    $($number => Some(stringify!($name)),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+errnos! {
+    /// Operation not permitted.
+    EPERM = 1;
+    /// No such file, directory or register.
+    ENOENT = 2;
+    /// Interrupted by a signal.
+    EINTR = 4;
+    /// Input/output error; KVM: the VM is dead.
+    EIO = 5;
+    /// No such device or address; KVM: no such attribute.
+    ENXIO = 6;
+    /// Argument list too long; KVM: an address or id beyond the limit.
+    E2BIG = 7;
+    /// Bad file descriptor.
+    EBADF = 9;
+    /// Out of memory.
+    ENOMEM = 12;
+    /// Permission denied.
+    EACCES = 13;
+    /// Bad address.
+    EFAULT = 14;
+    /// Busy.
+    EBUSY = 16;
+    /// Already exists.
+    EEXIST = 17;
+    /// No such device.
+    ENODEV = 19;
+    /// Invalid argument.
+    EINVAL = 22;
+    /// Inappropriate ioctl for the device.
+    ENOTTY = 25;
+    /// No space left; KVM: no VM id is free on the host.
+    ENOSPC = 28;
+    /// The hardware did not answer in time.
+    ETIMEDOUT = 110;
+}
+
+impl Errno {
+    /// Takes an error number, positive or negated as inside the kernel.
+    #[must_use]
+    pub const fn from_raw(number: i32) -> Self {
+        Errno(number.saturating_abs())
+    }
+
+    /// The positive number.
+    #[must_use]
+    pub const fn raw(self) -> i32 {
+        self.0
+    }
+}
+
+impl fmt::Display for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.write_str(name),
+            None => write!(f, "errno {}", self.0),
+        }
+    }
+}
+
+impl fmt::Debug for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl core::error::Error for Errno {}
