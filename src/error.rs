@@ -1,0 +1,187 @@
+//! Everything that can go wrong, in the words of who must act on it.
+//!
+//! Source of the meanings: Documentation/virt/kvm/devices/arm-vgic-v5.rst and `arch/arm64/kvm/vgic/`, Linux 7.4.
+//!
+//! Rule: an error of the kernel names the operation, the register, the vCPU, the error number and what that number means there; after
+//! a restore that failed half-way it says what is already applied.
+
+use crate::buffer::BufferError;
+use crate::gicv5::Refusal;
+use crate::image::ImageError;
+use crate::topology::TopologyError;
+use crate::uapi::{device as dev, vgic_v5 as v5};
+use crate::{AttrId, Errno};
+use core::fmt;
+
+/// Why a virtual GIC could not be set up, saved or restored.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The kernel refused an access.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    /// The device says what no device of this kind can say.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// A buffer of the caller does not have the right size. Nothing was accessed.
+    #[error(transparent)]
+    Buffer(#[from] BufferError),
+    /// The bytes are not an image that can be read. Nothing was accessed.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// The state cannot be restored on this device. Nothing was accessed.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The description of the VM is impossible. Nothing was accessed.
+    #[error(transparent)]
+    Topology(#[from] TopologyError),
+}
+
+/// A device that contradicts its specification or is not set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeviceError {
+    /// `NR_IRQS` reads 0.
+    #[error("the device has no SPIs yet: it must be initialised (GRP_CTRL, INIT) before state is saved or restored")]
+    NotInitialised,
+    /// A value that the interface does not allow.
+    #[error("the device reports {attr} = {value:#x}: {reason}")]
+    Impossible {
+        /// What was read.
+        attr: AttrId,
+        /// Its value.
+        value: u64,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+}
+
+/// What was asked of the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Operation {
+    /// `KVM_GET_DEVICE_ATTR`.
+    Get,
+    /// `KVM_SET_DEVICE_ATTR`.
+    Set,
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Operation::Get => "get",
+            Operation::Set => "set",
+        })
+    }
+}
+
+/// How far a restore had come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// Writes that succeeded.
+    pub done: usize,
+    /// Writes that the whole restore consists of.
+    pub total: usize,
+    /// The last write that succeeded.
+    pub last: Option<AttrId>,
+}
+
+/// An access that the kernel refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessError {
+    /// Get or set.
+    pub operation: Operation,
+    /// The register or table, and the vCPU it belongs to.
+    pub attr: AttrId,
+    /// The kernel's error number, as it came.
+    pub errno: Errno,
+    /// How often the access was tried.
+    pub attempts: u32,
+    /// During a restore: what was written before. Such a VM must not run; throw it away.
+    pub applied: Option<Applied>,
+}
+
+impl AccessError {
+    pub(crate) fn new(operation: Operation, attr: AttrId, errno: Errno) -> Self {
+        AccessError { operation, attr, errno, attempts: 1, applied: None }
+    }
+
+    /// What the error number means for this operation and register; empty where the kernel documents nothing.
+    #[must_use]
+    pub fn meaning(&self) -> &'static str {
+        use Operation::{Get, Set};
+        match (self.operation, self.attr.group(), self.errno) {
+            (_, _, Errno::EFAULT) => "user memory is not accessible",
+            (_, _, Errno::EIO) => "the VM is dead",
+            (_, _, Errno::ENOTTY) => "not a KVM device, or not of this kind",
+
+            (Get, v5::KVM_DEV_ARM_VGIC_GRP_IST, Errno::EBUSY) => {
+                "a vCPU is in KVM_RUN or in another ioctl, the device is not initialised, or the interrupts of the VM did not come to \
+                 rest: stop whatever injects interrupts"
+            }
+            (Set, v5::KVM_DEV_ARM_VGIC_GRP_IST, Errno::EBUSY) => {
+                "a vCPU is in KVM_RUN or in another ioctl or has run, the device is not initialised, or it already has an LPI table"
+            }
+            (_, v5::KVM_DEV_ARM_VGIC_GRP_IST, Errno::EINVAL) => {
+                "a table does not have the size that follows from NR_IRQS, IRS_IST_CFGR and IRS_IST_BASER, or IRS_IST_CFGR is illegal"
+            }
+            (_, v5::KVM_DEV_ARM_VGIC_GRP_IST, Errno::ENXIO) => "the kernel has no such table, or its own tables disagree",
+            (Get, v5::KVM_DEV_ARM_VGIC_GRP_IST, Errno::ETIMEDOUT) => "the hardware did not finish saving the VM",
+            (Set, v5::KVM_DEV_ARM_VGIC_GRP_IST, Errno::ETIMEDOUT) => "the hardware did not take the tables; the VM may be dead",
+
+            (Get, v5::KVM_DEV_ARM_VGIC_GRP_IRS_REGS | dev::KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, Errno::EBUSY) => {
+                "a vCPU is in KVM_RUN or in another ioctl, or the device is not initialised"
+            }
+            (Set, v5::KVM_DEV_ARM_VGIC_GRP_IRS_REGS | dev::KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, Errno::EBUSY) => {
+                "a vCPU is in KVM_RUN or in another ioctl or has run, or the device is not initialised"
+            }
+            (_, v5::KVM_DEV_ARM_VGIC_GRP_IRS_REGS, Errno::ENXIO) => "the IRS has no address yet, or KVM has no such register",
+            (_, v5::KVM_DEV_ARM_VGIC_GRP_IRS_REGS, Errno::EINVAL) => "no vCPU 0, or the value is not one this VM can have",
+            (_, dev::KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, Errno::EINVAL) => "no vCPU has this affinity",
+            (_, dev::KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, Errno::ENOENT | Errno::ENXIO) => "KVM has no such register",
+
+            (Set, dev::KVM_DEV_ARM_VGIC_GRP_NR_IRQS, Errno::EBUSY) => "already set, or the device is already initialised",
+            (Set, dev::KVM_DEV_ARM_VGIC_GRP_NR_IRQS, Errno::EINVAL) => "not a number of SPIs that this kernel accepts",
+            (Set, dev::KVM_DEV_ARM_VGIC_GRP_ADDR, Errno::EEXIST) => "already set",
+            (Set, dev::KVM_DEV_ARM_VGIC_GRP_ADDR, Errno::EINVAL) => "not aligned to 64 KiB",
+            (Set, dev::KVM_DEV_ARM_VGIC_GRP_ADDR, Errno::E2BIG) => "beyond the guest physical address space",
+            (_, dev::KVM_DEV_ARM_VGIC_GRP_ADDR, Errno::ENXIO) => "not an address of this kind of device",
+            (Set, dev::KVM_DEV_ARM_VGIC_GRP_CTRL, Errno::EBUSY) => "a vCPU is being created",
+            (Set, dev::KVM_DEV_ARM_VGIC_GRP_CTRL, Errno::ENODEV) => "the VM has no vCPU",
+            (Set, dev::KVM_DEV_ARM_VGIC_GRP_CTRL, Errno::EINVAL) => "a vCPU has EL2, which a virtual GICv5 does not support",
+            (Set, dev::KVM_DEV_ARM_VGIC_GRP_CTRL, Errno::E2BIG) => "a vcpu_id is beyond what the host supports",
+            (Set, dev::KVM_DEV_ARM_VGIC_GRP_CTRL, Errno::ENOSPC) => "the host has no VM id left",
+
+            (_, _, Errno::ENOMEM) => "the host has no memory left",
+            (_, _, Errno::ETIMEDOUT) => "the hardware did not answer",
+            (_, _, Errno::ENXIO) => "KVM has no such attribute",
+            _ => "",
+        }
+    }
+}
+
+impl fmt::Display for AccessError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.operation, self.attr, self.errno)?;
+        if self.attempts > 1 {
+            write!(f, " after {} attempts", self.attempts)?;
+        }
+        let meaning = self.meaning();
+        if !meaning.is_empty() {
+            write!(f, " ({meaning})")?;
+        }
+        if let Some(applied) = &self.applied {
+            write!(f, "; {} of {} writes are applied", applied.done, applied.total)?;
+            if let Some(last) = applied.last {
+                write!(f, ", the last one {last}")?;
+            }
+            if self.attr == AttrId::IST {
+                f.write_str(", and SPI entries perhaps in part")?;
+            }
+            f.write_str(": discard this VM")?;
+        }
+        Ok(())
+    }
+}
+
+impl core::error::Error for AccessError {}

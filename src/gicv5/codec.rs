@@ -1,0 +1,357 @@
+//! A GICv5 state as sections of an image.
+//!
+//! Specification: `docs/image-format.md`, "GICv5 sections".
+//!
+//! Rule: one function writes, whether the values come from a device or from memory; one function reads. The kernel fills the tables
+//! where they stay.
+
+use super::registers::RegisterTable;
+use super::{CpuInterface, Gicv5State, IrsIdentity, IrsState, Ist, VcpuState};
+use crate::buffer::{BufferError, IstKind, IstSizes};
+use crate::image::{self, Cursor, ImageError, IstCoding, Kind, Put, Sections, Writer};
+use crate::topology::{LpiIdBits, Mpidr, SpiCount, Vcpu, VcpuId, Vcpus};
+use alloc::borrow::Cow;
+use alloc::vec;
+use alloc::vec::Vec;
+
+/// Number of SPIs and IRS registers.
+const SECTION_IRS: u32 = 1;
+/// CPU interface registers of every vCPU.
+const SECTION_CPU_INTERFACES: u32 = 2;
+/// Interrupt state table of SPIs.
+const SECTION_SPI_IST: u32 = 3;
+/// Interrupt state table of LPIs.
+const SECTION_LPI_IST: u32 = 4;
+
+/// Coding and number of entries, in front of a table.
+const IST_HEADER_BYTES: usize = 8;
+
+const IRS_ROWS: usize = IrsIdentity::ROWS.len() + IrsState::ROWS.len();
+const IRS_BYTES: usize = 8 + IRS_ROWS * 16;
+const VCPU_BYTES: usize = 8 + CpuInterface::ROWS.len() * 8;
+
+const fn cpu_interfaces_bytes(vcpus: usize) -> usize {
+    8 + CpuInterface::ROWS.len() * 4 + vcpus * VCPU_BYTES
+}
+
+/// Bytes that a section takes up with the zeros behind it.
+const fn padded(bytes: usize) -> usize {
+    bytes.next_multiple_of(image::SECTION_ALIGN)
+}
+
+/// Bytes in front of the first table.
+const fn fixed_bytes(sections: u32, vcpus: usize) -> usize {
+    Writer::preamble(sections) + padded(IRS_BYTES) + padded(cpu_interfaces_bytes(vcpus))
+}
+
+const fn section_count(sizes: &IstSizes) -> u32 {
+    if sizes.lpi.is_some() { 4 } else { 3 }
+}
+
+/// Upper bound for one table in the given coding: header, entries, and what the coding may add.
+const fn ist_bytes_max(table: usize, coding: IstCoding) -> usize {
+    let extra = match coding {
+        IstCoding::Raw => 0,
+        IstCoding::Sparse => image::overhead(table / 4),
+    };
+    padded(IST_HEADER_BYTES + table + extra)
+}
+
+/// A buffer of this many bytes holds the image of any state with these sizes; in raw coding the image has exactly this length.
+pub(super) const fn image_bytes_max(sizes: &IstSizes, vcpus: usize, coding: IstCoding) -> usize {
+    let lpi = match sizes.lpi {
+        Some(lpi) => ist_bytes_max(lpi, coding),
+        None => 0,
+    };
+    fixed_bytes(section_count(sizes), vcpus) + ist_bytes_max(sizes.spi, coding) + lpi
+}
+
+/// Where the values of an image come from.
+pub(super) trait Source {
+    type Error: From<BufferError>;
+
+    /// Fills both tables; called once, before the first vCPU.
+    fn tables(&mut self, spi: &mut [u8], lpi: Option<&mut [u8]>) -> Result<(), Self::Error>;
+
+    /// The registers of one vCPU.
+    fn cpu_interface(&mut self, vcpu: Vcpu) -> Result<CpuInterface, Self::Error>;
+}
+
+/// What is known of a state before its tables are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Head {
+    pub(super) spi_count: SpiCount,
+    pub(super) identity: IrsIdentity,
+    pub(super) irs: IrsState,
+    pub(super) sizes: IstSizes,
+}
+
+/// Writes an image into the buffer. Returns its length.
+pub(super) fn write<S: Source>(
+    buffer: &mut [u8],
+    head: &Head,
+    vcpus: impl ExactSizeIterator<Item = Vcpu>,
+    coding: IstCoding,
+    source: &mut S,
+) -> Result<usize, S::Error> {
+    let needed = image_bytes_max(&head.sizes, vcpus.len(), coding);
+    let found = buffer.len();
+    let too_small = || BufferError::ImageTooSmall { needed, found };
+    let buffer = buffer.get_mut(..needed).ok_or_else(too_small)?;
+    let mut writer = Writer::new(buffer, Kind::Gicv5, section_count(&head.sizes)).ok_or_else(too_small)?;
+
+    write_irs(writer.room(), head).ok_or_else(too_small)?;
+    writer.commit(SECTION_IRS, IRS_BYTES).ok_or_else(too_small)?;
+
+    // The tables before the CPU interfaces: a VM that has not come to rest is found out by the tables.
+    let registers = cpu_interfaces_bytes(vcpus.len());
+    let room = writer.room();
+    let (registers_room, tables_room) = room.split_at_mut_checked(padded(registers)).ok_or_else(too_small)?;
+    let raw = tables_room.len().checked_sub(head.sizes.total()).ok_or_else(too_small)?;
+    // In raw coding the SPI table has its header in front, and the LPI table, behind it, its own. In sparse coding both tables go to
+    // the very end, from where they are encoded to the front.
+    let gap = match (coding, head.sizes.lpi) {
+        (IstCoding::Raw, Some(_)) => IST_HEADER_BYTES,
+        _ => 0,
+    };
+    let spi_at = raw - gap;
+    {
+        let (spi, lpi) =
+            tables_room.get_mut(spi_at..).and_then(|tables| tables.split_at_mut_checked(head.sizes.spi)).ok_or_else(too_small)?;
+        let lpi = match head.sizes.lpi {
+            Some(_) => Some(lpi.get_mut(gap..).ok_or_else(too_small)?),
+            None => None,
+        };
+        source.tables(spi, lpi)?;
+    }
+    write_cpu_interfaces(registers_room, vcpus, source)?.ok_or_else(too_small)?;
+    writer.commit(SECTION_CPU_INTERFACES, registers).ok_or_else(too_small)?;
+
+    let spi_end = spi_at + head.sizes.spi;
+    let spi_bytes = write_ist(writer.room(), spi_at, head.sizes.spi, coding).ok_or_else(too_small)?;
+    writer.commit(SECTION_SPI_IST, spi_bytes).ok_or_else(too_small)?;
+    if let Some(lpi) = head.sizes.lpi {
+        let lpi_at = (spi_end + gap).checked_sub(padded(spi_bytes)).ok_or_else(too_small)?;
+        let lpi_bytes = write_ist(writer.room(), lpi_at, lpi, coding).ok_or_else(too_small)?;
+        writer.commit(SECTION_LPI_IST, lpi_bytes).ok_or_else(too_small)?;
+    }
+    writer.finish().ok_or_else(too_small).map_err(Into::into)
+}
+
+fn write_irs(room: &mut [u8], head: &Head) -> Option<()> {
+    let mut put = Put::new(room);
+    put.u32(head.spi_count.get())?;
+    put.u32(IRS_ROWS as u32)?;
+    for (row, value) in head.identity.rows().chain(head.irs.rows()) {
+        put.u32(row.key)?;
+        put.u32(0)?;
+        put.u64(value)?;
+    }
+    Some(())
+}
+
+fn write_cpu_interfaces<S: Source>(
+    room: &mut [u8],
+    vcpus: impl ExactSizeIterator<Item = Vcpu>,
+    source: &mut S,
+) -> Result<Option<()>, S::Error> {
+    let mut put = Put::new(room);
+    let head = |put: &mut Put<'_>| {
+        put.u32(vcpus.len() as u32)?;
+        put.u32(CpuInterface::ROWS.len() as u32)?;
+        CpuInterface::ROWS.iter().try_for_each(|row| put.u32(row.key))
+    };
+    if head(&mut put).is_none() {
+        return Ok(None);
+    }
+    for vcpu in vcpus {
+        let registers = source.cpu_interface(vcpu)?;
+        let mut one = || {
+            put.u32(vcpu.id.get())?;
+            put.u32(vcpu.mpidr.packed())?;
+            registers.rows().try_for_each(|(_, value)| put.u64(value))
+        };
+        if one().is_none() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(()))
+}
+
+/// Makes a section at the start of `room` of the table that lies at `at`. Returns its length.
+fn write_ist(room: &mut [u8], at: usize, table: usize, coding: IstCoding) -> Option<usize> {
+    let body_bytes = match coding {
+        IstCoding::Raw => (at == IST_HEADER_BYTES).then_some(table)?,
+        IstCoding::Sparse => image::compact(room, at, table / 4, IST_HEADER_BYTES)?,
+    };
+    let mut put = Put::new(room);
+    put.u32(coding.number())?;
+    put.u32((table / 4) as u32)?;
+    Some(IST_HEADER_BYTES + body_bytes)
+}
+
+/// Values that are in memory already; the CPU interfaces in the order in which [`write`] was given the vCPUs.
+struct Stored<'a> {
+    spi: &'a Ist<'a>,
+    lpi: Option<&'a Ist<'a>>,
+    vcpus: core::slice::Iter<'a, VcpuState>,
+}
+
+impl Source for Stored<'_> {
+    type Error = BufferError;
+
+    fn tables(&mut self, spi: &mut [u8], lpi: Option<&mut [u8]>) -> Result<(), BufferError> {
+        spi.copy_from_slice(self.spi.as_bytes());
+        if let (Some(to), Some(from)) = (lpi, self.lpi) {
+            to.copy_from_slice(from.as_bytes());
+        }
+        Ok(())
+    }
+
+    fn cpu_interface(&mut self, _: Vcpu) -> Result<CpuInterface, BufferError> {
+        Ok(self.vcpus.next().map(|state| state.registers).unwrap_or_default())
+    }
+}
+
+impl<'a> Gicv5State<'a> {
+    /// Bytes that the image of this state takes at most; in raw coding exactly.
+    #[must_use]
+    pub fn image_max(&self, coding: IstCoding) -> usize {
+        image_bytes_max(&self.ist_sizes(), self.vcpus.len(), coding)
+    }
+
+    /// Writes the state as an image into the buffer. Returns the length of the image in bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`BufferError::ImageTooSmall`]: the buffer is shorter than [`Gicv5State::image_max`].
+    pub fn encode(&self, buffer: &mut [u8], coding: IstCoding) -> Result<usize, BufferError> {
+        let head = Head { spi_count: self.spi_count, identity: self.identity, irs: self.irs, sizes: self.ist_sizes() };
+        let mut stored = Stored { spi: &self.spi_ist, lpi: self.lpi_ist.as_ref(), vcpus: self.vcpus.iter() };
+        write(buffer, &head, self.vcpus.iter().map(|state| state.vcpu), coding, &mut stored)
+    }
+
+    /// The state as an image.
+    #[must_use]
+    pub fn to_image(&self, coding: IstCoding) -> Vec<u8> {
+        let mut image = vec![0; self.image_max(coding)];
+        let length = self.encode(&mut image, coding).unwrap_or_default();
+        image.truncate(length);
+        image
+    }
+
+    /// Reads an image. Raw tables are borrowed from it. Nothing is asked of a device: [`check`](crate::InterruptState::check) does.
+    ///
+    /// # Errors
+    ///
+    /// [`ImageError`]: not an image of a GICv5, not of this version, damaged, or contradicting itself.
+    pub fn parse(image: &'a [u8]) -> Result<Self, ImageError> {
+        let mut sections = Sections::open(image)?;
+        sections.expect_kind(Kind::Gicv5)?;
+        let (spi_count, identity, irs) = read_irs(sections.require(SECTION_IRS)?)?;
+        let vcpus = read_cpu_interfaces(sections.require(SECTION_CPU_INTERFACES)?)?;
+        let spi_ist = read_ist(sections.require(SECTION_SPI_IST)?, SECTION_SPI_IST, IstKind::Spi)?;
+        let lpi_ist = match sections.take(SECTION_LPI_IST) {
+            Some(bytes) => Some(read_ist(bytes, SECTION_LPI_IST, IstKind::Lpi)?),
+            None => None,
+        };
+        sections.finish()?;
+        Ok(Gicv5State { spi_count, identity, irs, vcpus, spi_ist, lpi_ist })
+    }
+
+    fn ist_sizes(&self) -> IstSizes {
+        IstSizes { spi: self.spi_ist.as_bytes().len(), lpi: self.lpi_ist.as_ref().map(|ist| ist.as_bytes().len()) }
+    }
+}
+
+fn read_irs(bytes: &[u8]) -> Result<(SpiCount, IrsIdentity, IrsState), ImageError> {
+    const ID: u32 = SECTION_IRS;
+    let length = ImageError::SectionLength { id: ID, found: bytes.len() as u64 };
+    let mut cursor = Cursor::new(bytes);
+    let spi_count = SpiCount::new(cursor.u32().ok_or(length)?)?;
+    let count = cursor.u32().ok_or(length)?;
+    check_rows(count, IRS_ROWS)?;
+    let mut reader = |row: &super::Row| {
+        let key = cursor.u32().ok_or(length)?;
+        check_key(ID, row.key, key)?;
+        if cursor.u32().ok_or(length)? != 0 {
+            return Err(ImageError::Reserved { id: ID });
+        }
+        check_value(ID, row, cursor.u64().ok_or(length)?)
+    };
+    let identity = IrsIdentity::read(&mut reader)?;
+    let irs = IrsState::read(&mut reader)?;
+    if cursor.remaining() != 0 {
+        return Err(length);
+    }
+    Ok((spi_count, identity, irs))
+}
+
+fn read_cpu_interfaces(bytes: &[u8]) -> Result<Vec<VcpuState>, ImageError> {
+    const ID: u32 = SECTION_CPU_INTERFACES;
+    let length = ImageError::SectionLength { id: ID, found: bytes.len() as u64 };
+    let mut cursor = Cursor::new(bytes);
+    let count = cursor.u32().ok_or(length)?;
+    check_rows(cursor.u32().ok_or(length)?, CpuInterface::ROWS.len())?;
+    for row in CpuInterface::ROWS {
+        check_key(ID, row.key, cursor.u32().ok_or(length)?)?;
+    }
+    if count > VcpuId::LIMIT {
+        return Err(ImageError::Count { what: "vCPUs", found: count.into(), max: VcpuId::LIMIT.into() });
+    }
+    if cursor.remaining() != count as usize * VCPU_BYTES {
+        return Err(length);
+    }
+    let mut vcpus = Vec::with_capacity(count as usize);
+    for _ in 0..count {
+        let id = VcpuId::new(cursor.u32().ok_or(length)?)?;
+        let mpidr = Mpidr::from_packed(cursor.u32().ok_or(length)?);
+        let registers = CpuInterface::read(|row| check_value(ID, row, cursor.u64().ok_or(length)?))?;
+        vcpus.push(VcpuState { vcpu: Vcpu { id, mpidr }, registers });
+    }
+    Vcpus::new(vcpus.iter().map(|state| state.vcpu))?;
+    Ok(vcpus)
+}
+
+fn read_ist(bytes: &[u8], id: u32, kind: IstKind) -> Result<Ist<'_>, ImageError> {
+    let length = ImageError::SectionLength { id, found: bytes.len() as u64 };
+    let mut cursor = Cursor::new(bytes);
+    let coding = cursor.u32().ok_or(length)?;
+    let entries = cursor.u32().ok_or(length)?;
+    let max = match kind {
+        IstKind::Spi => SpiCount::MAX.get(),
+        IstKind::Lpi => LpiIdBits::MAX.lpis(),
+    };
+    if entries > max {
+        return Err(ImageError::Count { what: "table entries", found: entries.into(), max: max.into() });
+    }
+    let entries = entries as usize;
+    let table: Cow<'_, [u8]> = if coding == IstCoding::Raw.number() {
+        let table = cursor.rest();
+        if table.len() != entries * 4 {
+            return Err(length);
+        }
+        table.into()
+    } else if coding == IstCoding::Sparse.number() {
+        image::expand(cursor.rest(), entries).ok_or(ImageError::Sparse { id })?.into()
+    } else {
+        return Err(ImageError::Coding { id, found: coding });
+    };
+    Ist::new(kind, table).map_err(|_| ImageError::Count { what: "table entries", found: entries as u64, max: max.into() })
+}
+
+fn check_rows(found: u32, expected: usize) -> Result<(), ImageError> {
+    if found as usize == expected {
+        Ok(())
+    } else {
+        Err(ImageError::Count { what: "registers", found: found.into(), max: expected as u64 })
+    }
+}
+
+fn check_key(id: u32, expected: u32, found: u32) -> Result<(), ImageError> {
+    if found == expected { Ok(()) } else { Err(ImageError::Register { id, expected, found }) }
+}
+
+fn check_value(id: u32, row: &super::Row, value: u64) -> Result<u64, ImageError> {
+    if value <= row.max { Ok(value) } else { Err(ImageError::RegisterValue { id, register: row.key, value }) }
+}

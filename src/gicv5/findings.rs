@@ -1,0 +1,223 @@
+//! Oddities: what a running guest could have made although it looks wrong.
+//!
+//! Source: `arch/arm64/kvm/vgic/vgic-v5-tables.c` (entries are written through unchecked), `vgic-irs-v5.c` and `vgic-sys-reg-v5.c`
+//! (bits that are dropped without an error), Linux 7.4.
+//!
+//! Rule: one finding per oddity and place of its kind, however many entries it is in: a report is small whatever the state.
+
+use super::ist::intid;
+use super::registers::RegisterTable;
+use super::{Gicv5State, Idr1, Ist, Iste, Refusal};
+use crate::buffer::IstKind;
+use crate::topology::{IntId, Vcpus};
+use crate::uapi::vgic_v5::{icc, irs, irs_fields, ist};
+use crate::{Attr, AttrId};
+use alloc::vec::Vec;
+use core::fmt;
+
+/// Something odd that does not keep a state from being restored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What is odd.
+    pub oddity: Oddity,
+    /// Where it is, or where it is first.
+    pub first: Place,
+    /// In how many places it is.
+    pub count: u32,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.count {
+            1 => write!(f, "{}: {}", self.first, self.oddity),
+            count => write!(f, "{} and {} more: {}", self.first, count - 1, self.oddity),
+        }
+    }
+}
+
+/// Where a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Place {
+    /// In an interrupt's table entry.
+    Interrupt(IntId),
+    /// In a register.
+    Register(AttrId),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Interrupt(id) => id.fmt(f),
+            Place::Register(attr) => attr.fmt(f),
+        }
+    }
+}
+
+/// What can be odd about a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Oddity {
+    /// An entry's IAFFID is the id of no vCPU: the interrupt cannot be delivered.
+    NoSuchTarget,
+    /// An entry routes to one of N PEs, which KVM does not offer.
+    OneOfN,
+    /// An entry is pending and disabled: delivered only if the guest enables it.
+    PendingDisabled,
+    /// An entry's priority has bits that the IRS does not implement.
+    UnimplementedPriority,
+    /// An entry's hardware-use bits are set: KVM clears them.
+    HardwareUse,
+    /// A register has bits that KVM ignores in Linux 7.4: they may be lost.
+    IgnoredBits,
+}
+
+impl fmt::Display for Oddity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Oddity::NoSuchTarget => "IAFFID names no vCPU: it cannot be delivered",
+            Oddity::OneOfN => "IRM is set: KVM does not offer 1-of-N routing",
+            Oddity::PendingDisabled => "pending and disabled",
+            Oddity::UnimplementedPriority => "the priority has bits that the IRS does not implement",
+            Oddity::HardwareUse => "HWU is set: the kernel clears it",
+            Oddity::IgnoredBits => "bits that KVM ignores are set: they may be lost",
+        })
+    }
+}
+
+/// What a check found in a state that can be restored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// One finding per oddity and table or register, tables first.
+    pub findings: Vec<Finding>,
+}
+
+/// Priority bits of a table entry that the IRS implements: the uppermost `PRIORITY_BITS` + 1 of five.
+fn priority_mask(idr1: Idr1) -> u8 {
+    let bits = (u32::from(idr1.priority_bits()) + 1).min(5);
+    (0x1f_u8 << (5 - bits)) & 0x1f
+}
+
+/// Counts of one oddity in one table.
+#[derive(Clone, Copy, Default)]
+struct Tally {
+    first: usize,
+    count: u32,
+}
+
+/// Looks at every entry and register of a state.
+pub(super) fn scan(state: &Gicv5State<'_>, vcpus: &Vcpus) -> Result<Report, Refusal> {
+    let mut report = Report::default();
+    let priorities = priority_mask(Idr1::from_bits(state.identity.idr1));
+    scan_table(&state.spi_ist, IstKind::Spi, vcpus, priorities, &mut report)?;
+    if let Some(lpi_ist) = &state.lpi_ist {
+        scan_table(lpi_ist, IstKind::Lpi, vcpus, priorities, &mut report)?;
+    }
+    scan_registers(state, &mut report);
+    Ok(report)
+}
+
+fn scan_table(table: &Ist<'_>, kind: IstKind, vcpus: &Vcpus, priorities: u8, report: &mut Report) -> Result<(), Refusal> {
+    const ODDITIES: [Oddity; 5] =
+        [Oddity::NoSuchTarget, Oddity::OneOfN, Oddity::PendingDisabled, Oddity::UnimplementedPriority, Oddity::HardwareUse];
+    /// Entries that are skipped together when all of them are zero, as most are.
+    const STRIDE: usize = 64;
+
+    let mut tallies = [Tally::default(); ODDITIES.len()];
+    for (chunk, words) in table.words().chunks(STRIDE).enumerate() {
+        if words.iter().fold(0, |all, word| all | u32::from_le_bytes(*word)) == 0 {
+            continue;
+        }
+        for (i, word) in words.iter().enumerate() {
+            let word = u32::from_le_bytes(*word);
+            if word == 0 {
+                continue;
+            }
+            let (id, entry) = (chunk * STRIDE + i, Iste::from_bits(word));
+            if word & ist::GICV5_ISTL2E_RES0 != 0 {
+                return Err(Refusal::ReservedBits { interrupt: intid(kind, id), entry: word });
+            }
+            let odd = [
+                // A guest that never configured the interrupt leaves IAFFID 0, whether or not there is a vCPU 0.
+                (entry.enable() || entry.iaffid() != 0) && !vcpus.contains_id(entry.iaffid()),
+                entry.irm(),
+                entry.pending() && !entry.enable(),
+                entry.priority() & !priorities != 0,
+                entry.hwu() != 0,
+            ];
+            for (tally, _) in tallies.iter_mut().zip(odd).filter(|(_, odd)| *odd) {
+                if tally.count == 0 {
+                    tally.first = id;
+                }
+                tally.count += 1;
+            }
+        }
+    }
+    for (oddity, tally) in ODDITIES.into_iter().zip(tallies).filter(|(_, tally)| tally.count > 0) {
+        let first = Place::Interrupt(intid(kind, tally.first));
+        report.findings.push(Finding { oddity, first, count: tally.count });
+    }
+    Ok(())
+}
+
+/// Bits that KVM keeps of an IRS register of class "state"; the rest is dropped without an error.
+fn irs_kept(offset: u32) -> u64 {
+    use irs_fields::*;
+    match offset {
+        irs::GICV5_IRS_CR0 => (GICV5_IRS_CR0_IRSEN | GICV5_IRS_CR0_IDLE).into(),
+        irs::GICV5_IRS_CR1 => (0xffff & !(GICV5_IRS_CR1_VMT_WA | GICV5_IRS_CR1_VPET_WA)).into(),
+        irs::GICV5_IRS_IST_BASER => GICV5_IRS_IST_BASER_VALID | GICV5_IRS_IST_BASER_ADDR,
+        _ => u64::MAX,
+    }
+}
+
+/// Bits that KVM keeps of a CPU interface register. Where LINK and LINK_IDLE of `ICC_CR0_EL1` lie is not known: all of it is allowed.
+fn icc_kept(instr: u32) -> u64 {
+    const PRIORITYR0: u32 = icc::SYS_ICC_PPI_PRIORITYR0_EL1 as u32;
+    const PRIORITYR7: u32 = icc::SYS_ICC_PPI_PRIORITYR7_EL1 as u32;
+    const PRIORITYR8: u32 = icc::SYS_ICC_PPI_PRIORITYR8_EL1 as u32;
+    const PRIORITYR15: u32 = icc::SYS_ICC_PPI_PRIORITYR15_EL1 as u32;
+    const PPI_ENABLER1: u32 = icc::SYS_ICC_PPI_ENABLER1_EL1 as u32;
+    const PPI_SACTIVER1: u32 = icc::SYS_ICC_PPI_SACTIVER1_EL1 as u32;
+    const PPI_SPENDR1: u32 = icc::SYS_ICC_PPI_SPENDR1_EL1 as u32;
+    const ICSR: u32 = icc::SYS_ICC_ICSR_EL1 as u32;
+    const APR: u32 = icc::SYS_ICC_APR_EL1 as u32;
+    const PCR: u32 = icc::SYS_ICC_PCR_EL1 as u32;
+    match instr {
+        PRIORITYR0..=PRIORITYR7 => 0x1f1f_1f1f_1f1f_1f1f,
+        PRIORITYR8..=PRIORITYR15 | PPI_ENABLER1 | PPI_SACTIVER1 | PPI_SPENDR1 => 0,
+        // F, Enabled, Pending, IRM, Active, HM [5:0]; Priority [15:11]; IAFFID [47:32].
+        ICSR => 0x0000_ffff_0000_f83f,
+        APR => 0xffff_ffff,
+        PCR => 0x1f,
+        _ => u64::MAX,
+    }
+}
+
+fn scan_registers(state: &Gicv5State<'_>, report: &mut Report) {
+    let mut ignored = |attr: AttrId, count: &mut Option<usize>| match *count {
+        None => {
+            *count = Some(report.findings.len());
+            report.findings.push(Finding { oddity: Oddity::IgnoredBits, first: Place::Register(attr), count: 1 });
+        }
+        Some(at) => {
+            if let Some(finding) = report.findings.get_mut(at) {
+                finding.count += 1;
+            }
+        }
+    };
+    let mut in_irs = None;
+    for (row, value) in state.irs.rows() {
+        if value & !irs_kept(row.key) != 0 {
+            ignored(Attr::irs(row.key).id(), &mut in_irs);
+        }
+    }
+    let mut in_vcpus = None;
+    for vcpu in &state.vcpus {
+        for (row, value) in vcpu.registers.rows() {
+            if value & !icc_kept(row.key) != 0 {
+                ignored(Attr::cpu_sysreg(vcpu.vcpu.mpidr, row.key as u16).id(), &mut in_vcpus);
+            }
+        }
+    }
+}

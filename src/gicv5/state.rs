@@ -1,0 +1,71 @@
+//! The state of a virtual GICv5 as data.
+//!
+//! Source: Documentation/virt/kvm/devices/arm-vgic-v5.rst.
+//!
+//! Rule: a value is found by its name: a register by its field, an interrupt by its ID, a vCPU by its affinity and id. Position means
+//! nothing.
+
+use super::{CpuInterface, IrsIdentity, IrsState, Ist};
+use crate::topology::{SpiCount, TopologyError, Vcpu, Vcpus};
+use alloc::vec::Vec;
+
+/// The whole state of a virtual GICv5.
+///
+/// Its tables are borrowed where it was read from an image, so that an image is restored without a copy; see
+/// [`Gicv5State::into_owned`].
+///
+/// What KVM's interface does not carry, and the VMM must therefore do itself:
+///
+/// - **External line levels of SPIs.** After a restore, drive every line that a device holds high again (`KVM_IRQ_LINE` or irqfd).
+/// - **SPI trigger modes beyond `ISTE.HM`.** `IRS_SPI_CFGR` cannot be read for each SPI once a vCPU has run, and cannot be restored.
+///   The mode of an SPI is restored from `ISTE.HM`. Whether hardware keeps that bit equal to what a guest wrote to `IRS_SPI_CFGR` is
+///   not documented; a guest that uses `GIC CDHM` is safe.
+/// - **Which PPIs there are.** KVM derives it from the vCPU (timers, PMU): create the vCPUs with the same features.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gicv5State<'a> {
+    /// Number of SPIs.
+    pub spi_count: SpiCount,
+    /// What the IRS is.
+    pub identity: IrsIdentity,
+    /// IRS registers.
+    pub irs: IrsState,
+    /// CPU interfaces, each with the vCPU it belongs to.
+    pub vcpus: Vec<VcpuState>,
+    /// Interrupt state table of SPIs.
+    pub spi_ist: Ist<'a>,
+    /// Interrupt state table of LPIs, if the guest has set one up (`IRS_IST_BASER.VALID`).
+    pub lpi_ist: Option<Ist<'a>>,
+}
+
+/// The CPU interface of one vCPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VcpuState {
+    /// The vCPU.
+    pub vcpu: Vcpu,
+    /// Its registers.
+    pub registers: CpuInterface,
+}
+
+impl Gicv5State<'_> {
+    /// The same state with tables of its own.
+    #[must_use]
+    pub fn into_owned(self) -> Gicv5State<'static> {
+        Gicv5State {
+            spi_count: self.spi_count,
+            identity: self.identity,
+            irs: self.irs,
+            vcpus: self.vcpus,
+            spi_ist: self.spi_ist.into_owned(),
+            lpi_ist: self.lpi_ist.map(Ist::into_owned),
+        }
+    }
+
+    /// The vCPUs that a VM must have before this state can be restored.
+    ///
+    /// # Errors
+    ///
+    /// [`TopologyError`]: the vCPUs of the state are no possible set.
+    pub fn topology(&self) -> Result<Vcpus, TopologyError> {
+        Vcpus::new(self.vcpus.iter().map(|state| state.vcpu))
+    }
+}

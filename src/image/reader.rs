@@ -1,0 +1,172 @@
+//! From bytes to sections.
+//!
+//! Specification: `docs/image-format.md`, "Header", "Section table", "Reading".
+//!
+//! Rule: a cursor never leaves its slice; what a section does not say is an error, and so is what it says too much.
+
+use super::{HEADER_BYTES, ImageError, Kind, MAGIC, MAX_SECTIONS, SECTION_ALIGN, SECTION_CRITICAL, SECTION_ENTRY_BYTES, VERSION};
+use alloc::vec::Vec;
+
+/// Bytes that are taken off from the front.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cursor<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Cursor<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Cursor { rest: bytes }
+    }
+
+    pub(crate) fn remaining(&self) -> usize {
+        self.rest.len()
+    }
+
+    pub(crate) fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.rest.split_at_checked(count)?;
+        self.rest = rest;
+        Some(taken)
+    }
+
+    pub(crate) fn u32(&mut self) -> Option<u32> {
+        let (taken, rest) = self.rest.split_first_chunk()?;
+        self.rest = rest;
+        Some(u32::from_le_bytes(*taken))
+    }
+
+    pub(crate) fn u64(&mut self) -> Option<u64> {
+        let (taken, rest) = self.rest.split_first_chunk()?;
+        self.rest = rest;
+        Some(u64::from_le_bytes(*taken))
+    }
+
+    /// All that is left.
+    pub(crate) fn rest(self) -> &'a [u8] {
+        self.rest
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Section<'a> {
+    id: u32,
+    critical: bool,
+    taken: bool,
+    bytes: &'a [u8],
+}
+
+/// The sections of an image whose header, checksum and section table are in order.
+#[derive(Clone, Debug)]
+pub(crate) struct Sections<'a> {
+    kind: Kind,
+    sections: Vec<Section<'a>>,
+}
+
+impl<'a> Sections<'a> {
+    /// Reads the header and the section table.
+    pub(crate) fn open(image: &'a [u8]) -> Result<Self, ImageError> {
+        let found = image.len() as u64;
+        let truncated = |expected| ImageError::Truncated { expected, found };
+        let header_bytes = HEADER_BYTES as u64;
+
+        let mut header = Cursor::new(image);
+        let magic = header.take(MAGIC.len().min(image.len())).unwrap_or_default();
+        if !MAGIC.starts_with(magic) {
+            return Err(ImageError::NotAnImage);
+        }
+        let version = header.u32().ok_or(truncated(header_bytes))?;
+        if version != VERSION {
+            return Err(ImageError::UnknownVersion { found: version });
+        }
+        let kind = header.u32().ok_or(truncated(header_bytes))?;
+        let length = header.u64().ok_or(truncated(header_bytes))?;
+        let count = header.u32().ok_or(truncated(header_bytes))?;
+        let checksum = header.u32().ok_or(truncated(header_bytes))?;
+        if length > found {
+            return Err(truncated(length));
+        }
+        if length < found {
+            return Err(ImageError::TrailingBytes { expected: length, found });
+        }
+        let computed = super::writer::checksum(image);
+        if computed != checksum {
+            return Err(ImageError::Checksum { expected: checksum, found: computed });
+        }
+        let kind = Kind::from_number(kind)?;
+        let sections = read_table(image, header, count)?;
+        Ok(Sections { kind, sections })
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Refuses an image of another kind.
+    pub(crate) fn expect_kind(&self, expected: Kind) -> Result<(), ImageError> {
+        if self.kind == expected { Ok(()) } else { Err(ImageError::WrongKind { expected, found: self.kind }) }
+    }
+
+    /// The contents of a section, if the image has it.
+    pub(crate) fn take(&mut self, id: u32) -> Option<&'a [u8]> {
+        let section = self.sections.iter_mut().find(|section| section.id == id)?;
+        section.taken = true;
+        Some(section.bytes)
+    }
+
+    /// The contents of a section that must be there.
+    pub(crate) fn require(&mut self, id: u32) -> Result<&'a [u8], ImageError> {
+        self.take(id).ok_or(ImageError::MissingSection { id })
+    }
+
+    /// Refuses an image with a critical section that nobody has taken.
+    pub(crate) fn finish(&self) -> Result<(), ImageError> {
+        match self.sections.iter().find(|section| section.critical && !section.taken) {
+            Some(section) => Err(ImageError::UnknownCriticalSection { id: section.id }),
+            None => Ok(()),
+        }
+    }
+}
+
+fn read_table<'a>(image: &'a [u8], mut table: Cursor<'a>, count: u32) -> Result<Vec<Section<'a>>, ImageError> {
+    let max = u64::from(MAX_SECTIONS).min((table.remaining() / SECTION_ENTRY_BYTES) as u64);
+    if u64::from(count) > max {
+        return Err(ImageError::Count { what: "sections", found: count.into(), max });
+    }
+    let mut sections: Vec<Section<'a>> = Vec::with_capacity(count as usize);
+    let mut end = HEADER_BYTES + count as usize * SECTION_ENTRY_BYTES;
+    for _ in 0..count {
+        let short = ImageError::Truncated { expected: end as u64, found: image.len() as u64 };
+        let id = table.u32().ok_or(short)?;
+        let flags = table.u32().ok_or(short)?;
+        let offset = table.u64().ok_or(short)?;
+        let length = table.u64().ok_or(short)?;
+        if flags & !SECTION_CRITICAL != 0 {
+            return Err(ImageError::SectionFlags { id, flags });
+        }
+        if sections.iter().any(|section| section.id == id) {
+            return Err(ImageError::DuplicateSection { id });
+        }
+        let start = end.next_multiple_of(SECTION_ALIGN);
+        check_padding(image, end, start)?;
+        let bytes = usize::try_from(length)
+            .ok()
+            .filter(|_| offset == start as u64)
+            .and_then(|length| image.get(start..start.checked_add(length)?))
+            .ok_or(ImageError::SectionPlace { id })?;
+        end = start + bytes.len();
+        sections.push(Section { id, critical: flags & SECTION_CRITICAL != 0, taken: false, bytes });
+    }
+    let last = end.next_multiple_of(SECTION_ALIGN);
+    check_padding(image, end, last)?;
+    if last != image.len() {
+        return Err(ImageError::TrailingBytes { expected: last as u64, found: image.len() as u64 });
+    }
+    Ok(sections)
+}
+
+fn check_padding(image: &[u8], from: usize, to: usize) -> Result<(), ImageError> {
+    match image.get(from..to) {
+        Some(padding) if padding.iter().all(|byte| *byte == 0) => Ok(()),
+        Some(_) => Err(ImageError::Padding { offset: to as u64 }),
+        None => Err(ImageError::Truncated { expected: to as u64, found: image.len() as u64 }),
+    }
+}
