@@ -1,2 +1,0 @@
-//! The `vgic-state` tool.
-fn main() {}
