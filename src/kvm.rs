@@ -8,7 +8,7 @@
 
 #![expect(unsafe_code, reason = "the kernel reads and writes through addresses inside of ioctl arguments")]
 
-use crate::attr::{Attr, AttrDevice, AttrId, Command, Word};
+use crate::attr::{Attr, AttrDevice, AttrId, Command, IstDevice, Word};
 use crate::uapi::device::{KVM_CREATE_DEVICE, KVM_CREATE_DEVICE_TEST, KVM_DEV_TYPE_ARM_VGIC_ITS, KVM_DEV_TYPE_ARM_VGIC_V2};
 use crate::uapi::device::{KVM_DEV_TYPE_ARM_VGIC_V3, KVM_DEV_TYPE_ARM_VGIC_V5, kvm_create_device};
 use crate::uapi::vgic_v5::kvm_vgic_v5_ist;
@@ -156,7 +156,9 @@ impl AttrDevice for KvmDevice {
     fn command(&mut self, command: Command) -> Result<(), Errno> {
         self.set_raw(command.id(), 0)
     }
+}
 
+impl IstDevice for KvmDevice {
     fn save_ist(&self, spi: &mut [u8], lpi: Option<&mut [u8]>) -> Result<(), Errno> {
         let (lpi_ist_addr, lpi_ist_size) = lpi.map_or((0, 0), |lpi| (lpi.as_mut_ptr() as u64, lpi.len() as u64));
         let ist =
@@ -187,8 +189,25 @@ const _: () = {
 
 #[cfg(target_arch = "aarch64")]
 const _: () = {
-    use crate::uapi::device as dev;
+    use crate::uapi::{device as dev, vgic_v3 as v3};
     use kvm_bindings as kb;
+    assert!(v3::KVM_VGIC_V3_ADDR_TYPE_DIST == kb::KVM_VGIC_V3_ADDR_TYPE_DIST as u64);
+    assert!(v3::KVM_VGIC_V3_ADDR_TYPE_REDIST == kb::KVM_VGIC_V3_ADDR_TYPE_REDIST as u64);
+    assert!(v3::KVM_VGIC_ITS_ADDR_TYPE == kb::KVM_VGIC_ITS_ADDR_TYPE as u64);
+    assert!(v3::KVM_VGIC_V3_ADDR_TYPE_REDIST_REGION == kb::KVM_VGIC_V3_ADDR_TYPE_REDIST_REGION as u64);
+    assert!(v3::KVM_DEV_ARM_VGIC_GRP_DIST_REGS == kb::KVM_DEV_ARM_VGIC_GRP_DIST_REGS);
+    assert!(v3::KVM_DEV_ARM_VGIC_GRP_REDIST_REGS == kb::KVM_DEV_ARM_VGIC_GRP_REDIST_REGS);
+    assert!(v3::KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO == kb::KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO);
+    assert!(v3::KVM_DEV_ARM_VGIC_GRP_ITS_REGS == kb::KVM_DEV_ARM_VGIC_GRP_ITS_REGS);
+    assert!(v3::KVM_DEV_ARM_VGIC_GRP_MAINT_IRQ == kb::KVM_DEV_ARM_VGIC_GRP_MAINT_IRQ);
+    assert!(v3::KVM_DEV_ARM_ITS_SAVE_TABLES == kb::KVM_DEV_ARM_ITS_SAVE_TABLES);
+    assert!(v3::KVM_DEV_ARM_ITS_RESTORE_TABLES == kb::KVM_DEV_ARM_ITS_RESTORE_TABLES);
+    assert!(v3::KVM_DEV_ARM_VGIC_SAVE_PENDING_TABLES == kb::KVM_DEV_ARM_VGIC_SAVE_PENDING_TABLES);
+    assert!(v3::KVM_DEV_ARM_ITS_CTRL_RESET == kb::KVM_DEV_ARM_ITS_CTRL_RESET);
+    assert!(v3::KVM_DEV_ARM_VGIC_LINE_LEVEL_INFO_SHIFT == kb::KVM_DEV_ARM_VGIC_LINE_LEVEL_INFO_SHIFT);
+    assert!(v3::KVM_DEV_ARM_VGIC_LINE_LEVEL_INFO_MASK == kb::KVM_DEV_ARM_VGIC_LINE_LEVEL_INFO_MASK);
+    assert!(v3::KVM_DEV_ARM_VGIC_LINE_LEVEL_INTID_MASK == kb::KVM_DEV_ARM_VGIC_LINE_LEVEL_INTID_MASK);
+    assert!(v3::VGIC_LEVEL_INFO_LINE_LEVEL == kb::VGIC_LEVEL_INFO_LINE_LEVEL);
     assert!(dev::KVM_DEV_ARM_VGIC_GRP_ADDR == kb::KVM_DEV_ARM_VGIC_GRP_ADDR);
     assert!(dev::KVM_DEV_ARM_VGIC_GRP_NR_IRQS == kb::KVM_DEV_ARM_VGIC_GRP_NR_IRQS);
     assert!(dev::KVM_DEV_ARM_VGIC_GRP_CTRL == kb::KVM_DEV_ARM_VGIC_GRP_CTRL);

@@ -16,7 +16,7 @@ pub mod topology;
 #[path = "../uapi/mod.rs"]
 pub mod uapi;
 
-pub use attr::{Attr, AttrDevice, AttrId, Command, Word};
+pub use attr::{Attr, AttrDevice, AttrId, Command, IstDevice, Word};
 pub use buffer::{BufferError, IstKind, IstSizes};
 pub use errno::Errno;
 pub use error::{AccessError, Applied, DeviceError, Error, Operation};

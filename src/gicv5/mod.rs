@@ -26,7 +26,7 @@ use crate::image::{IstCoding, Kind};
 use crate::interrupt_state::{DynInterruptState, GuestMemoryUse, InterruptState, Requirements};
 use crate::topology::{LpiIdBits, SpiCount, Vcpu, Vcpus};
 use crate::uapi::vgic_v5::irs;
-use crate::{Attr, AttrDevice, AttrId, Command, Errno, Error, Word};
+use crate::{Attr, AttrDevice, AttrId, Command, Errno, Error, IstDevice, Word};
 use alloc::vec;
 use registers::RegisterTable;
 
@@ -85,7 +85,7 @@ pub struct Gicv5<D> {
     options: Options,
 }
 
-impl<D: AttrDevice> Gicv5<D> {
+impl<D: IstDevice> Gicv5<D> {
     /// Sets up a new device: address of the IRS frames, number of SPIs, initialisation; then attaches to it.
     ///
     /// Every vCPU must exist. `irs_base` is a guest physical address, aligned to 64 KiB; the frames take 128 KiB.
@@ -265,7 +265,7 @@ impl<D: AttrDevice> Gicv5<D> {
     }
 }
 
-impl<D: AttrDevice> InterruptState for Gicv5<D> {
+impl<D: IstDevice> InterruptState for Gicv5<D> {
     type State<'a> = Gicv5State<'a>;
 
     fn save(&self) -> Result<Gicv5State<'static>, Error> {
@@ -296,7 +296,7 @@ impl<D: AttrDevice> InterruptState for Gicv5<D> {
     }
 }
 
-impl<D: AttrDevice> DynInterruptState for Gicv5<D> {
+impl<D: IstDevice> DynInterruptState for Gicv5<D> {
     fn kind(&self) -> Kind {
         Kind::Gicv5
     }
@@ -328,7 +328,7 @@ struct FromDevice<'a, D> {
     sizes: IstSizes,
 }
 
-impl<D: AttrDevice> codec::Source for FromDevice<'_, D> {
+impl<D: IstDevice> codec::Source for FromDevice<'_, D> {
     type Error = Error;
 
     fn tables(&mut self, spi: &mut [u8], lpi: Option<&mut [u8]>) -> Result<(), Error> {

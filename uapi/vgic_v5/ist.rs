@@ -4,7 +4,7 @@
 //!
 //! Rule: a mask is written as the bit range of the specification.
 
-use super::bits;
+use super::super::bits;
 
 constants! {
     /// All masks by name.

@@ -10,11 +10,6 @@ pub mod irs;
 pub mod irs_fields;
 pub mod ist;
 
-/// A mask of bits `high` to `low`, both included.
-const fn bits(high: u32, low: u32) -> u64 {
-    (u64::MAX >> (63 - high)) & (u64::MAX << low)
-}
-
 constants! {
     /// All constants of this module by name.
     CONSTANTS;

@@ -19,7 +19,9 @@ const COLUMNS: [&str; 10] = ["intid", "word", "pending", "active", "hm", "enable
 ///
 /// The file holds one 32-bit little-endian entry per interrupt, in the order of IDs, as KVM_DEV_ARM_VGIC_GRP_IST transfers it.
 #[derive(Debug, ClapArgs)]
-#[command(after_help = "Examples:\n  vgic-state ist --kind lpi guest.lpi.ist\n  vgic-state ist --kind spi --format tsv guest.spi.ist")]
+#[command(
+    after_help = "Examples:\n  vgic-state ist --kind lpi guest.lpi.ist\n  vgic-state ist --kind spi --format tsv guest.spi.ist"
+)]
 pub(crate) struct Args {
     /// Which interrupts the table is of.
     #[arg(long)]

@@ -4,158 +4,17 @@
 //!
 //! Rule: the only place that packs a group and a register into an attribute. An attribute that reads 8 bytes cannot be given 4.
 
+mod id;
+mod word;
+
+pub use id::AttrId;
+pub use word::Word;
+
 use crate::Errno;
 use crate::topology::Mpidr;
-use crate::uapi::{device as dev, vgic_v5 as v5};
+use crate::uapi::{device as dev, vgic_v3 as v3, vgic_v5 as v5};
 use core::fmt;
 use core::marker::PhantomData;
-
-/// Group and attribute number, without the width: how traces and messages name an attribute.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct AttrId {
-    group: u32,
-    attr: u64,
-}
-
-impl AttrId {
-    /// `GRP_CTRL`, `INIT`.
-    pub const INIT: AttrId = AttrId { group: dev::KVM_DEV_ARM_VGIC_GRP_CTRL, attr: dev::KVM_DEV_ARM_VGIC_CTRL_INIT as u64 };
-    /// `GRP_IST`: both interrupt state tables of a GICv5.
-    pub const IST: AttrId = AttrId { group: v5::KVM_DEV_ARM_VGIC_GRP_IST, attr: 0 };
-
-    /// Any group and attribute, to name it or to ask for it; a value is transferred by an [`Attr`] only.
-    #[must_use]
-    pub const fn from_raw(group: u32, attr: u64) -> Self {
-        AttrId { group, attr }
-    }
-
-    /// `kvm_device_attr.group`.
-    #[must_use]
-    pub const fn group(self) -> u32 {
-        self.group
-    }
-
-    /// `kvm_device_attr.attr`.
-    #[must_use]
-    pub const fn attr(self) -> u64 {
-        self.attr
-    }
-
-    /// The vCPU that a per-vCPU register belongs to.
-    #[must_use]
-    pub const fn mpidr(self) -> Option<Mpidr> {
-        match self.group {
-            dev::KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS => {
-                Some(Mpidr::from_packed((self.attr >> dev::KVM_DEV_ARM_VGIC_V3_MPIDR_SHIFT) as u32))
-            }
-            _ => None,
-        }
-    }
-
-    /// The Arm name of the register, or what the attribute is.
-    #[must_use]
-    pub fn name(self) -> Option<&'static str> {
-        let find = |list: &'static [(&'static str, u64)], value: u64, prefix: &str| {
-            list.iter().find(|(_, v)| *v == value).and_then(|(name, _)| name.strip_prefix(prefix))
-        };
-        match self.group {
-            dev::KVM_DEV_ARM_VGIC_GRP_ADDR if self.attr == v5::KVM_VGIC_V5_ADDR_TYPE_IRS => Some("IRS address"),
-            dev::KVM_DEV_ARM_VGIC_GRP_NR_IRQS => Some("NR_IRQS"),
-            dev::KVM_DEV_ARM_VGIC_GRP_CTRL if self == Self::INIT => Some("INIT"),
-            dev::KVM_DEV_ARM_VGIC_GRP_CTRL if self.attr == v5::KVM_DEV_ARM_VGIC_USERSPACE_PPIS as u64 => Some("USERSPACE_PPIS"),
-            v5::KVM_DEV_ARM_VGIC_GRP_IRS_REGS => find(v5::irs::REGISTERS, self.attr, "GICV5_"),
-            dev::KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS => {
-                find(v5::icc::REGISTERS, self.attr & dev::KVM_DEV_ARM_VGIC_SYSREG_INSTR_MASK, "SYS_")
-            }
-            v5::KVM_DEV_ARM_VGIC_GRP_IST if self == Self::IST => Some("IST"),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for AttrId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.name() {
-            Some(name) => f.write_str(name)?,
-            None => write!(f, "group {} attribute {:#x}", self.group, self.attr)?,
-        }
-        match self.mpidr() {
-            Some(mpidr) => write!(f, " of vCPU {mpidr}"),
-            None => Ok(()),
-        }
-    }
-}
-
-impl fmt::Debug for AttrId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "AttrId({self})")
-    }
-}
-
-mod sealed {
-    pub trait Sealed {}
-    impl Sealed for u32 {}
-    impl Sealed for u64 {}
-    impl Sealed for [u64; 2] {}
-}
-
-/// What a device attribute can point to. Sealed: the widths of the kernel and no others.
-pub trait Word: sealed::Sealed + Copy + fmt::Debug + Eq {
-    /// Bytes that the kernel copies.
-    const BYTES: usize;
-
-    /// The value in native byte order, at the start of a buffer that any attribute fits in.
-    fn to_ne_bytes(self) -> [u8; 16];
-
-    /// The value at the start of such a buffer.
-    fn from_ne_bytes(bytes: [u8; 16]) -> Self;
-}
-
-impl Word for u32 {
-    const BYTES: usize = 4;
-
-    fn to_ne_bytes(self) -> [u8; 16] {
-        let [a, b, c, d] = u32::to_ne_bytes(self);
-        [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
-    }
-
-    fn from_ne_bytes([a, b, c, d, ..]: [u8; 16]) -> Self {
-        u32::from_ne_bytes([a, b, c, d])
-    }
-}
-
-impl Word for u64 {
-    const BYTES: usize = 8;
-
-    fn to_ne_bytes(self) -> [u8; 16] {
-        let [a, b, c, d, e, f, g, h] = u64::to_ne_bytes(self);
-        [a, b, c, d, e, f, g, h, 0, 0, 0, 0, 0, 0, 0, 0]
-    }
-
-    fn from_ne_bytes([a, b, c, d, e, f, g, h, ..]: [u8; 16]) -> Self {
-        u64::from_ne_bytes([a, b, c, d, e, f, g, h])
-    }
-}
-
-impl Word for [u64; 2] {
-    const BYTES: usize = 16;
-
-    fn to_ne_bytes(self) -> [u8; 16] {
-        let mut bytes = [0; 16];
-        for (to, word) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(self) {
-            *to = word.to_ne_bytes();
-        }
-        bytes
-    }
-
-    fn from_ne_bytes(bytes: [u8; 16]) -> Self {
-        let mut words = [0; 2];
-        for (word, from) in words.iter_mut().zip(bytes.as_chunks::<8>().0) {
-            *word = u64::from_ne_bytes(*from);
-        }
-        words
-    }
-}
 
 /// A device attribute whose value is a `W`. Made by a constructor for each group, so that the width is always the group's.
 ///
@@ -174,7 +33,7 @@ pub struct Attr<W> {
 
 impl<W> Attr<W> {
     const fn new(group: u32, attr: u64) -> Self {
-        Attr { id: AttrId { group, attr }, width: PhantomData }
+        Attr { id: AttrId::from_raw(group, attr), width: PhantomData }
     }
 
     /// The attribute without its width.
@@ -206,7 +65,65 @@ impl Attr<u32> {
     }
 }
 
+impl Attr<u32> {
+    /// `GRP_DIST_REGS`: 32 bits of a distributor register, see [`uapi::vgic_v3::dist`](crate::uapi::vgic_v3::dist).
+    #[must_use]
+    pub const fn dist(offset: u32) -> Self {
+        Attr::new(v3::KVM_DEV_ARM_VGIC_GRP_DIST_REGS, offset as u64)
+    }
+
+    /// `GRP_REDIST_REGS`: 32 bits of a redistributor register of one vCPU, see
+    /// [`uapi::vgic_v3::redist`](crate::uapi::vgic_v3::redist).
+    #[must_use]
+    pub const fn redist(mpidr: Mpidr, offset: u32) -> Self {
+        Attr::new(v3::KVM_DEV_ARM_VGIC_GRP_REDIST_REGS, of_vcpu(mpidr, offset))
+    }
+
+    /// `GRP_LEVEL_INFO`: line levels of 32 interrupts from INTID `first`, a multiple of 32 below 1024. Those of PPIs (`first` 0)
+    /// belong to one vCPU; for SPIs it does not matter which vCPU is named.
+    #[must_use]
+    pub const fn line_levels(mpidr: Mpidr, first: u32) -> Self {
+        let info = v3::VGIC_LEVEL_INFO_LINE_LEVEL << v3::KVM_DEV_ARM_VGIC_LINE_LEVEL_INFO_SHIFT;
+        Attr::new(v3::KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO, of_vcpu(mpidr, info | (first & v3::KVM_DEV_ARM_VGIC_LINE_LEVEL_INTID_MASK)))
+    }
+}
+
+/// Packs a vCPU and what is asked of it.
+const fn of_vcpu(mpidr: Mpidr, low: u32) -> u64 {
+    (mpidr.packed() as u64) << dev::KVM_DEV_ARM_VGIC_V3_MPIDR_SHIFT | low as u64
+}
+
 impl Attr<u64> {
+    /// `GRP_ADDR`: guest physical address of the GICv3 distributor.
+    #[must_use]
+    pub const fn dist_address() -> Self {
+        Attr::new(dev::KVM_DEV_ARM_VGIC_GRP_ADDR, v3::KVM_VGIC_V3_ADDR_TYPE_DIST)
+    }
+
+    /// `GRP_ADDR`: guest physical address of all GICv3 redistributors, one behind the other.
+    #[must_use]
+    pub const fn redist_address() -> Self {
+        Attr::new(dev::KVM_DEV_ARM_VGIC_GRP_ADDR, v3::KVM_VGIC_V3_ADDR_TYPE_REDIST)
+    }
+
+    /// `GRP_ADDR`: one of several regions of GICv3 redistributors: count[63:52] base[51:16] index[11:0].
+    #[must_use]
+    pub const fn redist_region() -> Self {
+        Attr::new(dev::KVM_DEV_ARM_VGIC_GRP_ADDR, v3::KVM_VGIC_V3_ADDR_TYPE_REDIST_REGION)
+    }
+
+    /// `GRP_ADDR`: guest physical address of an ITS.
+    #[must_use]
+    pub const fn its_address() -> Self {
+        Attr::new(dev::KVM_DEV_ARM_VGIC_GRP_ADDR, v3::KVM_VGIC_ITS_ADDR_TYPE)
+    }
+
+    /// `GRP_ITS_REGS`: an ITS register, see [`uapi::vgic_v3::its`](crate::uapi::vgic_v3::its).
+    #[must_use]
+    pub const fn its(offset: u32) -> Self {
+        Attr::new(v3::KVM_DEV_ARM_VGIC_GRP_ITS_REGS, offset as u64)
+    }
+
     /// `GRP_ADDR`: guest physical address of the GICv5 IRS frames.
     #[must_use]
     pub const fn irs_address() -> Self {
@@ -219,13 +136,11 @@ impl Attr<u64> {
         Attr::new(v5::KVM_DEV_ARM_VGIC_GRP_IRS_REGS, offset as u64)
     }
 
-    /// `GRP_CPU_SYSREGS`: a CPU interface register of one vCPU, see [`uapi::vgic_v5::icc`](crate::uapi::vgic_v5::icc).
+    /// `GRP_CPU_SYSREGS`: a CPU interface register of one vCPU, see [`uapi::vgic_v5::icc`](crate::uapi::vgic_v5::icc) and
+    /// [`uapi::vgic_v3::icc`](crate::uapi::vgic_v3::icc).
     #[must_use]
     pub const fn cpu_sysreg(mpidr: Mpidr, instr: u16) -> Self {
-        Attr::new(
-            dev::KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS,
-            (mpidr.packed() as u64) << dev::KVM_DEV_ARM_VGIC_V3_MPIDR_SHIFT | instr as u64,
-        )
+        Attr::new(dev::KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, of_vcpu(mpidr, instr as u32))
     }
 }
 
@@ -243,15 +158,28 @@ impl Attr<[u64; 2]> {
 pub enum Command {
     /// Initialise the device. Every vCPU must exist.
     Init,
+    /// GICv3: write the LPI pending bits to guest memory.
+    SavePendingTables,
+    /// ITS: write device, translation and collection tables to guest memory.
+    ItsSaveTables,
+    /// ITS: read the tables from guest memory.
+    ItsRestoreTables,
+    /// ITS: back to the state after `INIT`.
+    ItsReset,
 }
 
 impl Command {
     /// The attribute that stands for the command.
     #[must_use]
     pub const fn id(self) -> AttrId {
-        match self {
-            Command::Init => AttrId::INIT,
-        }
+        let attr = match self {
+            Command::Init => dev::KVM_DEV_ARM_VGIC_CTRL_INIT,
+            Command::SavePendingTables => v3::KVM_DEV_ARM_VGIC_SAVE_PENDING_TABLES,
+            Command::ItsSaveTables => v3::KVM_DEV_ARM_ITS_SAVE_TABLES,
+            Command::ItsRestoreTables => v3::KVM_DEV_ARM_ITS_RESTORE_TABLES,
+            Command::ItsReset => v3::KVM_DEV_ARM_ITS_CTRL_RESET,
+        };
+        AttrId::from_raw(dev::KVM_DEV_ARM_VGIC_GRP_CTRL, attr as u64)
     }
 }
 
@@ -286,7 +214,10 @@ pub trait AttrDevice {
     ///
     /// The kernel's error number.
     fn command(&mut self, command: Command) -> Result<(), Errno>;
+}
 
+/// A virtual GICv5: the device attributes, and the transfer of its interrupt state tables.
+pub trait IstDevice: AttrDevice {
     /// `KVM_GET_DEVICE_ATTR` of `GRP_IST`: the kernel writes the interrupt state tables of a GICv5 into the buffers.
     ///
     /// After an error the contents of the buffers mean nothing.
@@ -320,7 +251,9 @@ impl<D: AttrDevice + ?Sized> AttrDevice for &mut D {
     fn command(&mut self, command: Command) -> Result<(), Errno> {
         (**self).command(command)
     }
+}
 
+impl<D: IstDevice + ?Sized> IstDevice for &mut D {
     fn save_ist(&self, spi: &mut [u8], lpi: Option<&mut [u8]>) -> Result<(), Errno> {
         (**self).save_ist(spi, lpi)
     }

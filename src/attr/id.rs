@@ -1,0 +1,195 @@
+//! Attributes by their numbers, and by the names that people know them by.
+//!
+//! Source: Documentation/virt/kvm/devices/arm-vgic-v3.rst, arm-vgic-its.rst and arm-vgic-v5.rst.
+//!
+//! Rule: a register is called what the Arm specification calls it, with its number in an array and its half where it has 64 bits.
+
+use super::Command;
+use crate::topology::Mpidr;
+use crate::uapi::{device as dev, vgic_v3 as v3, vgic_v5 as v5};
+use core::fmt;
+
+/// Group and attribute number, without the width: how traces and messages name an attribute.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct AttrId {
+    group: u32,
+    attr: u64,
+}
+
+impl AttrId {
+    /// `GRP_CTRL`, `INIT`.
+    pub const INIT: AttrId = Command::Init.id();
+    /// `GRP_IST`: both interrupt state tables of a GICv5.
+    pub const IST: AttrId = AttrId { group: v5::KVM_DEV_ARM_VGIC_GRP_IST, attr: 0 };
+
+    /// Any group and attribute, to name it or to ask for it; a value is transferred by an [`Attr`] only.
+    #[must_use]
+    pub const fn from_raw(group: u32, attr: u64) -> Self {
+        AttrId { group, attr }
+    }
+
+    /// `kvm_device_attr.group`.
+    #[must_use]
+    pub const fn group(self) -> u32 {
+        self.group
+    }
+
+    /// `kvm_device_attr.attr`.
+    #[must_use]
+    pub const fn attr(self) -> u64 {
+        self.attr
+    }
+
+    /// The vCPU that a per-vCPU register belongs to. Line levels name one too where they are those of PPIs.
+    #[must_use]
+    pub const fn mpidr(self) -> Option<Mpidr> {
+        match self.group {
+            v3::KVM_DEV_ARM_VGIC_GRP_REDIST_REGS | dev::KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS => {
+                Some(Mpidr::from_packed((self.attr >> dev::KVM_DEV_ARM_VGIC_V3_MPIDR_SHIFT) as u32))
+            }
+            v3::KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO if self.attr as u32 & v3::KVM_DEV_ARM_VGIC_LINE_LEVEL_INTID_MASK < 32 => {
+                Some(Mpidr::from_packed((self.attr >> dev::KVM_DEV_ARM_VGIC_V3_MPIDR_SHIFT) as u32))
+            }
+            _ => None,
+        }
+    }
+
+    /// What the attribute is, if it is no register.
+    fn plain_name(self) -> Option<&'static str> {
+        const USERSPACE_PPIS: u64 = v5::KVM_DEV_ARM_VGIC_USERSPACE_PPIS as u64;
+        Some(match (self.group, self.attr) {
+            (dev::KVM_DEV_ARM_VGIC_GRP_ADDR, v3::KVM_VGIC_V3_ADDR_TYPE_DIST) => "distributor address",
+            (dev::KVM_DEV_ARM_VGIC_GRP_ADDR, v3::KVM_VGIC_V3_ADDR_TYPE_REDIST) => "redistributor address",
+            (dev::KVM_DEV_ARM_VGIC_GRP_ADDR, v3::KVM_VGIC_V3_ADDR_TYPE_REDIST_REGION) => "redistributor region",
+            (dev::KVM_DEV_ARM_VGIC_GRP_ADDR, v3::KVM_VGIC_ITS_ADDR_TYPE) => "ITS address",
+            (dev::KVM_DEV_ARM_VGIC_GRP_ADDR, v5::KVM_VGIC_V5_ADDR_TYPE_IRS) => "IRS address",
+            (dev::KVM_DEV_ARM_VGIC_GRP_NR_IRQS, _) => "NR_IRQS",
+            (dev::KVM_DEV_ARM_VGIC_GRP_CTRL, USERSPACE_PPIS) => "USERSPACE_PPIS",
+            (v5::KVM_DEV_ARM_VGIC_GRP_IST, 0) => "IST",
+            _ if self == Command::Init.id() => "INIT",
+            _ if self == Command::SavePendingTables.id() => "SAVE_PENDING_TABLES",
+            _ if self == Command::ItsSaveTables.id() => "SAVE_TABLES",
+            _ if self == Command::ItsRestoreTables.id() => "RESTORE_TABLES",
+            _ if self == Command::ItsReset.id() => "RESET",
+            _ => return None,
+        })
+    }
+
+    /// The register that the attribute is, or is a part of.
+    fn register(self) -> Option<RegisterName> {
+        let offset = self.attr as u32;
+        let instr = self.attr & dev::KVM_DEV_ARM_VGIC_SYSREG_INSTR_MASK;
+        match self.group {
+            v5::KVM_DEV_ARM_VGIC_GRP_IRS_REGS => RegisterName::single(v5::irs::REGISTERS, self.attr, "GICV5_"),
+            dev::KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS => RegisterName::single(v5::icc::REGISTERS, instr, "SYS_")
+                .or_else(|| RegisterName::single(v3::icc::REGISTERS, instr, "SYS_")),
+            v3::KVM_DEV_ARM_VGIC_GRP_DIST_REGS => RegisterName::array(v3::dist::REGISTERS, v3::dist::ARRAYS, offset)
+                .or_else(|| RegisterName::single(v3::dist::REGISTERS, offset.into(), "")),
+            v3::KVM_DEV_ARM_VGIC_GRP_REDIST_REGS => RegisterName::array(v3::redist::REGISTERS, v3::redist::ARRAYS, offset)
+                .or_else(|| RegisterName::single(v3::redist::REGISTERS, offset.into(), "")),
+            v3::KVM_DEV_ARM_VGIC_GRP_ITS_REGS => RegisterName::array(v3::its::REGISTERS, v3::its::ARRAYS, offset)
+                .or_else(|| RegisterName::single(v3::its::REGISTERS, self.attr, "")),
+            _ => None,
+        }
+    }
+}
+
+/// Name of a register: of its own, or by its number in an array, or as a half of 64 bits.
+struct RegisterName {
+    name: &'static str,
+    number: Option<u32>,
+    upper_half: bool,
+}
+
+type Names = &'static [(&'static str, u64)];
+
+impl RegisterName {
+    fn single(names: Names, value: u64, prefix: &str) -> Option<Self> {
+        let (name, _) = names.iter().find(|(_, v)| *v == value)?;
+        Some(RegisterName { name: name.strip_prefix(prefix)?, number: None, upper_half: false })
+    }
+
+    fn array(names: Names, arrays: &[(u32, u32, u32)], offset: u32) -> Option<Self> {
+        let (first, _, stride) = arrays.iter().find(|(first, end, _)| (*first..*end).contains(&offset))?;
+        let (name, _) = names.iter().find(|(_, v)| *v == u64::from(*first))?;
+        let (number, rest) = ((offset - first) / stride, (offset - first) % stride);
+        let upper_half = match rest {
+            0 => false,
+            4 => true,
+            _ => return None,
+        };
+        // A 64-bit register that stands alone is an array of one.
+        let single = arrays.iter().any(|(f, end, stride)| f == first && end - f == *stride);
+        // A first register that is called so already has the number in its name.
+        let name = if single { name } else { name.strip_suffix('0').unwrap_or(name) };
+        Some(RegisterName { name, number: (!single).then_some(number), upper_half })
+    }
+}
+
+impl fmt::Display for RegisterName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)?;
+        if let Some(number) = self.number {
+            number.fmt(f)?;
+        }
+        if self.upper_half { f.write_str("[63:32]") } else { Ok(()) }
+    }
+}
+
+impl fmt::Display for AttrId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.register(), self.plain_name()) {
+            (Some(name), _) => name.fmt(f)?,
+            (None, Some(name)) => f.write_str(name)?,
+            (None, None) if self.group == v3::KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO => {
+                let first = self.attr as u32 & v3::KVM_DEV_ARM_VGIC_LINE_LEVEL_INTID_MASK;
+                write!(f, "line levels of INTIDs {first} to {}", first + 31)?;
+            }
+            (None, None) => write!(f, "group {} attribute {:#x}", self.group, self.attr)?,
+        }
+        match self.mpidr() {
+            Some(mpidr) => write!(f, " of vCPU {mpidr}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for AttrId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AttrId({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Attr, AttrId, Mpidr};
+    use alloc::string::ToString;
+
+    #[test]
+    fn names() {
+        let vcpu = Mpidr::new(3, 2, 1, 0);
+        for (id, name) in [
+            (AttrId::INIT, "INIT"),
+            (AttrId::IST, "IST"),
+            (Attr::nr_irqs().id(), "NR_IRQS"),
+            (Attr::irs(0x190).id(), "IRS_IST_CFGR"),
+            (Attr::irs(0x10).id(), "IRS_IDR4"),
+            (Attr::cpu_sysreg(vcpu, 0xce02).id(), "ICC_PCR_EL1 of vCPU 3.2.1.0"),
+            (Attr::cpu_sysreg(vcpu, 0xc664).id(), "ICC_CTLR_EL1 of vCPU 3.2.1.0"),
+            (Attr::dist(0x0).id(), "GICD_CTLR"),
+            (Attr::dist(0x104).id(), "GICD_ISENABLER1"),
+            (Attr::dist(0x6100).id(), "GICD_IROUTER32"),
+            (Attr::dist(0x610c).id(), "GICD_IROUTER33[63:32]"),
+            (Attr::redist(vcpu, 0x74).id(), "GICR_PROPBASER[63:32] of vCPU 3.2.1.0"),
+            (Attr::redist(vcpu, 0x10404).id(), "GICR_IPRIORITYR1 of vCPU 3.2.1.0"),
+            (Attr::redist(vcpu, 0x10c04).id(), "GICR_ICFGR1 of vCPU 3.2.1.0"),
+            (Attr::its(0x108).id(), "GITS_BASER1"),
+            (Attr::its(0x80).id(), "GITS_CBASER"),
+            (Attr::line_levels(vcpu, 0).id(), "line levels of INTIDs 0 to 31 of vCPU 3.2.1.0"),
+            (Attr::line_levels(vcpu, 64).id(), "line levels of INTIDs 64 to 95"),
+            (AttrId::from_raw(99, 7), "group 99 attribute 0x7"),
+        ] {
+            assert_eq!(id.to_string(), name);
+        }
+    }
+}
