@@ -5,6 +5,8 @@ extern crate alloc;
 
 mod attr;
 mod errno;
+#[cfg(feature = "model")]
+pub mod model;
 pub mod topology;
 #[path = "../uapi/mod.rs"]
 pub mod uapi;
