@@ -12,6 +12,8 @@ pub mod image;
 pub mod interrupt_state;
 #[cfg(all(feature = "kvm", target_os = "linux"))]
 pub mod kvm;
+#[cfg(feature = "model")]
+pub mod model;
 pub mod topology;
 #[path = "../uapi/mod.rs"]
 pub mod uapi;

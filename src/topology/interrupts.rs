@@ -110,6 +110,8 @@ impl LpiIdBits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum IntId {
+    /// Private peripheral interrupt: every vCPU has its own.
+    Ppi(u32),
     /// Shared peripheral interrupt.
     Spi(u32),
     /// Locality-specific (GICv5) or logical (GICv3) peripheral interrupt.
@@ -119,6 +121,7 @@ pub enum IntId {
 impl fmt::Display for IntId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            IntId::Ppi(id) => write!(f, "PPI {id}"),
             IntId::Spi(id) => write!(f, "SPI {id}"),
             IntId::Lpi(id) => write!(f, "LPI {id}"),
         }

@@ -1,0 +1,161 @@
+//! Faults on demand: failures that a healthy device shows too rarely for a test.
+//!
+//! Source: `arch/arm64/kvm/vgic/vgic-v5.c` and `vgic-v5-tables.c`, Linux 7.4, for where a host operation can fail.
+//!
+//! Rule: a fault is what the kernel could have answered at that point; it leaves the state that the kernel would leave.
+
+use super::{Access, Op};
+use crate::{AttrId, Errno};
+use alloc::vec::Vec;
+
+/// A fault to come. Several can be armed at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// One access fails, before it has any effect.
+    Access {
+        /// How many accesses still go before it; 0 is the next one. Get, set and has all count.
+        after: u32,
+        /// What it fails with.
+        errno: Errno,
+    },
+    /// Every get and every set of one attribute fails, before it has any effect.
+    Attribute {
+        /// The attribute.
+        id: AttrId,
+        /// What it fails with.
+        errno: Errno,
+    },
+    /// Something disturbs the VM's interrupts while a GICv5's tables are saved: the next gets of `GRP_IST` fail with `EBUSY`.
+    ///
+    /// KVM looks three times: after it asked the VM to be quiet, after the SPI table, after the LPI table. The failures go through
+    /// these three in turn, so that the first leaves the buffers as they were and the later ones leave them written in part.
+    NotQuiesced {
+        /// How many gets fail.
+        times: u32,
+    },
+    /// An operation of the host that an access needs fails once, at its place in the access.
+    Host {
+        /// The operation.
+        step: HostStep,
+        /// What it fails with.
+        errno: Errno,
+    },
+}
+
+impl Fault {
+    /// The `n`-th access from now, counted from 0, fails.
+    #[must_use]
+    pub const fn access(n: u32, errno: Errno) -> Self {
+        Fault::Access { after: n, errno }
+    }
+
+    /// Every get and set of `id` fails.
+    #[must_use]
+    pub const fn attribute(id: AttrId, errno: Errno) -> Self {
+        Fault::Attribute { id, errno }
+    }
+
+    /// The next `times` saves of the interrupt state tables find the VM not quiet.
+    #[must_use]
+    pub const fn not_quiesced(times: u32) -> Self {
+        Fault::NotQuiesced { times }
+    }
+
+    /// The host fails at `step`, once.
+    #[must_use]
+    pub const fn host(step: HostStep, errno: Errno) -> Self {
+        Fault::Host { step, errno }
+    }
+}
+
+/// What KVM asks of the host inside an attribute access. All of a GICv5.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum HostStep {
+    /// INIT: a VM id (`ENOSPC`), memory (`ENOMEM`), a command to the host's IRS (`ETIMEDOUT`).
+    Init,
+    /// Save: the request to the VM's interrupts to be quiet (`ETIMEDOUT`, `EBUSY`).
+    Quiesce,
+    /// Save: whether the VM stayed quiet while the SPI table was copied (`ETIMEDOUT`, `EBUSY`).
+    QuietAfterSpi,
+    /// Save: whether the VM stayed quiet while the LPI table was copied (`ETIMEDOUT`, `EBUSY`).
+    QuietAfterLpi,
+    /// Save and restore: access to the host's SPI table (`ENXIO`, `ENOMEM`).
+    SpiTable,
+    /// Save and restore: access to the host's LPI table (`ENXIO`, `ENOMEM`).
+    LpiTable,
+    /// Restore: memory for the host's LPI table (`ENOMEM`, `EINVAL`).
+    AllocateLpi,
+    /// Restore: the command that makes the host's LPI table valid. `ETIMEDOUT` here kills the VM.
+    MapLpi,
+    /// Restore: the command that takes the VM's tables from the hardware (`ETIMEDOUT`).
+    UnmapVm,
+    /// Restore: the command that gives the VM's tables to the hardware (`ETIMEDOUT`).
+    MapVm,
+}
+
+/// The armed faults and the record: what an access through a shared reference changes.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    pub(super) trace: Vec<Access>,
+    faults: Vec<Fault>,
+    not_quiesced: u32,
+    /// Which of the three looks finds the VM not quiet next.
+    look: u8,
+}
+
+impl Log {
+    pub(super) fn arm(&mut self, fault: Fault) {
+        match fault {
+            Fault::NotQuiesced { times } => (self.not_quiesced, self.look) = (times, 0),
+            fault => self.faults.push(fault),
+        }
+    }
+
+    pub(super) fn disarm(&mut self) {
+        *self = Log { trace: core::mem::take(&mut self.trace), ..Log::default() };
+    }
+
+    /// The answer that a fault gives to an access. Counts the access.
+    pub(super) fn intercept(&mut self, op: Op, id: AttrId) -> Result<(), Errno> {
+        let mut answer = Ok(());
+        self.faults.retain_mut(|fault| match fault {
+            Fault::Access { after: 0, errno } => {
+                answer = Err(*errno);
+                false
+            }
+            Fault::Access { after, .. } => {
+                *after -= 1;
+                true
+            }
+            Fault::Attribute { id: of, errno } if *of == id && op != Op::Has => {
+                answer = Err(*errno);
+                true
+            }
+            _ => true,
+        });
+        answer
+    }
+
+    /// One operation of the host.
+    pub(super) fn host(&mut self, step: HostStep) -> Result<(), Errno> {
+        let armed = self.faults.iter().position(|fault| matches!(fault, Fault::Host { step: at, .. } if *at == step));
+        match armed.map(|index| self.faults.remove(index)) {
+            Some(Fault::Host { errno, .. }) => Err(errno),
+            _ => Ok(()),
+        }
+    }
+
+    /// Where this save is disturbed, if it is. Counts the save.
+    pub(super) fn disturbance(&mut self) -> Option<HostStep> {
+        self.not_quiesced = self.not_quiesced.checked_sub(1)?;
+        let step = match self.look {
+            0 => HostStep::Quiesce,
+            1 => HostStep::QuietAfterSpi,
+            _ => HostStep::QuietAfterLpi,
+        };
+        self.look = (self.look + 1) % 3;
+        Some(step)
+    }
+}

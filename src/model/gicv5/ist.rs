@@ -1,0 +1,77 @@
+//! The host's interrupt state tables, and what KVM keeps beside them.
+//!
+//! Source: `arch/arm64/kvm/vgic/vgic-v5-tables.c`, Linux 7.4; Arm Generic Interrupt Controller Architecture Specification, GICv5,
+//! `L2_ISTE`.
+//!
+//! Rule: an entry is the architected 32 bits; metadata of the hardware and the shape of the host's tables are nobody's business.
+
+use crate::IntId;
+use alloc::vec;
+use alloc::vec::Vec;
+
+/// One SPI: its entry in the host's table, and what KVM keeps in software.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spi {
+    /// `L2_ISTE`: Pending 0, Active 1, HM 2, Enable 3, IRM 4, HWU 10:9, Priority 15:11, IAFFID 31:16.
+    pub entry: u32,
+    /// The trigger mode that KVM goes by when user space drives the line: level, else edge. What `IRS_SPI_CFGR` reads.
+    pub level: bool,
+    /// The line as user space last drove it. In no attribute, so not saved.
+    pub line: bool,
+    /// KVM's pending latch.
+    pub latch: bool,
+}
+
+/// The host's LPI table.
+#[derive(Debug)]
+pub(super) struct LpiIst {
+    pub(super) bits: u32,
+    /// `1 << bits` entries.
+    pub(super) entries: Vec<u32>,
+}
+
+impl LpiIst {
+    /// An empty table; `bits` is 16 at most.
+    pub(super) fn new(bits: u32) -> Self {
+        LpiIst { bits, entries: vec![0; 1 << bits] }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Ist {
+    pub(super) spis: Vec<Spi>,
+    pub(super) lpis: Option<LpiIst>,
+    /// What the last restore made pending, in order.
+    pub(super) replayed: Vec<IntId>,
+}
+
+impl Ist {
+    pub(super) fn new(nr_spis: u32) -> Self {
+        Ist { spis: vec![Spi::default(); nr_spis as usize], lpis: None, replayed: Vec::new() }
+    }
+
+    /// The entry of an SPI or LPI.
+    pub(super) fn entry(&self, id: IntId) -> Option<&u32> {
+        match id {
+            IntId::Spi(id) => self.spis.get(id as usize).map(|spi| &spi.entry),
+            IntId::Lpi(id) => self.lpis.as_ref()?.entries.get(id as usize),
+            IntId::Ppi(_) => None,
+        }
+    }
+
+    /// The entry of an SPI or LPI.
+    pub(super) fn entry_mut(&mut self, id: IntId) -> Option<&mut u32> {
+        match id {
+            IntId::Spi(id) => self.spis.get_mut(id as usize).map(|spi| &mut spi.entry),
+            IntId::Lpi(id) => self.lpis.as_mut()?.entries.get_mut(id as usize),
+            IntId::Ppi(_) => None,
+        }
+    }
+
+    /// Every SPI, then every LPI, with its entry.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (IntId, u32)> + '_ {
+        let spis = (0..).zip(&self.spis).map(|(id, spi)| (IntId::Spi(id), spi.entry));
+        let lpis = self.lpis.iter().flat_map(|lpis| (0..).zip(&lpis.entries)).map(|(id, entry)| (IntId::Lpi(id), *entry));
+        spis.chain(lpis)
+    }
+}

@@ -1,0 +1,320 @@
+//! The VM: creation of vCPUs and device, running, and death.
+//!
+//! Source: `arch/arm64/kvm/vgic/vgic-init.c` and `vgic-v5.c`, Linux 7.4; Documentation/virt/kvm/devices/arm-vgic-v5.rst;
+//! Documentation/virt/kvm/api.rst, `KVM_CREATE_VCPU`, `KVM_CREATE_DEVICE`, `KVM_RUN`.
+//!
+//! Rule: a check stands where the kernel has it, so that of two conditions the kernel's answer wins.
+
+use super::cpu::Cpu;
+use super::host::Host;
+use super::irs::Irs;
+use super::ist::Ist;
+use super::{Guest, attributes};
+use crate::model::fault::Log;
+use crate::model::{Access, Fault};
+use crate::uapi::device::KVM_DEV_TYPE_ARM_VGIC_V5;
+use crate::{Errno, Vcpu, VcpuId, Vcpus};
+use alloc::vec::Vec;
+use core::cell::RefCell;
+
+/// A VM with at most one virtual GICv5. The attributes of the device are the VM's own [`AttrDevice`](crate::AttrDevice).
+#[derive(Debug)]
+pub struct Vm {
+    pub(super) host: Host,
+    /// In the order of creation.
+    pub(super) vcpus: Vec<VcpuState>,
+    /// A thread is inside `KVM_CREATE_VCPU`.
+    pub(super) creating: bool,
+    pub(super) device: Option<Device>,
+    /// PPIs that exist for the guest; known from the first run on.
+    pub(super) exposed: Option<u64>,
+    pub(super) dead: bool,
+    pub(super) log: RefCell<Log>,
+}
+
+#[derive(Debug)]
+pub(super) struct VcpuState {
+    pub(super) vcpu: Vcpu,
+    /// The guest's EL2 was asked for.
+    pub(super) el2: bool,
+    /// Another thread has the vCPU's lock.
+    pub(super) held: bool,
+    pub(super) has_run: bool,
+    pub(super) cpu: Cpu,
+}
+
+/// The device from its creation on.
+#[derive(Debug, Default)]
+pub(super) struct Device {
+    pub(super) irs_address: Option<u64>,
+    /// 0 until set, or until INIT takes the default.
+    pub(super) nr_spis: u32,
+    /// What INIT makes.
+    pub(super) vgic: Option<Vgic>,
+}
+
+/// The device from INIT on.
+#[derive(Debug)]
+pub(super) struct Vgic {
+    pub(super) irs: Irs,
+    pub(super) ist: Ist,
+    /// `IRS_IST_BASER` was made valid by user space, and no table was restored since.
+    pub(super) owed: bool,
+}
+
+impl Vm {
+    /// A VM without vCPUs and without a device. A number of `host` that is out of its range counts as the nearest in it.
+    #[must_use]
+    pub fn new(host: Host) -> Self {
+        Vm {
+            host: host.in_range(),
+            vcpus: Vec::new(),
+            creating: false,
+            device: None,
+            exposed: None,
+            dead: false,
+            log: RefCell::default(),
+        }
+    }
+
+    /// A VM with these vCPUs and a GICv5 that is not configured yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`Vm::create_vcpu`] and [`Vm::create_device`].
+    pub fn with_device(host: Host, vcpus: &Vcpus) -> Result<Self, Errno> {
+        let mut vm = Vm::new(host);
+        for vcpu in vcpus.iter() {
+            vm.create_vcpu(vcpu)?;
+        }
+        vm.create_device(KVM_DEV_TYPE_ARM_VGIC_V5)?;
+        Ok(vm)
+    }
+
+    /// The host, with every number in its range.
+    #[must_use]
+    pub fn host(&self) -> Host {
+        self.host
+    }
+
+    /// `KVM_CREATE_VCPU`, and the affinity that user space gives the vCPU.
+    ///
+    /// Two vCPUs may have one affinity, as in KVM; attributes then reach the one that was created first.
+    ///
+    /// # Errors
+    ///
+    /// In this order; Documentation/virt/kvm/api.rst, `KVM_CREATE_VCPU`, and `vgic-init.c`:
+    /// - `EIO`: the VM is dead.
+    /// - `EINVAL`: as many vCPUs exist as the VM can have.
+    /// - `EBUSY`: the device is initialised.
+    /// - `EINVAL`: the id is not below the limit of a VM that has a GICv5.
+    /// - `EEXIST`: the id is taken.
+    pub fn create_vcpu(&mut self, vcpu: Vcpu) -> Result<(), Errno> {
+        self.add_vcpu(vcpu, false)
+    }
+
+    /// [`Vm::create_vcpu`] with the feature `KVM_ARM_VCPU_HAS_EL2`: INIT will then refuse.
+    ///
+    /// # Errors
+    ///
+    /// As [`Vm::create_vcpu`].
+    pub fn create_el2_vcpu(&mut self, vcpu: Vcpu) -> Result<(), Errno> {
+        self.add_vcpu(vcpu, true)
+    }
+
+    fn add_vcpu(&mut self, vcpu: Vcpu, el2: bool) -> Result<(), Errno> {
+        self.alive()?;
+        let limit = if self.device.is_some() { self.host.max_vcpus } else { VcpuId::LIMIT };
+        if self.vcpus.len() >= limit as usize {
+            return Err(Errno::EINVAL);
+        }
+        if self.vgic().is_some() {
+            return Err(Errno::EBUSY);
+        }
+        if vcpu.id.get() >= limit {
+            return Err(Errno::EINVAL);
+        }
+        if self.vcpus.iter().any(|other| other.vcpu.id == vcpu.id) {
+            return Err(Errno::EEXIST);
+        }
+        self.vcpus.push(VcpuState { vcpu, el2, held: false, has_run: false, cpu: Cpu::default() });
+        Ok(())
+    }
+
+    /// `KVM_CREATE_DEVICE` with the flag `KVM_CREATE_DEVICE_TEST`: only asks.
+    ///
+    /// # Errors
+    ///
+    /// - `EIO`: the VM is dead.
+    /// - `ENODEV`: not the type of a GICv5, or the host has none. The model knows no other device.
+    pub fn test_device(&self, type_: u32) -> Result<(), Errno> {
+        self.alive()?;
+        if type_ != KVM_DEV_TYPE_ARM_VGIC_V5 || !self.host.gicv5 {
+            return Err(Errno::ENODEV);
+        }
+        Ok(())
+    }
+
+    /// `KVM_CREATE_DEVICE`.
+    ///
+    /// # Errors
+    ///
+    /// In this order; Documentation/virt/kvm/api.rst, `KVM_CREATE_DEVICE`, and `vgic-init.c`:
+    /// - `EIO`, `ENODEV`: as [`Vm::test_device`].
+    /// - `EBUSY`: a vCPU is being created, or is locked by another thread.
+    /// - `EEXIST`: the VM has a GIC.
+    /// - `EBUSY`: a vCPU has run.
+    /// - `E2BIG`: a `vcpu_id` is beyond the limit of the host.
+    pub fn create_device(&mut self, type_: u32) -> Result<(), Errno> {
+        self.test_device(type_)?;
+        if self.creating {
+            return Err(Errno::EBUSY);
+        }
+        self.lock_vcpus()?;
+        if self.device.is_some() {
+            return Err(Errno::EEXIST);
+        }
+        if self.has_run() {
+            return Err(Errno::EBUSY);
+        }
+        if self.vcpus.iter().any(|state| state.vcpu.id.get() >= self.host.max_vcpus) {
+            return Err(Errno::E2BIG);
+        }
+        self.device = Some(Device::default());
+        Ok(())
+    }
+
+    /// `KVM_RUN`: the vCPU executes `code` as its guest, and exits.
+    ///
+    /// The first run of any vCPU fixes which PPIs exist for the guest; enable, active and pending of the others are dropped.
+    /// A VM without a device runs, and its guest has no interrupt controller.
+    ///
+    /// # Errors
+    ///
+    /// In this order; `vgic-init.c` and `vgic-v5.c`. The last three are found by the first run, which kills the VM then:
+    /// - `EBADF`: no such vCPU.
+    /// - `EIO`: the VM is dead.
+    /// - `EINTR`: another thread holds the vCPU. KVM would wait; the model answers as if a signal ended the wait.
+    /// - `EBUSY`: the device is not initialised.
+    /// - `EINVAL`: `IRS_IST_BASER` was restored as valid, and no interrupt state table since.
+    /// - `ENXIO`: the IRS has no address.
+    pub fn run<R>(&mut self, id: VcpuId, code: impl FnOnce(&mut Guest<'_>) -> R) -> Result<R, Errno> {
+        let state = self.vcpus.iter().find(|state| state.vcpu.id == id).ok_or(Errno::EBADF)?;
+        self.alive()?;
+        if state.held {
+            return Err(Errno::EINTR);
+        }
+        if !state.has_run {
+            self.map_resources().inspect_err(|_| self.dead = true)?;
+        }
+        let exposed = self.exposed.unwrap_or(0);
+        let state = self.vcpus.iter_mut().find(|state| state.vcpu.id == id).ok_or(Errno::EBADF)?;
+        state.has_run = true;
+        let vgic = self.device.as_mut().and_then(|device| device.vgic.as_mut());
+        Ok(code(&mut Guest { host: self.host, id, exposed, cpu: &mut state.cpu, vgic }))
+    }
+
+    /// What the kernel does when a vCPU runs for the first time.
+    fn map_resources(&mut self) -> Result<(), Errno> {
+        let Some(device) = &self.device else { return Ok(()) };
+        let vgic = device.vgic.as_ref().ok_or(Errno::EBUSY)?;
+        if vgic.owed {
+            return Err(Errno::EINVAL);
+        }
+        if device.irs_address.is_none() {
+            return Err(Errno::ENXIO);
+        }
+        if self.exposed.is_none() {
+            self.exposed = Some(self.host.ppis);
+            for state in &mut self.vcpus {
+                state.cpu.expose(self.host.ppis);
+            }
+        }
+        Ok(())
+    }
+
+    /// Another thread takes the lock of a vCPU, as `KVM_RUN` and every other ioctl of a vCPU does, or gives it back. No effect for
+    /// an id that no vCPU has.
+    pub fn hold_vcpu(&mut self, id: VcpuId, held: bool) {
+        for state in self.vcpus.iter_mut().filter(|state| state.vcpu.id == id) {
+            state.held = held;
+        }
+    }
+
+    /// Another thread enters `KVM_CREATE_VCPU`, or leaves it without having made a vCPU.
+    pub fn hold_creation(&mut self, creating: bool) {
+        self.creating = creating;
+    }
+
+    /// Whether the VM is dead: every further ioctl gives `EIO`.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        self.dead
+    }
+
+    /// Arms a fault. Faults add up; a second [`Fault::NotQuiesced`] replaces the first.
+    pub fn set_fault(&mut self, fault: Fault) {
+        self.log.get_mut().arm(fault);
+    }
+
+    /// Disarms all faults.
+    pub fn clear_faults(&mut self) {
+        self.log.get_mut().disarm();
+    }
+
+    /// Every access to an attribute so far, in order.
+    #[must_use]
+    pub fn trace(&self) -> Vec<Access> {
+        self.log.borrow().trace.clone()
+    }
+
+    /// Forgets the accesses so far.
+    pub fn clear_trace(&mut self) {
+        self.log.get_mut().trace.clear();
+    }
+
+    pub(super) fn alive(&self) -> Result<(), Errno> {
+        if self.dead { Err(Errno::EIO) } else { Ok(()) }
+    }
+
+    /// Tries to lock every vCPU.
+    pub(super) fn lock_vcpus(&self) -> Result<(), Errno> {
+        if self.vcpus.iter().any(|state| state.held) { Err(Errno::EBUSY) } else { Ok(()) }
+    }
+
+    pub(super) fn has_run(&self) -> bool {
+        self.vcpus.iter().any(|state| state.has_run)
+    }
+
+    pub(super) fn vgic(&self) -> Option<&Vgic> {
+        self.device.as_ref()?.vgic.as_ref()
+    }
+
+    pub(super) fn vgic_mut(&mut self) -> Option<&mut Vgic> {
+        self.device.as_mut()?.vgic.as_mut()
+    }
+
+    /// `GRP_CTRL`, INIT.
+    pub(super) fn init(&mut self) -> Result<(), Errno> {
+        let device = self.device.as_mut().ok_or(Errno::EBADF)?;
+        if device.vgic.is_some() {
+            return Ok(());
+        }
+        if self.creating {
+            return Err(Errno::EBUSY);
+        }
+        let last = self.vcpus.iter().map(|state| state.vcpu.id).max().ok_or(Errno::ENODEV)?;
+        if self.vcpus.iter().any(|state| state.el2) {
+            return Err(Errno::EINVAL);
+        }
+        self.log.get_mut().host(crate::model::HostStep::Init)?;
+        // Chosen: the teardown of a failed INIT keeps a number that user space set, and leaves no default behind.
+        if device.nr_spis == 0 {
+            device.nr_spis = attributes::DEFAULT_SPIS;
+        }
+        let pes = self.vcpus.iter().map(|state| state.vcpu.id.iaffid()).collect();
+        device.vgic =
+            Some(Vgic { irs: Irs::new(&self.host, device.nr_spis, last, pes), ist: Ist::new(device.nr_spis), owed: false });
+        Ok(())
+    }
+}

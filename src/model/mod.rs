@@ -1,0 +1,19 @@
+//! In-process models of KVM's virtual GIC devices, to run a test suite on any machine.
+//!
+//! Source: the kernel documents and files named in each device's module.
+//!
+//! Rule: nothing here knows a backend of this crate, so that a model cannot share a backend's mistake.
+//!
+//! A model answers device attributes as the kernel does, down to the error number and the order in which the conditions are looked
+//! at. It has what a real device cannot offer a test: a guest that is a Rust closure, a [record](Access) of every access, and
+//! [faults](Fault) on demand.
+
+pub mod gicv5;
+
+mod fault;
+mod trace;
+mod user;
+
+pub use fault::{Fault, HostStep};
+pub use trace::{Access, Op, Value};
+pub use user::{Buffer, IstArg, Memory, User};

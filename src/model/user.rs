@@ -1,0 +1,153 @@
+//! Memory of user space as a device sees it through `kvm_device_attr.addr`.
+//!
+//! Source: Documentation/virt/kvm/api.rst, `struct kvm_device_attr`; Documentation/virt/kvm/devices/arm-vgic-v5.rst, `GRP_IST`.
+//!
+//! Rule: a copy that would leave the object fails with `EFAULT`, as if the object ended where its page ends.
+
+use super::Value;
+use crate::Errno;
+use crate::attr::Word;
+
+/// What an attribute's address points to.
+///
+/// An object wider than the attribute gives or takes its first bytes, as memory does; a narrower one is not overrun: `EFAULT`.
+#[derive(Debug)]
+pub enum User<'a> {
+    /// Address 0.
+    Null,
+    /// An address with nothing behind it.
+    Fault,
+    /// A 32-bit object.
+    U32(&'a mut u32),
+    /// A 64-bit object.
+    U64(&'a mut u64),
+    /// Two 64-bit objects in a row.
+    U64x2(&'a mut [u64; 2]),
+    /// A `kvm_vgic_v5_ist`.
+    Ist(IstArg<'a>),
+}
+
+/// A [`kvm_vgic_v5_ist`](crate::uapi::vgic_v5::kvm_vgic_v5_ist) with the memory that its addresses point to.
+#[derive(Debug)]
+pub struct IstArg<'a> {
+    /// `spi_ist_addr` and `spi_ist_size`.
+    pub spi: Buffer<'a>,
+    /// `lpi_ist_addr` and `lpi_ist_size`.
+    pub lpi: Buffer<'a>,
+}
+
+/// An address with the size that is stated beside it, true or not.
+#[derive(Debug)]
+pub struct Buffer<'a> {
+    /// What is at the address.
+    pub memory: Memory<'a>,
+    /// The size stated, in bytes.
+    pub size: u64,
+}
+
+/// What is at an address.
+#[derive(Debug)]
+pub enum Memory<'a> {
+    /// The address is 0.
+    Null,
+    /// Nothing is mapped.
+    Fault,
+    /// Memory that ends with the slice.
+    Bytes(&'a mut [u8]),
+    /// Memory that cannot be written and ends with the slice.
+    ReadOnly(&'a [u8]),
+}
+
+impl<'a> Buffer<'a> {
+    /// Address 0 and size 0: no table.
+    pub const NONE: Buffer<'static> = Buffer { memory: Memory::Null, size: 0 };
+
+    /// A buffer stated with its true size.
+    #[must_use]
+    pub fn bytes(bytes: &'a mut [u8]) -> Self {
+        Buffer { size: bytes.len() as u64, memory: Memory::Bytes(bytes) }
+    }
+
+    /// A buffer that cannot be written, stated with its true size.
+    #[must_use]
+    pub fn read_only(bytes: &'a [u8]) -> Self {
+        Buffer { size: bytes.len() as u64, memory: Memory::ReadOnly(bytes) }
+    }
+
+    pub(super) fn is_null(&self) -> bool {
+        matches!(self.memory, Memory::Null)
+    }
+
+    /// The 4 bytes of entry `index`.
+    pub(super) fn load(&self, index: usize) -> Result<[u8; 4], Errno> {
+        let bytes: &[u8] = match &self.memory {
+            Memory::Null | Memory::Fault => &[],
+            Memory::Bytes(bytes) => bytes,
+            Memory::ReadOnly(bytes) => bytes,
+        };
+        bytes.as_chunks::<4>().0.get(index).copied().ok_or(Errno::EFAULT)
+    }
+
+    /// Writes the 4 bytes of entry `index`.
+    pub(super) fn store(&mut self, index: usize, entry: [u8; 4]) -> Result<(), Errno> {
+        let bytes: &mut [u8] = match &mut self.memory {
+            Memory::Null | Memory::Fault | Memory::ReadOnly(_) => &mut [],
+            Memory::Bytes(bytes) => bytes,
+        };
+        *bytes.as_chunks_mut::<4>().0.get_mut(index).ok_or(Errno::EFAULT)? = entry;
+        Ok(())
+    }
+}
+
+impl User<'_> {
+    /// The first bytes of the object, and how many it has.
+    fn bytes(&self) -> ([u8; 16], usize) {
+        match self {
+            User::Null | User::Fault | User::Ist(_) => ([0; 16], 0),
+            User::U32(object) => (Word::to_ne_bytes(**object), 4),
+            User::U64(object) => (Word::to_ne_bytes(**object), 8),
+            User::U64x2(object) => (Word::to_ne_bytes(**object), 16),
+        }
+    }
+
+    /// `get_user`.
+    pub(super) fn read<W: Word>(&self) -> Result<W, Errno> {
+        let (bytes, len) = self.bytes();
+        if len < W::BYTES {
+            return Err(Errno::EFAULT);
+        }
+        Ok(W::from_ne_bytes(bytes))
+    }
+
+    /// `put_user`.
+    pub(super) fn write<W: Word>(&mut self, value: W) -> Result<(), Errno> {
+        let (mut bytes, len) = self.bytes();
+        if len < W::BYTES {
+            return Err(Errno::EFAULT);
+        }
+        for (to, from) in bytes.iter_mut().zip(value.to_ne_bytes()).take(W::BYTES) {
+            *to = from;
+        }
+        match self {
+            User::Null | User::Fault | User::Ist(_) => {}
+            User::U32(object) => **object = Word::from_ne_bytes(bytes),
+            User::U64(object) => **object = Word::from_ne_bytes(bytes),
+            User::U64x2(object) => **object = Word::from_ne_bytes(bytes),
+        }
+        Ok(())
+    }
+
+    /// What the record says of the object.
+    pub(super) fn value(&self) -> Option<Value> {
+        match self {
+            User::Null | User::Fault => None,
+            User::U32(object) => Some(Value::U32(**object)),
+            User::U64(object) => Some(Value::U64(**object)),
+            User::U64x2(object) => Some(Value::U64x2(**object)),
+            User::Ist(arg) => {
+                let lpi = if arg.lpi.is_null() && arg.lpi.size == 0 { None } else { Some(arg.lpi.size) };
+                Some(Value::Tables { spi: arg.spi.size, lpi })
+            }
+        }
+    }
+}
