@@ -97,7 +97,7 @@ pub struct AccessError {
     pub errno: Errno,
     /// How often the access was tried.
     pub attempts: u32,
-    /// During a restore: what was written before. Such a VM must not run; throw it away.
+    /// During a restore: what was written before. Once anything was, the VM must not run; throw it away.
     pub applied: Option<Applied>,
 }
 
@@ -170,17 +170,17 @@ impl fmt::Display for AccessError {
         if !meaning.is_empty() {
             write!(f, " ({meaning})")?;
         }
-        if let Some(applied) = &self.applied {
-            write!(f, "; {} of {} writes are applied", applied.done, applied.total)?;
-            if let Some(last) = applied.last {
-                write!(f, ", the last one {last}")?;
+        match &self.applied {
+            None => Ok(()),
+            Some(Applied { last: None, .. }) => f.write_str("; nothing is applied"),
+            Some(Applied { done, total, last: Some(last) }) => {
+                write!(f, "; {done} of {total} writes are applied, the last one {last}")?;
+                if self.attr == AttrId::IST {
+                    f.write_str(", and SPI entries perhaps in part")?;
+                }
+                f.write_str(": discard this VM")
             }
-            if self.attr == AttrId::IST {
-                f.write_str(", and SPI entries perhaps in part")?;
-            }
-            f.write_str(": discard this VM")?;
         }
-        Ok(())
     }
 }
 

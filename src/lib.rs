@@ -1,5 +1,59 @@
-//! Save and restore the interrupt controller that Linux KVM emulates for an Arm guest.
+//! Save and restore the interrupt controller that Linux KVM emulates for an Arm guest: for snapshots, live update and live migration.
+//!
+//! A virtual machine monitor hands over the device and the vCPUs; it gets the state as a typed value or as the bytes of an image,
+//! and back. Before a restore, everything is checked; an image that is refused leaves the device without a single access.
+//!
+//! - [`InterruptState`] and [`DynInterruptState`]: the contract, typed and as bytes.
+//! - [`gicv5::Gicv5`]: the backend for a virtual GICv5 (Linux 7.4).
+#![cfg_attr(
+    all(feature = "kvm", target_os = "linux"),
+    doc = "- [`kvm::KvmDevice`]: the device behind KVM's file descriptor; [`kvm::probe`]: what a host offers."
+)]
+#![cfg_attr(feature = "model", doc = "- [`model`]: KVM's devices in the process, to run a test suite on any machine.")]
+//!
+//! # Example
+//!
+//! Migration of a guest with two vCPUs, on the model.
+//!
+//! ```
+//! use vgic_state::gicv5::{Gicv5, Gicv5State};
+//! use vgic_state::model::gicv5::{Host, Vm};
+//! use vgic_state::{DynInterruptState, SpiCount, Vcpus};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let vcpus = Vcpus::with_default_mpidrs(2)?;
+//! # let vm = Vm::with_device(Host::default(), &vcpus)?;
+//! // Source: vCPUs are stopped. The buffer is the VMM's own.
+//! let source = Gicv5::initialise(vm, 0x0800_0000, SpiCount::new(64)?, vcpus)?;
+//! let mut file = vec![0; source.requirements()?.image_max];
+//! let length = source.save_image(&mut file)?;
+//! let image = &file[..length];
+//!
+//! // Destination: the image says what the VM must be like.
+//! let state = Gicv5State::parse(image)?;
+//! let vcpus = state.topology()?;
+//! # let vm = Vm::with_device(Host::default(), &vcpus)?;
+//! let mut destination = Gicv5::initialise(vm, 0x0800_0000, state.spi_count, vcpus)?;
+//! for finding in destination.restore_image(image)?.findings {
+//!     eprintln!("restored, but odd: {finding}");
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Features
+//!
+//! | feature | default | what |
+//! |---|---|---|
+//! | `kvm` | yes | the device behind a file descriptor of KVM (Linux) |
+//! | `model` | | the model |
+//! | `guest-memory` | | guest memory by way of vm-memory |
+//! | `serde` | | a state serialises as the bytes of its image |
+//! | `cli` | | the tool `vgic-state` |
+//!
+//! Without `kvm`, `guest-memory` and `cli` the crate is `no_std` and needs `alloc`.
 #![cfg_attr(not(feature = "std"), no_std)]
+#![cfg_attr(test, allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may panic"))]
 
 extern crate alloc;
 

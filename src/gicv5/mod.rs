@@ -11,6 +11,8 @@ mod fields;
 mod findings;
 mod ist;
 mod registers;
+#[cfg(feature = "serde")]
+mod serde;
 mod state;
 
 pub use check::{Refusal, Target, check};

@@ -1,6 +1,6 @@
 //! `vgic-state ist`
 
-use super::{stderr, stdout, vgic_state};
+use super::{snapshot, stderr, stdout, vgic_state};
 use std::collections::BTreeMap;
 use std::fs;
 
@@ -49,7 +49,7 @@ fn every_field_has_its_column() {
 fn a_table_for_a_person() {
     let output = vgic_state(&["ist", "--kind", "lpi", "tests/golden/linux73-lpi-load-flushed.lpi.ist"]);
     assert!(output.status.success());
-    insta::assert_snapshot!("ist_table", stdout(&output));
+    snapshot!("cli_ist_table", stdout(&output));
 }
 
 #[test]

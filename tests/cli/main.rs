@@ -1,7 +1,13 @@
 //! The `vgic-state` tool, run as a user runs it.
 
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
+
+#[path = "../common/snapshot.rs"]
+mod snapshot;
+
 mod ist;
 
+use snapshot::snapshot;
 use std::process::{Command, Output};
 
 /// Runs the tool from the root of the package.

@@ -12,7 +12,7 @@
 //!
 //! ```
 //! use vgic_state::model::gicv5::{Host, Vm};
-//! use vgic_state::{Attr, AttrDevice, Command, Errno, IntId, Vcpus};
+//! use vgic_state::{Attr, AttrDevice, Command, Errno, IntId, IstDevice, Vcpus};
 //!
 //! let vcpus = Vcpus::with_default_mpidrs(2).unwrap();
 //! let mut vm = Vm::with_device(Host::default(), &vcpus)?;

@@ -1,0 +1,169 @@
+//! What a running guest could have made although it looks wrong: reported, and refused only on request.
+
+use crate::common::{fresh, trace, vcpus};
+use crate::snapshot::snapshot;
+use vgic_state::gicv5::{Finding, Gicv5, Gicv5State, Ist, Iste, Oddity, Options, Place, Refusal};
+use vgic_state::model::gicv5::Vm;
+use vgic_state::{Attr, Error, IntId, InterruptState, IstKind};
+
+fn strict(gic: Gicv5<Vm>) -> Gicv5<Vm> {
+    let mut options = Options::default();
+    options.strict = true;
+    gic.with_options(options)
+}
+
+/// A state of a fresh VM with two vCPUs (ids 0 and 3) and these entries of SPIs and LPIs.
+fn state(spis: &[(usize, u32)], lpis: &[(usize, u32)]) -> Gicv5State<'static> {
+    let mut state = fresh(&vcpus(2), 32).save().expect("save");
+    let table = |size: usize, entries: &[(usize, u32)]| {
+        let mut bytes = vec![0; size];
+        for (id, word) in entries {
+            bytes[id * 4..id * 4 + 4].copy_from_slice(&word.to_le_bytes());
+        }
+        bytes
+    };
+    state.spi_ist = Ist::new(IstKind::Spi, table(128, spis)).expect("table");
+    state.irs.ist_cfgr = 8;
+    state.irs.ist_baser = 0x4000_0001;
+    state.lpi_ist = Some(Ist::new(IstKind::Lpi, table(1024, lpis)).expect("table"));
+    state
+}
+
+fn word(enable: bool, iaffid: u16) -> Iste {
+    Iste::new().with_enable(enable).with_priority(4).with_iaffid(iaffid)
+}
+
+#[test]
+fn each_oddity_is_one_finding_with_its_first_place_and_its_count() {
+    let cases = [
+        (Oddity::NoSuchTarget, word(true, 1)),
+        (Oddity::NoSuchTarget, word(false, 512)),
+        (Oddity::NoSuchTarget, word(true, 0xffff)),
+        (Oddity::OneOfN, word(true, 3).with_irm(true)),
+        (Oddity::PendingDisabled, word(false, 3).with_pending(true)),
+        (Oddity::HardwareUse, word(true, 3).with_hwu(2)),
+    ];
+    for (oddity, entry) in cases {
+        let entry = entry.into_bits();
+        let state = state(&[(7, entry)], &[(64, entry), (65, entry), (255, entry)]);
+        let mut destination = fresh(&vcpus(2), 32);
+        let expected = vec![
+            Finding { oddity, first: Place::Interrupt(IntId::Spi(7)), count: 1 },
+            Finding { oddity, first: Place::Interrupt(IntId::Lpi(64)), count: 3 },
+        ];
+        assert_eq!(destination.check(&state).expect("only odd").findings, expected);
+        assert_eq!(destination.restore(&state).expect("only odd").findings, expected);
+
+        let mut destination = strict(fresh(&vcpus(2), 32));
+        let refusal = Error::Refused(Refusal::Strict(expected[0]));
+        assert_eq!(destination.check(&state), Err(refusal.clone()));
+        assert_eq!(destination.restore(&state), Err(refusal));
+        assert_eq!(trace(&destination), "");
+    }
+}
+
+#[test]
+fn what_is_not_odd_is_not_reported() {
+    let entries = [
+        (0, word(true, 0)),
+        (1, word(true, 3).with_active(true).with_pending(true).with_hm(true)),
+        (2, word(false, 3)),
+        (3, Iste::new().with_priority(31)),
+    ];
+    let entries: Vec<(usize, u32)> = entries.iter().map(|(id, entry)| (*id, entry.into_bits())).collect();
+    let report = strict(fresh(&vcpus(2), 32)).check(&state(&entries, &entries)).expect("nothing odd");
+    assert_eq!(report.findings, []);
+}
+
+#[test]
+fn a_vm_without_vcpu_0_does_not_find_fault_with_interrupts_that_were_never_configured() {
+    let vcpus = vgic_state::Vcpus::new([vgic_state::Vcpu::with_default_mpidr(5).expect("id")]).expect("vCPUs");
+    let mut state = fresh(&vcpus, 32).save().expect("save");
+    let bytes: Vec<u8> = (0..32_u32).flat_map(|_| 0x0000_f800_u32.to_le_bytes()).collect();
+    state.spi_ist = Ist::new(IstKind::Spi, bytes).expect("table");
+    assert_eq!(strict(fresh(&vcpus, 32)).check(&state).expect("fine").findings, []);
+}
+
+#[test]
+fn priorities_below_what_the_irs_implements() {
+    use vgic_state::model::gicv5::Host;
+    let host = Host { priority_bits: 3, ..Host::default() };
+    let new = || crate::common::on_host(host, &vcpus(2), 32);
+    for (priority, odd) in [(0, false), (4, false), (28, false), (1, true), (2, true), (30, true)] {
+        let mut state = new().save().expect("save");
+        let mut bytes = [0; 128];
+        bytes[..4].copy_from_slice(&word(true, 3).with_priority(priority).into_bits().to_le_bytes());
+        state.spi_ist = Ist::new(IstKind::Spi, bytes.to_vec()).expect("table");
+        let findings = new().check(&state).expect("restorable").findings;
+        let expected = Finding { oddity: Oddity::UnimplementedPriority, first: Place::Interrupt(IntId::Spi(0)), count: 1 };
+        assert_eq!(findings, if odd { vec![expected] } else { vec![] }, "priority {priority}");
+    }
+}
+
+#[test]
+fn bits_that_kvm_ignores() {
+    let first = vcpus(2).iter().next().expect("vCPU").mpidr;
+    type Change = fn(&mut Gicv5State<'static>);
+    let cases: [(Change, vgic_state::AttrId, u32); 12] = [
+        (|state| state.irs.cr1 |= 1 << 9, Attr::irs(0x84).id(), 1),
+        (|state| state.irs.cr1 |= 1 << 11, Attr::irs(0x84).id(), 1),
+        (|state| state.irs.cr1 |= 1 << 16, Attr::irs(0x84).id(), 1),
+        (|state| state.irs.cr0 |= 4, Attr::irs(0x80).id(), 1),
+        (|state| state.irs.ist_baser |= 2, Attr::irs(0x180).id(), 1),
+        (|state| state.irs.ist_baser |= 1 << 56, Attr::irs(0x180).id(), 1),
+        (|state| state.vcpus[0].registers.pcr |= 0x20, Attr::cpu_sysreg(first, 0xce02).id(), 1),
+        (|state| state.vcpus[0].registers.apr |= 1 << 32, Attr::cpu_sysreg(first, 0xce00).id(), 1),
+        (|state| state.vcpus[0].registers.icsr |= 1 << 6, Attr::cpu_sysreg(first, 0xc654).id(), 1),
+        (|state| state.vcpus[0].registers.ppi_enabler1 = 1, Attr::cpu_sysreg(first, 0xc657).id(), 1),
+        (|state| state.vcpus[0].registers.ppi_priorityr3 |= 0x20, Attr::cpu_sysreg(first, 0xc673).id(), 1),
+        (
+            |state| state.vcpus.iter_mut().for_each(|vcpu| vcpu.registers.ppi_priorityr15 = 1),
+            Attr::cpu_sysreg(first, 0xc67f).id(),
+            2,
+        ),
+    ];
+    for (change, attr, count) in cases {
+        let mut state = fresh(&vcpus(2), 32).save().expect("save");
+        change(&mut state);
+        let expected = Finding { oddity: Oddity::IgnoredBits, first: Place::Register(attr), count };
+        assert_eq!(fresh(&vcpus(2), 32).check(&state).expect("restorable").findings, [expected]);
+        assert_eq!(strict(fresh(&vcpus(2), 32)).check(&state), Err(Error::Refused(Refusal::Strict(expected))));
+    }
+    // What is kept is no oddity.
+    let mut state = fresh(&vcpus(2), 32).save().expect("save");
+    state.irs.cr1 = 0xffff & !(1 << 9 | 1 << 11);
+    state.irs.cr0 = 3;
+    state.irs.ist_baser = 0x00ff_ffff_ffff_ffc0;
+    state.vcpus[1].registers.icsr = 0x0000_ffff_0000_f83f;
+    state.vcpus[1].registers.apr = 0xffff_ffff;
+    state.vcpus[1].registers.pcr = 0x1f;
+    state.vcpus[1].registers.ppi_priorityr7 = 0x1f1f_1f1f_1f1f_1f1f;
+    state.vcpus[1].registers.ppi_enabler0 = u64::MAX;
+    assert_eq!(fresh(&vcpus(2), 32).check(&state).expect("restorable").findings, []);
+}
+
+#[test]
+fn messages() {
+    let entry = |entry: Iste| entry.into_bits();
+    let spis = [(3, entry(word(true, 9))), (4, entry(word(true, 9))), (5, entry(word(true, 3).with_irm(true)))];
+    let lpis = [(200, entry(word(false, 3).with_pending(true))), (201, entry(word(true, 3).with_hwu(3)))];
+    let mut state = state(&spis, &lpis);
+    state.identity.idr1 &= !0x0070_0000;
+    state.irs.cr1 |= 1 << 9;
+    state.vcpus[1].registers.pcr = 0x20;
+    let report = fresh(&vcpus(2), 32).check(&state).expect("restorable");
+    let text: String = report.findings.iter().map(|finding| format!("{finding}\n")).collect();
+    snapshot!("gicv5_findings", text);
+    let error = strict(fresh(&vcpus(2), 32)).check(&state).expect_err("strict");
+    assert_eq!(error.to_string(), format!("refused as asked: {}", report.findings[0]));
+}
+
+#[test]
+fn a_report_stays_small_whatever_the_table() {
+    let all = |entries: usize| -> Vec<(usize, u32)> { (0..entries).map(|id| (id, 0xffff_fe11)).collect() };
+    let mut state = state(&all(32), &all(256));
+    state.vcpus.iter_mut().for_each(|vcpu| vcpu.registers.apr = u64::MAX);
+    let report = fresh(&vcpus(2), 32).check(&state).expect("restorable");
+    assert_eq!(report.findings.len(), 4 + 4 + 1);
+    assert!(report.findings[..8].iter().all(|finding| [32, 256].contains(&finding.count)));
+}

@@ -1,0 +1,19 @@
+//! GICv5 through the public interface, on the model.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
+
+#[path = "../common/gicv5.rs"]
+mod common;
+#[path = "../common/snapshot.rs"]
+mod snapshot;
+
+mod errors;
+mod findings;
+mod golden;
+mod image;
+mod lists;
+mod order;
+mod refusal;
+mod round_trip;
+#[cfg(feature = "serde")]
+mod serde;

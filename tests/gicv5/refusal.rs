@@ -1,0 +1,234 @@
+//! What cannot be restored is refused by name, and the device sees nothing of it.
+
+use crate::common::{filled, fresh, on_host, trace, vcpus};
+use vgic_state::gicv5::{Gicv5State, Ist, Refusal};
+use vgic_state::image::{self, ImageError, IstCoding, Kind};
+use vgic_state::model::gicv5::Host;
+use vgic_state::{Attr, DynInterruptState, Error, IntId, InterruptState, IstKind, SpiCount, Vcpu, Vcpus};
+
+/// A state that can be restored but for one change.
+fn changed(change: impl FnOnce(&mut Gicv5State<'static>)) -> Gicv5State<'static> {
+    let mut state = filled(&vcpus(2), 64, Some(9)).save().expect("save");
+    change(&mut state);
+    state
+}
+
+/// Every way into a device refuses the state for the same reason, and none accesses it.
+fn refused_by(state: &Gicv5State<'_>, mut destination: vgic_state::gicv5::Gicv5<vgic_state::model::gicv5::Vm>) -> Refusal {
+    let refusal = match destination.restore(state) {
+        Err(Error::Refused(refusal)) => refusal,
+        other => panic!("{other:?}"),
+    };
+    let again = Err(Error::Refused(refusal.clone()));
+    assert_eq!(destination.check(state), again);
+    assert_eq!(vgic_state::gicv5::check(state, destination.target(), false), Err(refusal.clone()));
+    for coding in [IstCoding::Raw, IstCoding::Sparse] {
+        // A state that contradicts itself may also be one that cannot be read back.
+        let image = state.to_image(coding);
+        if Gicv5State::parse(&image).is_ok() {
+            assert_eq!(destination.restore_image(&image), again);
+            assert_eq!(destination.check_image(&image), again);
+        } else {
+            assert!(matches!(destination.restore_image(&image), Err(Error::Image(_))));
+        }
+    }
+    assert_eq!(trace(&destination), "", "the trace of a refusal is empty");
+    refusal
+}
+
+fn refused(state: &Gicv5State<'_>) -> Refusal {
+    refused_by(state, fresh(&vcpus(2), 64))
+}
+
+#[test]
+fn another_set_of_vcpus() {
+    let state = changed(|_| ());
+    let all: Vec<Vcpu> = vcpus(2).iter().collect();
+    let other = Vcpu { id: all[1].id, mpidr: vgic_state::Mpidr::new(9, 9, 9, 9) };
+    for (vm, expected) in [
+        (vec![all[0]], Refusal::VcpuMissing { vcpu: all[1] }),
+        (vec![all[1]], Refusal::VcpuMissing { vcpu: all[0] }),
+        (vec![all[0], other], Refusal::VcpuMissing { vcpu: all[1] }),
+        (
+            vec![all[0], all[1], Vcpu::with_default_mpidr(100).expect("id")],
+            Refusal::VcpuUnexpected { vcpu: Vcpu::with_default_mpidr(100).expect("id") },
+        ),
+        (
+            vec![all[0], Vcpu::with_default_mpidr(2).expect("id"), all[1]],
+            Refusal::VcpuUnexpected { vcpu: Vcpu::with_default_mpidr(2).expect("id") },
+        ),
+    ] {
+        assert_eq!(refused_by(&state, fresh(&Vcpus::new(vm).expect("vCPUs"), 64)), expected);
+    }
+    let twice = changed(|state| state.vcpus[1] = state.vcpus[0]);
+    assert_eq!(refused(&twice), Refusal::VcpuMissing { vcpu: all[0] });
+    let none = changed(|state| state.vcpus.clear());
+    assert_eq!(refused(&none), Refusal::VcpuUnexpected { vcpu: all[0] });
+}
+
+#[test]
+fn another_number_of_spis() {
+    let expected = SpiCount::new(96).expect("SPIs");
+    let found = SpiCount::new(64).expect("SPIs");
+    assert_eq!(refused_by(&changed(|_| ()), fresh(&vcpus(2), 96)), Refusal::SpiCount { expected, found });
+    // The table of another number of SPIs than the state says.
+    let short = changed(|state| state.spi_ist = Ist::new(IstKind::Spi, vec![0; 128]).expect("table"));
+    assert_eq!(refused(&short), Refusal::IstSize { table: IstKind::Spi, expected: 256, found: 128 });
+}
+
+#[test]
+fn identification_that_the_target_cannot_honour() {
+    type Change = fn(&mut Gicv5State<'static>);
+    let cases: [(Change, u32, &str); 25] = [
+        (|state| state.identity.idr0 ^= 3, 0x0, "INT_DOM"),
+        (|state| state.identity.idr0 += 1 << 2, 0x0, "PA_RANGE"),
+        (|state| state.identity.idr0 |= 1 << 6, 0x0, "VIRT to SWE"),
+        (|state| state.identity.idr0 |= 1 << 7, 0x0, "VIRT to SWE"),
+        (|state| state.identity.idr0 |= 1 << 8, 0x0, "VIRT to SWE"),
+        (|state| state.identity.idr0 |= 1 << 9, 0x0, "VIRT to SWE"),
+        (|state| state.identity.idr0 |= 1 << 10, 0x0, "VIRT to SWE"),
+        (|state| state.identity.idr0 |= 1 << 11, 0x0, "VIRT to SWE"),
+        (|state| state.identity.idr0 |= 1 << 12, 0x0, "VIRT to SWE"),
+        (|state| state.identity.idr0 |= 1 << 13, 0x0, "VIRT to SWE"),
+        (|state| state.identity.idr1 += 1, 0x4, "PE_CNT"),
+        (|state| state.identity.idr1 += 1 << 16, 0x4, "IAFFID_BITS"),
+        (|state| state.identity.idr1 += 1 << 20, 0x4, "PRIORITY_BITS"),
+        (|state| state.identity.idr1 |= 1 << 23, 0x4, "reserved"),
+        (|state| state.identity.idr2 += 1, 0x8, "ID_BITS"),
+        (|state| state.identity.idr2 ^= 1 << 5, 0x8, "LPI"),
+        (|state| state.identity.idr2 -= 1 << 6, 0x8, "MIN_LPI_ID_BITS"),
+        (|state| state.identity.idr2 |= 1 << 10, 0x8, "IST_LEVELS"),
+        (|state| state.identity.idr2 |= 1 << 14, 0x8, "ISTMD"),
+        (|state| state.identity.idr2 |= 1 << 15, 0x8, "ISTMD_SZ"),
+        (|state| state.identity.idr2 |= 1 << 20, 0x8, "reserved"),
+        (|state| state.identity.idr5 += 32, 0x14, "SPI_RANGE"),
+        (|state| state.identity.idr6 -= 32, 0x18, "SPI_IRS_RANGE"),
+        (|state| state.identity.idr7 += 1, 0x1c, "SPI_BASE"),
+        (|state| state.identity.idr2 = state.identity.idr2 & !0x3df | 10 << 6 | 9, 0x8, "MIN_LPI_ID_BITS"),
+    ];
+    for (change, offset, name) in cases {
+        let state = changed(change);
+        match refused(&state) {
+            Refusal::Identity { register, field, .. } => assert_eq!((register, field), (Attr::irs(offset).id(), name)),
+            other => panic!("{other}"),
+        }
+    }
+    let error = refused(&changed(|state| state.identity.idr1 += 1 << 20));
+    assert_eq!(error.to_string(), "IRS_IDR1.PRIORITY_BITS is 5, the device has 4: must not be greater");
+}
+
+#[test]
+fn what_the_target_can_honour_is_accepted_and_shown_to_the_guest() {
+    // A guest of a lesser host on a better one.
+    let lesser = Host { id_bits: 12, min_lpi_id_bits: 10, priority_bits: 4, pa_range: 3, ..Host::default() };
+    let mut source = on_host(lesser, &vcpus(2), 64);
+    crate::common::fill(&mut source, Some(11));
+    let mut state = source.save().expect("save");
+    state.identity.idr0 |= 0x1234 << 16;
+    state.identity.idr2 |= 5 << 11;
+    let mut destination = fresh(&vcpus(2), 64);
+    destination.restore(&state).expect("restore");
+    assert_eq!(destination.save().expect("save").identity, state.identity);
+    assert_eq!(destination.target().identity, state.identity, "the target now is what the guest has seen");
+    // And not the other way.
+    let state = filled(&vcpus(2), 64, Some(9)).save().expect("save");
+    assert!(matches!(refused_by(&state, on_host(lesser, &vcpus(2), 64)), Refusal::Identity { .. }));
+}
+
+#[test]
+fn lpi_tables_that_do_not_fit_their_registers() {
+    let lpi = |bits: u32| Some(Ist::new(IstKind::Lpi, vec![0; 4 << bits]).expect("table"));
+    let cases = [
+        (changed(|state| state.irs.ist_baser &= !1), Refusal::LpiIstUnexpected),
+        (changed(|state| state.lpi_ist = None), Refusal::LpiIstMissing),
+        (changed(|state| state.lpi_ist = lpi(10)), Refusal::IstSize { table: IstKind::Lpi, expected: 2048, found: 4096 }),
+        (changed(|state| state.irs.ist_cfgr = 0), Refusal::LpiIdBits { found: 0, min: 8, max: 16 }),
+        (changed(|state| state.irs.ist_cfgr = 7), Refusal::LpiIdBits { found: 7, min: 8, max: 16 }),
+        (changed(|state| state.irs.ist_cfgr = 17), Refusal::LpiIdBits { found: 17, min: 8, max: 16 }),
+        (changed(|state| state.irs.ist_cfgr = 31), Refusal::LpiIdBits { found: 31, min: 8, max: 16 }),
+        (
+            // What the guest has seen counts, not what the host could do.
+            changed(|state| {
+                state.identity.idr2 = state.identity.idr2 & !0x1f | 10;
+                state.irs.ist_cfgr = 11;
+                state.lpi_ist = lpi(11);
+            }),
+            Refusal::LpiIdBits { found: 11, min: 8, max: 10 },
+        ),
+        (
+            changed(|state| state.irs.ist_cfgr |= 1 << 16),
+            Refusal::IstCfgr { field: "STRUCTURE", found: 1, rule: "KVM has linear tables only" },
+        ),
+        (
+            changed(|state| state.irs.ist_cfgr |= 2 << 7),
+            Refusal::IstCfgr { field: "ISTSZ", found: 2, rule: "KVM has 4-byte entries only" },
+        ),
+        (
+            changed(|state| state.irs.ist_cfgr |= 1 << 9),
+            Refusal::IstCfgr { field: "reserved", found: 0x200 | 0x9, rule: "must be 0" },
+        ),
+    ];
+    for (state, expected) in cases {
+        assert_eq!(refused(&state), expected);
+    }
+    // Without a table, IRS_IST_CFGR is what the guest made of it.
+    let state = changed(|state| {
+        state.irs.ist_baser &= !1;
+        state.irs.ist_cfgr = 0x0001_019f;
+        state.lpi_ist = None;
+    });
+    fresh(&vcpus(2), 64).check(&state).expect("the kernel does not look");
+}
+
+#[test]
+fn reserved_bits_of_an_entry() {
+    for bit in 5..=8 {
+        for (kind, id) in [(IstKind::Spi, 0), (IstKind::Spi, 63), (IstKind::Lpi, 64), (IstKind::Lpi, 511)] {
+            let set = |table: &mut Ist<'static>| {
+                let mut bytes = table.as_bytes().to_vec();
+                let entry = u32::from_le_bytes(bytes[id * 4..id * 4 + 4].try_into().expect("4 bytes")) | 1 << bit;
+                bytes[id * 4..id * 4 + 4].copy_from_slice(&entry.to_le_bytes());
+                *table = Ist::new(kind, bytes).expect("table");
+                entry
+            };
+            let mut entry = 0;
+            let state = changed(|state| {
+                entry = match kind {
+                    IstKind::Spi => set(&mut state.spi_ist),
+                    IstKind::Lpi => set(state.lpi_ist.as_mut().expect("LPIs")),
+                }
+            });
+            let interrupt = if kind == IstKind::Spi { IntId::Spi(id as u32) } else { IntId::Lpi(id as u32) };
+            assert_eq!(refused(&state), Refusal::ReservedBits { interrupt, entry });
+        }
+    }
+}
+
+#[test]
+fn every_prefix_and_every_changed_byte_of_a_good_image() {
+    for coding in [IstCoding::Raw, IstCoding::Sparse] {
+        let image = filled(&vcpus(1), 32, Some(8)).save().expect("save").to_image(coding);
+        let mut destination = fresh(&vcpus(1), 32);
+        for length in 0..image.len() {
+            let error = destination.restore_image(&image[..length]).expect_err("cut short");
+            assert!(matches!(error, Error::Image(ImageError::Truncated { .. })), "{length}: {error}");
+        }
+        for extra in [1, 8, 4096] {
+            let mut long = image.clone();
+            long.resize(image.len() + extra, 0);
+            let error = destination.restore_image(&long).expect_err("too long");
+            assert!(matches!(error, Error::Image(ImageError::TrailingBytes { .. })), "{error}");
+        }
+        let mut bad = image.clone();
+        for at in 0..image.len() {
+            for change in 1..=255 {
+                bad[at] ^= change;
+                assert!(matches!(destination.restore_image(&bad), Err(Error::Image(_))), "byte {at} changed by {change:#04x}");
+                bad[at] ^= change;
+            }
+        }
+        assert_eq!(trace(&destination), "");
+        assert_eq!(image::kind(&image), Ok(Kind::Gicv5));
+        destination.restore_image(&image).expect("the image itself is good");
+    }
+}

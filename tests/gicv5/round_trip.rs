@@ -1,0 +1,196 @@
+//! The strongest property: save, restore into a fresh device, save again, equal.
+
+use crate::common::{fill, filled, fresh, icc_values, irs_values, on_host, table, vcpus, without_hwu};
+use vgic_state::gicv5::{Gicv5State, Options};
+use vgic_state::image::IstCoding;
+use vgic_state::model::gicv5::Host;
+use vgic_state::{Attr, AttrDevice, DynInterruptState, InterruptState};
+
+const SPIS: [u32; 3] = [32, 64, 1024];
+/// The widths of LPI IDs that the model's host allows, the least one and the greatest among them; and no LPIs.
+const LPI_BITS: [Option<u32>; 6] = [None, Some(1), Some(5), Some(8), Some(14), Some(16)];
+
+fn host() -> Host {
+    Host { min_lpi_id_bits: 1, ..Host::default() }
+}
+
+fn options(ist_coding: IstCoding) -> Options {
+    let mut options = Options::default();
+    options.ist_coding = ist_coding;
+    options
+}
+
+#[test]
+fn typed() {
+    let vcpus = vcpus(3);
+    for spis in SPIS {
+        for lpi_bits in LPI_BITS {
+            let mut source = on_host(host(), &vcpus, spis);
+            fill(&mut source, lpi_bits);
+            let state = source.save().expect("save");
+
+            let mut destination = on_host(host(), &vcpus, spis);
+            destination.restore(&state).expect("restore");
+            assert_eq!(destination.save().expect("save"), state, "{spis} SPIs, {lpi_bits:?} LPI ID bits");
+            assert_eq!(source.save().expect("save again"), state, "a save changes nothing");
+        }
+    }
+}
+
+#[test]
+fn by_image_in_either_coding() {
+    let vcpus = vcpus(2);
+    for spis in SPIS {
+        for lpi_bits in LPI_BITS {
+            for coding in [IstCoding::Raw, IstCoding::Sparse] {
+                let mut source = on_host(host(), &vcpus, spis).with_options(options(coding));
+                fill(&mut source, lpi_bits);
+                let mut image = vec![0xee; source.requirements().expect("requirements").image_max];
+                let length = source.save_image(&mut image).expect("save");
+                let image = &image[..length];
+
+                let mut destination = on_host(host(), &vcpus, spis).with_options(options(coding));
+                destination.check_image(image).expect("check");
+                destination.restore_image(image).expect("restore");
+                let mut again = vec![0xdd; destination.requirements().expect("requirements").image_max];
+                let length = destination.save_image(&mut again).expect("save");
+                assert_eq!(&again[..length], image, "{spis} SPIs, {lpi_bits:?} LPI ID bits, {coding:?}");
+
+                // The typed way gives the same bytes, and the bytes give the same state.
+                let state = source.save().expect("typed");
+                assert_eq!(state.to_image(coding), image);
+                assert_eq!(Gicv5State::parse(image).expect("parse"), state);
+                // Either coding is of the same state.
+                let other = if coding == IstCoding::Raw { IstCoding::Sparse } else { IstCoding::Raw };
+                assert_eq!(Gicv5State::parse(&state.to_image(other)).expect("parse"), state);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_value_arrives_under_its_name() {
+    let vcpus = vcpus(3);
+    let state = filled(&vcpus, 64, Some(8)).save().expect("save");
+    let mut destination = fresh(&vcpus, 64);
+    destination.restore(&state).expect("restore");
+
+    // Read register by register, with the kernel's numbers and without a table of the backend.
+    let vm = destination.device();
+    for (offset, value) in irs_values(Some(8)) {
+        let idle = if offset == 0x80 { 2 } else { 0 };
+        assert_eq!(vm.get(Attr::irs(offset)), Ok(value | idle), "{}", Attr::irs(offset).id());
+    }
+    for vcpu in vcpus.iter() {
+        for (instr, value) in icc_values(vcpu) {
+            let attr = Attr::cpu_sysreg(vcpu.mpidr, instr);
+            let found = vm.get(attr).expect("register");
+            if instr == 0xce01 {
+                assert_eq!(found & 1, value, "{}", attr.id());
+            } else {
+                assert_eq!(found, value, "{}", attr.id());
+            }
+        }
+    }
+    assert_eq!(state.spi_ist.as_bytes(), without_hwu(&table(1, 64, &vcpus)));
+    assert_eq!(state.lpi_ist.expect("LPIs").as_bytes(), without_hwu(&table(2, 256, &vcpus)));
+}
+
+#[test]
+fn tables_go_straight_to_and_from_the_callers_bytes_at_any_alignment() {
+    let vcpus = vcpus(2);
+    let source = filled(&vcpus, 32, Some(8));
+    let sizes = source.ist_sizes().expect("sizes");
+    assert_eq!((sizes.spi, sizes.lpi), (128, Some(1024)));
+    for offset in 0..8 {
+        let mut area = vec![0xcc; 2048];
+        let (spi, rest) = area[offset..].split_at_mut(128);
+        source.save_ists(spi, Some(&mut rest[3..1027])).expect("save");
+        assert_eq!(spi, without_hwu(&table(1, 32, &vcpus)));
+        assert_eq!(&rest[3..1027], without_hwu(&table(2, 256, &vcpus)));
+        assert!(rest[..3].iter().chain(&rest[1027..]).all(|byte| *byte == 0xcc), "nothing beyond the buffers");
+
+        let mut destination = fresh(&vcpus, 32);
+        for (attr, value) in [(0x190, 8), (0x180, 0x4001)] {
+            destination.device_mut().set(Attr::irs(attr), value).expect("register");
+        }
+        destination.restore_ists(&area[offset..offset + 128], Some(&area[offset + 131..offset + 1155])).expect("restore");
+        let mut spi = [0; 128];
+        let mut lpi = [0; 1024];
+        destination.save_ists(&mut spi, Some(&mut lpi)).expect("save");
+        assert_eq!(spi, without_hwu(&table(1, 32, &vcpus))[..]);
+        assert_eq!(lpi, without_hwu(&table(2, 256, &vcpus))[..]);
+    }
+}
+
+#[test]
+fn hwu_never_leaves_the_host() {
+    let vcpus = vcpus(1);
+    let source = filled(&vcpus, 32, Some(8));
+    let hwu = |table: &[u8]| table.chunks(4).any(|word| word[1] & 6 != 0);
+    assert!(hwu(&table(1, 32, &vcpus)), "the hardware has set it");
+    let state = source.save().expect("save");
+    assert!(!hwu(state.spi_ist.as_bytes()));
+    assert!(!hwu(state.lpi_ist.as_ref().expect("LPIs").as_bytes()));
+}
+
+#[test]
+fn a_guest_goes_on_where_it_was() {
+    use vgic_state::IntId::{Lpi, Ppi, Spi};
+    let vcpus = vgic_state::Vcpus::with_default_mpidrs(2).expect("vCPUs");
+    let [first, second] = [0, 1].map(|id| vgic_state::VcpuId::new(id).expect("id"));
+
+    let mut source = fresh(&vcpus, 64);
+    let vm = source.device_mut();
+    vm.run(first, |guest| {
+        guest.irs_write32(0x190, 9);
+        guest.irs_write64(0x180, 0x8000_0001);
+        guest.irs_write32(0x80, 1);
+        guest.enable_interface();
+        guest.set_priority_mask(31);
+        for (id, priority, target) in [(Spi(40), 4, 0), (Spi(41), 9, 1), (Lpi(300), 2, 0), (Lpi(301), 1, 1), (Lpi(7), 6, 0)] {
+            guest.cdpri(id, priority);
+            guest.cdaff(id, target);
+            guest.cden(id);
+            guest.cdpend(id, true);
+        }
+        guest.set_ppi_priority(3, 3);
+        guest.enable_ppi(3, true);
+        guest.pend_ppi(3, true);
+        assert_eq!(guest.acknowledge(), Some(Lpi(300)), "in service while the guest is moved");
+    })
+    .expect("run");
+    vm.run(second, |guest| {
+        guest.enable_interface();
+        guest.set_priority_mask(31);
+    })
+    .expect("run");
+
+    let mut image = vec![0; source.requirements().expect("requirements").image_max];
+    let length = source.save_image(&mut image).expect("save");
+    let mut destination = fresh(&vcpus, 64);
+    destination.restore_image(&image[..length]).expect("restore");
+
+    let vm = destination.device_mut();
+    vm.run(first, |guest| {
+        assert_eq!(guest.acknowledge(), None, "the interrupt in service has the highest priority");
+        guest.eoi();
+        guest.deactivate(Lpi(300));
+        for expected in [Ppi(3), Spi(40), Lpi(7)] {
+            assert_eq!(guest.acknowledge(), Some(expected));
+            guest.eoi();
+            guest.deactivate(expected);
+        }
+        assert_eq!(guest.acknowledge(), None);
+    })
+    .expect("run");
+    vm.run(second, |guest| {
+        for expected in [Lpi(301), Spi(41)] {
+            assert_eq!(guest.acknowledge(), Some(expected));
+            guest.eoi();
+            guest.deactivate(expected);
+        }
+        assert_eq!(guest.acknowledge(), None);
+    })
+    .expect("run");
+}
