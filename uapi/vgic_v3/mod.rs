@@ -20,7 +20,7 @@ constants! {
     KVM_VGIC_V3_ADDR_TYPE_REDIST: u64 = 3;
     /// `GRP_ADDR`: base of the ITS, 64 KiB aligned.
     KVM_VGIC_ITS_ADDR_TYPE: u64 = 4;
-    /// `GRP_ADDR`: one of several redistributor regions: count[63:52] base[51:16] flags[15:12] index[11:0].
+    /// `GRP_ADDR`: one of several redistributor regions: `count[63:52] base[51:16] flags[15:12] index[11:0]`.
     KVM_VGIC_V3_ADDR_TYPE_REDIST_REGION: u64 = 5;
 
     /// Bytes of the distributor.
