@@ -10,4 +10,7 @@ mod address;
 mod common;
 mod irs_access;
 mod irs_values;
+mod ist_restore;
+mod ist_sanitise;
+mod ist_save;
 mod lifecycle;
