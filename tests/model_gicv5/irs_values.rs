@@ -135,7 +135,7 @@ fn kept_values() {
         (0x10c, 3, 1, "SPI_DOMAINR"),
         (0x114, 1, 0, "SPI_CFGR"),
         (0x140, 0x9876, 0x9876, "PE_SELR"),
-        (0x180, u64::MAX & !1, 0x00ff_ffff_ffff_ffc0, "IST_BASER"),
+        (0x180, 0xffff_ffff_ffff_fffe, 0x00ff_ffff_ffff_ffc0, "IST_BASER"),
         (0x190, u64::MAX, 0x1_01ff, "IST_CFGR, legal or not"),
         (0x300, u64::MAX, 0, "SAVE_VMR"),
         (0x3d0, u64::MAX, 0, "SWERR_SYNDROMER1"),

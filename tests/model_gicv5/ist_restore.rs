@@ -176,7 +176,8 @@ fn left_by(vm: &mut Vm, spi: Memory<'_>, lpi: Memory<'_>) -> (Errno, u32, u32, b
 fn partial_failure() {
     let (spi, lpi) = (two_spis(), [0x0f; LPI_BYTES]);
     let written = (0b1100, 0x3008, true);
-    let cases: [(&str, Option<Fault>, &[u8], &[u8], Errno, (u32, u32, bool)); 7] = [
+    type Case<'a> = (&'a str, Option<Fault>, &'a [u8], &'a [u8], Errno, (u32, u32, bool));
+    let cases: [Case<'_>; 7] = [
         ("allocation", Some(Fault::host(HostStep::AllocateLpi, Errno::ENOMEM)), &spi, &lpi, Errno::ENOMEM, (0, 0, false)),
         ("mapping, no timeout", Some(Fault::host(HostStep::MapLpi, Errno::EINVAL)), &spi, &lpi, Errno::EINVAL, (0, 0, false)),
         ("VM stays mapped", Some(Fault::host(HostStep::UnmapVm, Errno::ETIMEDOUT)), &spi, &lpi, Errno::ETIMEDOUT, (0, 0, false)),

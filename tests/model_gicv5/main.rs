@@ -8,9 +8,13 @@
 
 mod address;
 mod common;
+mod guest;
 mod irs_access;
 mod irs_values;
 mod ist_restore;
 mod ist_sanitise;
 mod ist_save;
 mod lifecycle;
+mod lines;
+mod record;
+mod sysregs;
