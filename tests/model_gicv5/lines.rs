@@ -85,6 +85,20 @@ fn a_restored_level_spi_waits_for_its_line_or_its_guest() {
 }
 
 #[test]
+fn a_restored_level_spi_survives_a_pulse_of_its_line() {
+    let mut vm = ready();
+    let mut table = [0; SPI_BYTES];
+    table[29 * 4] = 0b101;
+    vm.restore_ist(&table, None).unwrap();
+    for level in [true, false] {
+        vm.set_spi_level(29, level).unwrap();
+        assert!(pending(&vm, 29), "KVM's latch holds it until a guest handles it");
+    }
+    vm.run(vcpu_id(2), |guest| guest.deactivate(IntId::Spi(29))).unwrap();
+    assert!(!pending(&vm, 29) && !vm.spi(29).unwrap().latch);
+}
+
+#[test]
 fn ppis_per_vcpu() {
     let mut vm = ready();
     vm.set_ppi_level(vcpu_id(9), 3, true).unwrap();

@@ -16,5 +16,6 @@ mod ist_sanitise;
 mod ist_save;
 mod lifecycle;
 mod lines;
+mod migration;
 mod record;
 mod sysregs;
