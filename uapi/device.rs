@@ -49,7 +49,7 @@ constants! {
     KVM_DEV_ARM_VGIC_SYSREG_INSTR_MASK: u64 = 0xffff;
 }
 
-/// A system register as `GRP_CPU_SYSREGS` names it: Op0[15:14] Op1[13:11] CRn[10:7] CRm[6:3] Op2[2:0].
+/// A system register as `GRP_CPU_SYSREGS` names it: `Op0[15:14] Op1[13:11] CRn[10:7] CRm[6:3] Op2[2:0]`.
 #[must_use]
 pub const fn sysreg_instr(op0: u16, op1: u16, crn: u16, crm: u16, op2: u16) -> u16 {
     op0 << 14 | op1 << 11 | crn << 7 | crm << 3 | op2

@@ -106,7 +106,7 @@ impl Attr<u64> {
         Attr::new(dev::KVM_DEV_ARM_VGIC_GRP_ADDR, v3::KVM_VGIC_V3_ADDR_TYPE_REDIST)
     }
 
-    /// `GRP_ADDR`: one of several regions of GICv3 redistributors: count[63:52] base[51:16] index[11:0].
+    /// `GRP_ADDR`: one of several regions of GICv3 redistributors: `count[63:52] base[51:16] index[11:0]`.
     #[must_use]
     pub const fn redist_region() -> Self {
         Attr::new(dev::KVM_DEV_ARM_VGIC_GRP_ADDR, v3::KVM_VGIC_V3_ADDR_TYPE_REDIST_REGION)

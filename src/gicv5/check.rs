@@ -241,6 +241,6 @@ fn check_tables(state: &Gicv5State<'_>) -> Result<(), Refusal> {
     let found = u32::from(cfgr.lpi_id_bits());
     let (min, max) = (u32::from(idr2.min_lpi_id_bits()), u32::from(idr2.id_bits()));
     let bits = LpiIdBits::new(found).ok().filter(|_| (min..=max).contains(&found));
-    let bits = bits.ok_or(Refusal::LpiIdBits { found, min: min.max(1), max: max.min(LpiIdBits::MAX.get()) })?;
+    let bits = bits.ok_or(Refusal::LpiIdBits { found, min, max: max.min(LpiIdBits::MAX.get()) })?;
     size(IstKind::Lpi, bits.ist_bytes(), lpi_ist)
 }

@@ -108,7 +108,7 @@ pub struct IstBaser {
     pub valid: bool,
     #[bits(5)]
     _reserved: u8,
-    /// Guest physical address [55:6] of the guest's table. KVM keeps interrupts in a table of its own and never reads this one.
+    /// Guest physical address `[55:6]` of the guest's table. KVM keeps interrupts in a table of its own and never reads this one.
     #[bits(50)]
     pub addr: u64,
     #[bits(8)]

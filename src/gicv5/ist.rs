@@ -40,7 +40,7 @@ pub enum IstError {
 }
 
 impl<'a> Ist<'a> {
-    /// Views bytes as a table. SPIs: 128 to 4,096 bytes in steps of 128. LPIs: a power of two from 8 bytes to 256 KiB.
+    /// Views bytes as a table. SPIs: 128 to 4,096 bytes in steps of 128. LPIs: a power of two from 4 bytes to 256 KiB.
     ///
     /// # Errors
     ///
@@ -64,7 +64,7 @@ impl<'a> Ist<'a> {
         }
         let (legal, rule) = match kind {
             IstKind::Spi => (spi_count(found).is_ok(), "4 bytes for each of 32 to 1024 SPIs, a multiple of 32"),
-            IstKind::Lpi => (lpi_id_bits(found).is_some(), "4 bytes for each of 2 to 65536 LPIs, a power of two"),
+            IstKind::Lpi => (lpi_id_bits(found).is_some(), "4 bytes for each of 1 to 65536 LPIs, a power of two"),
         };
         if legal { Ok(Ist { kind, bytes }) } else { Err(IstError::Size { kind, found, rule }) }
     }
@@ -86,7 +86,7 @@ impl<'a> Ist<'a> {
         &self.bytes
     }
 
-    /// The number of interrupts: 32 to 1024 SPIs, 2 to 65,536 LPIs.
+    /// The number of interrupts: 32 to 1024 SPIs, 1 to 65,536 LPIs.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "never empty")]
     pub fn len(&self) -> usize {

@@ -221,7 +221,7 @@ impl<D: IstDevice> Gicv5<D> {
         let bits = LpiIdBits::new(bits).map_err(|_| DeviceError::Impossible {
             attr: Attr::irs(irs::GICV5_IRS_IST_CFGR).id(),
             value: ist_cfgr,
-            reason: "LPI_ID_BITS is beyond the 1 to 16 bits that a table of KVM can have",
+            reason: "LPI_ID_BITS is beyond the 16 bits that a table of KVM can have",
         })?;
         Ok(IstSizes::new(self.target.spi_count, Some(bits)))
     }

@@ -65,7 +65,7 @@ impl TryFrom<u32> for SpiCount {
     }
 }
 
-/// Width of the LPI IDs that a guest chose in `IRS_IST_CFGR.LPI_ID_BITS`: 1 to 16 bits.
+/// Width of the LPI IDs that a guest chose in `IRS_IST_CFGR.LPI_ID_BITS`: 0 (a single LPI) to 16 bits.
 ///
 /// KVM shows a guest at most 16 ID bits; the least width is the host's `IRS_IDR2.MIN_LPI_ID_BITS`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -79,9 +79,9 @@ impl LpiIdBits {
     ///
     /// # Errors
     ///
-    /// [`TopologyError::LpiIdBits`]: 0, or above 16.
+    /// [`TopologyError::LpiIdBits`]: above 16.
     pub const fn new(bits: u32) -> Result<Self, TopologyError> {
-        if bits == 0 || bits > Self::MAX.0 as u32 {
+        if bits > Self::MAX.0 as u32 {
             return Err(TopologyError::LpiIdBits { found: bits });
         }
         Ok(LpiIdBits(bits as u8))

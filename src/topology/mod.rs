@@ -21,7 +21,7 @@ pub enum TopologyError {
         found: u32,
     },
     /// Not a width of LPI IDs that a table of KVM can have.
-    #[error("{found} LPI ID bits: must be from 1 to 16")]
+    #[error("{found} LPI ID bits: at most 16")]
     LpiIdBits {
         /// The number given.
         found: u32,

@@ -20,19 +20,19 @@ impl Mpidr {
         Mpidr(u32::from_be_bytes([aff3, aff2, aff1, aff0]))
     }
 
-    /// Takes the affinity fields [39:32] and [23:0] of a value of `MPIDR_EL1`; the other bits do not matter.
+    /// Takes the affinity fields `[39:32]` and `[23:0]` of a value of `MPIDR_EL1`; the other bits do not matter.
     #[must_use]
     pub const fn from_register(mpidr_el1: u64) -> Self {
         Mpidr(((mpidr_el1 >> 8) as u32 & 0xff00_0000) | (mpidr_el1 as u32 & 0x00ff_ffff))
     }
 
-    /// Takes Aff3[31:24] Aff2[23:16] Aff1[15:8] Aff0[7:0], the form inside a device attribute.
+    /// Takes `Aff3[31:24] Aff2[23:16] Aff1[15:8] Aff0[7:0]`, the form inside a device attribute.
     #[must_use]
     pub const fn from_packed(packed: u32) -> Self {
         Mpidr(packed)
     }
 
-    /// Aff3[31:24] Aff2[23:16] Aff1[15:8] Aff0[7:0], the form inside a device attribute.
+    /// `Aff3[31:24] Aff2[23:16] Aff1[15:8] Aff0[7:0]`, the form inside a device attribute.
     #[must_use]
     pub const fn packed(self) -> u32 {
         self.0
@@ -107,8 +107,8 @@ pub struct Vcpu {
 }
 
 impl Vcpu {
-    /// The vCPU with the affinity that KVM gives to this id unless user space changes it: Aff0 is id[3:0], Aff1 id[11:4], Aff2
-    /// id[19:12].
+    /// The vCPU with the affinity that KVM gives to this id unless user space changes it: Aff0 is `id[3:0]`, Aff1 `id[11:4]`, Aff2
+    /// `id[19:12]`.
     ///
     /// # Errors
     ///

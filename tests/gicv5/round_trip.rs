@@ -8,10 +8,10 @@ use vgic_state::{Attr, AttrDevice, DynInterruptState, InterruptState};
 
 const SPIS: [u32; 3] = [32, 64, 1024];
 /// The widths of LPI IDs that the model's host allows, the least one and the greatest among them; and no LPIs.
-const LPI_BITS: [Option<u32>; 6] = [None, Some(1), Some(5), Some(8), Some(14), Some(16)];
+const LPI_BITS: [Option<u32>; 7] = [None, Some(0), Some(1), Some(5), Some(8), Some(14), Some(16)];
 
 fn host() -> Host {
-    Host { min_lpi_id_bits: 1, ..Host::default() }
+    Host { min_lpi_id_bits: 0, ..Host::default() }
 }
 
 fn options(ist_coding: IstCoding) -> Options {

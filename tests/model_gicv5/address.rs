@@ -7,7 +7,7 @@
 use crate::common::*;
 use vgic_state::model::gicv5::Host;
 use vgic_state::model::{Op, User};
-use vgic_state::{Attr, AttrDevice, AttrId, Errno};
+use vgic_state::{Attr, AttrDevice, AttrId, Errno, IstDevice};
 
 const ADDRESS: AttrId = Attr::irs_address().id();
 const NR_IRQS: AttrId = Attr::nr_irqs().id();

@@ -8,7 +8,7 @@ use crate::common::*;
 use vgic_state::IntId::{Lpi, Ppi, Spi};
 use vgic_state::model::gicv5::{Guest, Host};
 use vgic_state::uapi::vgic_v5::icc::*;
-use vgic_state::{Attr, AttrDevice, IntId};
+use vgic_state::{Attr, AttrDevice, IntId, IstDevice};
 
 /// What an operating system does first.
 pub(crate) fn boot(guest: &mut Guest<'_>) {

@@ -8,7 +8,7 @@ use crate::common::*;
 use vgic_state::model::gicv5::{Host, Vm};
 use vgic_state::uapi::device::KVM_DEV_TYPE_ARM_VGIC_V5;
 use vgic_state::uapi::vgic_v5::irs::REGISTERS;
-use vgic_state::{Attr, AttrDevice, Errno, Vcpu};
+use vgic_state::{Attr, AttrDevice, Errno, IstDevice, Vcpu};
 
 const IDR0: u32 = 0x0;
 const IDR1: u32 = 0x4;

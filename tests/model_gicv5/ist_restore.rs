@@ -8,7 +8,7 @@ use crate::common::*;
 use crate::ist_save::At;
 use vgic_state::model::gicv5::{Host, Vm};
 use vgic_state::model::{Buffer, Fault, HostStep, IstArg, Memory, Op, User};
-use vgic_state::{Attr, AttrDevice, AttrId, Errno, IntId};
+use vgic_state::{Attr, AttrDevice, AttrId, Errno, IntId, IstDevice};
 
 #[derive(Clone)]
 struct Case {

@@ -6,7 +6,7 @@
 
 use crate::common::*;
 use vgic_state::model::gicv5::Vm;
-use vgic_state::{AttrDevice, Errno, IntId};
+use vgic_state::{AttrDevice, Errno, IntId, IstDevice};
 
 fn words<const N: usize>(entries: &[(usize, u32)]) -> [u8; N] {
     let mut table = [0; N];

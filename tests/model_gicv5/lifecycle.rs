@@ -8,7 +8,7 @@ use crate::common::*;
 use vgic_state::model::gicv5::{Host, Vm};
 use vgic_state::model::{Fault, HostStep, Op, User};
 use vgic_state::uapi::device::{KVM_DEV_TYPE_ARM_VGIC_V3, KVM_DEV_TYPE_ARM_VGIC_V5 as V5};
-use vgic_state::{Attr, AttrDevice, AttrId, Command, Errno, Vcpu, Vcpus};
+use vgic_state::{Attr, AttrDevice, AttrId, Command, Errno, IstDevice, Vcpu, Vcpus};
 
 fn limited(max_vcpus: u32) -> Host {
     Host { max_vcpus, ..Host::default() }

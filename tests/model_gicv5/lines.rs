@@ -7,7 +7,7 @@
 use crate::common::*;
 use vgic_state::model::gicv5::{Host, Vm};
 use vgic_state::uapi::vgic_v5::icc::SYS_ICC_PPI_SPENDR0_EL1;
-use vgic_state::{Attr, AttrDevice, Command, Errno, IntId};
+use vgic_state::{Attr, AttrDevice, Command, Errno, IntId, IstDevice};
 
 const PENDING: u32 = 1;
 

@@ -9,7 +9,7 @@ use crate::guest::{boot, configure, drain, lpi_table};
 use vgic_state::IntId::{Lpi, Spi};
 use vgic_state::model::gicv5::Vm;
 use vgic_state::uapi::vgic_v5::{icc, irs};
-use vgic_state::{Attr, AttrDevice};
+use vgic_state::{Attr, AttrDevice, IstDevice};
 
 /// All that is saved, put into another VM.
 fn migrate(source: &Vm) -> Vm {

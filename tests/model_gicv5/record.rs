@@ -8,7 +8,7 @@ use crate::common::*;
 use proptest::prelude::*;
 use vgic_state::model::gicv5::{Host, Vm};
 use vgic_state::model::{Access, Buffer, Fault, HostStep, IstArg, Memory, Op, User, Value};
-use vgic_state::{Attr, AttrDevice, AttrId, Command, Errno, IntId, Mpidr, Vcpu};
+use vgic_state::{Attr, AttrDevice, AttrId, Command, Errno, IntId, IstDevice, Mpidr, Vcpu};
 
 #[test]
 fn the_record_reads_as_the_calls_were() {

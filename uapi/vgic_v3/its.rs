@@ -70,7 +70,7 @@ constants! {
     GITS_BASER_TYPE: u64 = bits(58, 56);
     /// `GITS_BASER.Entry_Size` - 1, in bytes; read only.
     GITS_BASER_ENTRY_SIZE: u64 = bits(52, 48);
-    /// `GITS_BASER.Physical_Address` [47:16]; bits [15:12] of the register hold [51:48] where pages have 64 KiB.
+    /// `GITS_BASER.Physical_Address` `[47:16]`; bits `[15:12]` of the register hold `[51:48]` where pages have 64 KiB.
     GITS_BASER_ADDRESS: u64 = bits(47, 12);
     /// `GITS_BASER.Page_Size`; KVM: 2, 64 KiB.
     GITS_BASER_PAGE_SIZE: u64 = bits(9, 8);
@@ -80,7 +80,7 @@ constants! {
     KVM_ITS_DTE_VALID: u64 = bits(63, 63);
     /// Device table entry: distance to the next valid one, 0 for the last.
     KVM_ITS_DTE_NEXT: u64 = bits(62, 49);
-    /// Device table entry: address [51:8] of the interrupt translation table.
+    /// Device table entry: address `[51:8]` of the interrupt translation table.
     KVM_ITS_DTE_ITTADDR: u64 = bits(48, 5);
     /// Device table entry: EventID bits - 1.
     KVM_ITS_DTE_SIZE: u64 = bits(4, 0);
