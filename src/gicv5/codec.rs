@@ -30,6 +30,9 @@ const IRS_ROWS: usize = IrsIdentity::ROWS.len() + IrsState::ROWS.len();
 const IRS_BYTES: usize = 8 + IRS_ROWS * 16;
 const VCPU_BYTES: usize = 8 + CpuInterface::ROWS.len() * 8;
 
+// An SPI table ends where the next section begins, so that in raw coding the LPI table follows behind one header.
+const _: () = assert!(padded(IST_HEADER_BYTES + SpiCount::MIN.ist_bytes()) == IST_HEADER_BYTES + SpiCount::MIN.ist_bytes());
+
 const fn cpu_interfaces_bytes(vcpus: usize) -> usize {
     8 + CpuInterface::ROWS.len() * 4 + vcpus * VCPU_BYTES
 }
@@ -107,19 +110,17 @@ pub(super) fn write<S: Source>(
     let registers = cpu_interfaces_bytes(vcpus.len());
     let room = writer.room();
     let (registers_room, tables_room) = room.split_at_mut_checked(padded(registers)).ok_or_else(too_small)?;
-    let raw = tables_room.len().checked_sub(head.sizes.total()).ok_or_else(too_small)?;
-    // In raw coding the SPI table has its header in front, and the LPI table, behind it, its own. In sparse coding both tables go to
-    // the very end, from where they are encoded to the front.
-    let gap = match (coding, head.sizes.lpi) {
-        (IstCoding::Raw, Some(_)) => IST_HEADER_BYTES,
-        _ => 0,
+    // In raw coding each table lies behind the header of its section, where it stays. In sparse coding both go to the very end, from
+    // where they are encoded to the front.
+    let (spi_at, gap) = match coding {
+        IstCoding::Raw => (IST_HEADER_BYTES, IST_HEADER_BYTES),
+        IstCoding::Sparse => (tables_room.len().checked_sub(head.sizes.total()).ok_or_else(too_small)?, 0),
     };
-    let spi_at = raw - gap;
     {
-        let (spi, lpi) =
-            tables_room.get_mut(spi_at..).and_then(|tables| tables.split_at_mut_checked(head.sizes.spi)).ok_or_else(too_small)?;
+        let tables = tables_room.get_mut(spi_at..).ok_or_else(too_small)?;
+        let (spi, behind) = tables.split_at_mut_checked(head.sizes.spi).ok_or_else(too_small)?;
         let lpi = match head.sizes.lpi {
-            Some(_) => Some(lpi.get_mut(gap..).ok_or_else(too_small)?),
+            Some(bytes) => Some(behind.get_mut(gap..gap + bytes).ok_or_else(too_small)?),
             None => None,
         };
         source.tables(spi, lpi)?;
