@@ -78,3 +78,8 @@ pub use errno::Errno;
 pub use error::{AccessError, Applied, DeviceError, Error, Operation};
 pub use interrupt_state::{DynInterruptState, GuestMemoryUse, InterruptState, Requirements};
 pub use topology::{IntId, LpiIdBits, Mpidr, SpiCount, TopologyError, Vcpu, VcpuId, Vcpus};
+
+/// The examples of the README.
+#[cfg(all(doctest, feature = "model"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -35,3 +35,29 @@ fn probing_offers_what_can_be_created_and_leaves_standard_input_open() {
         assert_eq!(offered, Default::default(), "only an Arm host has interrupt controllers of Arm");
     }
 }
+
+#[test]
+fn a_descriptor_that_is_no_device_answers_enotty_to_everything() {
+    use kvm_ioctls::DeviceFd;
+    use std::fs::File;
+    use std::os::fd::{FromRawFd, IntoRawFd};
+    use vgic_state::{Attr, AttrDevice, AttrId, Command, IstDevice};
+
+    let file = File::options().read(true).write(true).open("/dev/null").expect("/dev/null");
+    #[expect(unsafe_code, reason = "a descriptor is taken over")]
+    // SAFETY: the descriptor is owned and given up. /dev/null is no virtual GIC, but has no ioctl that reads or writes through an
+    // address either, which is what the promise is about.
+    let mut device = unsafe { KvmDevice::from_device_fd(DeviceFd::from_raw_fd(file.into_raw_fd())) };
+
+    assert_eq!(device.get(Attr::irs(0x80)), Err(Errno::ENOTTY));
+    assert_eq!(device.get(Attr::nr_irqs()), Err(Errno::ENOTTY));
+    assert_eq!(device.get(Attr::userspace_ppis()), Err(Errno::ENOTTY));
+    assert_eq!(device.set(Attr::irs(0x80), 1), Err(Errno::ENOTTY));
+    assert_eq!(device.has(AttrId::IST), Err(Errno::ENOTTY));
+    assert_eq!(device.command(Command::Init), Err(Errno::ENOTTY));
+    assert_eq!(device.save_ist(&mut [0; 128], Some(&mut [0; 8])), Err(Errno::ENOTTY));
+    assert_eq!(device.save_ist(&mut [0; 128], None), Err(Errno::ENOTTY));
+    assert_eq!(device.restore_ist(&[0; 128], Some(&[0; 8])), Err(Errno::ENOTTY));
+    assert!(format!("{:?}", device.device_fd()).contains("DeviceFd"));
+    drop(device.into_device_fd());
+}

@@ -34,6 +34,9 @@ fn every_entry_decodes_to_the_word_given_beside_it() {
             assert_eq!(ist.get(id).map(|entry| entry.into_bits()), Some(word));
         }
         assert_eq!(ist.get(1 << bits), None);
+        assert_eq!(ist.kind(), IstKind::Lpi);
+        let debug = format!("{ist:?}");
+        assert!(debug.starts_with(&format!("LPI IST of {} entries {{Lpi(0): Iste", 1 << bits)), "{debug}");
     }
 }
 

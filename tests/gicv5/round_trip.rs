@@ -60,6 +60,8 @@ fn by_image_in_either_coding() {
                 let state = source.save().expect("typed");
                 assert_eq!(state.to_image(coding), image);
                 assert_eq!(Gicv5State::parse(image).expect("parse"), state);
+                assert_eq!(source.kind(), destination.kind());
+                assert_eq!(Gicv5State::parse(image).expect("parse").into_owned().topology().as_ref(), Ok(&vcpus));
                 // Either coding is of the same state.
                 let other = if coding == IstCoding::Raw { IstCoding::Sparse } else { IstCoding::Raw };
                 assert_eq!(Gicv5State::parse(&state.to_image(other)).expect("parse"), state);
