@@ -6,7 +6,7 @@
 //! a restore that failed half-way it says what is already applied.
 
 use crate::buffer::BufferError;
-use crate::gicv5::Refusal;
+use crate::check::Refusal;
 use crate::image::ImageError;
 use crate::topology::TopologyError;
 use crate::uapi::{device as dev, vgic_v5 as v5};

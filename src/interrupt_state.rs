@@ -15,7 +15,7 @@
 
 use crate::Error;
 use crate::buffer::IstSizes;
-use crate::gicv5::Report;
+use crate::check::Report;
 use crate::image::Kind;
 
 /// What a save or restore needs.

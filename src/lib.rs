@@ -59,6 +59,7 @@ extern crate alloc;
 
 mod attr;
 mod buffer;
+pub mod check;
 mod errno;
 mod error;
 pub mod gicv5;
@@ -68,6 +69,7 @@ pub mod interrupt_state;
 pub mod kvm;
 #[cfg(feature = "model")]
 pub mod model;
+mod registers;
 pub mod topology;
 #[path = "../uapi/mod.rs"]
 pub mod uapi;
@@ -77,6 +79,7 @@ pub use buffer::{BufferError, IstKind, IstSizes};
 pub use errno::Errno;
 pub use error::{AccessError, Applied, DeviceError, Error, Operation};
 pub use interrupt_state::{DynInterruptState, GuestMemoryUse, InterruptState, Requirements};
+pub use registers::Row;
 pub use topology::{IntId, LpiIdBits, Mpidr, SpiCount, TopologyError, Vcpu, VcpuId, Vcpus};
 
 /// The examples of the README.

@@ -5,10 +5,10 @@
 //! Rule: one function writes, whether the values come from a device or from memory; one function reads. The kernel fills the tables
 //! where they stay.
 
-use super::registers::RegisterTable;
 use super::{CpuInterface, Gicv5State, IrsIdentity, IrsState, Ist, VcpuState};
 use crate::buffer::{BufferError, IstKind, IstSizes};
 use crate::image::{self, Cursor, ImageError, IstCoding, Kind, Put, Sections, Writer};
+use crate::registers::{RegisterTable, Row};
 use crate::topology::{LpiIdBits, Mpidr, SpiCount, Vcpu, VcpuId, Vcpus};
 use alloc::borrow::Cow;
 use alloc::vec;
@@ -272,7 +272,7 @@ fn read_irs(bytes: &[u8]) -> Result<(SpiCount, IrsIdentity, IrsState), ImageErro
     let spi_count = SpiCount::new(cursor.u32().ok_or(length)?)?;
     let count = cursor.u32().ok_or(length)?;
     check_rows(count, IRS_ROWS)?;
-    let mut reader = |row: &super::Row| {
+    let mut reader = |row: &Row| {
         let key = cursor.u32().ok_or(length)?;
         check_key(ID, row.key, key)?;
         if cursor.u32().ok_or(length)? != 0 {
@@ -353,6 +353,6 @@ fn check_key(id: u32, expected: u32, found: u32) -> Result<(), ImageError> {
     if found == expected { Ok(()) } else { Err(ImageError::Register { id, expected, found }) }
 }
 
-fn check_value(id: u32, row: &super::Row, value: u64) -> Result<u64, ImageError> {
+fn check_value(id: u32, row: &Row, value: u64) -> Result<u64, ImageError> {
     if value <= row.max { Ok(value) } else { Err(ImageError::RegisterValue { id, register: row.key, value }) }
 }

@@ -8,35 +8,35 @@
 mod check;
 mod codec;
 mod fields;
-mod findings;
 mod ist;
 mod registers;
+mod scan;
 #[cfg(feature = "serde")]
 mod serde;
 mod state;
 
-pub use check::{Refusal, Target, check};
+pub use check::{Target, check};
 pub use fields::{Idr0, Idr1, Idr2, IstBaser, IstCfgr, Iste};
-pub use findings::{Finding, Oddity, Place, Report};
 pub use ist::{Ist, IstError};
-pub use registers::{CpuInterface, IRS_NOT_STATE, IrsIdentity, IrsState, Row};
+pub use registers::{CpuInterface, IRS_NOT_STATE, IrsIdentity, IrsState};
 pub use state::{Gicv5State, VcpuState};
 
 use crate::buffer::IstSizes;
+use crate::check::Report;
 use crate::error::{AccessError, Applied, DeviceError, Operation};
 use crate::image::{IstCoding, Kind};
 use crate::interrupt_state::{DynInterruptState, GuestMemoryUse, InterruptState, Requirements};
+use crate::registers::{RegisterTable, Row};
 use crate::topology::{LpiIdBits, SpiCount, Vcpu, Vcpus};
 use crate::uapi::vgic_v5::irs;
 use crate::{Attr, AttrDevice, AttrId, Command, Errno, Error, IstDevice, Word};
 use alloc::vec;
-use registers::RegisterTable;
 
 /// What a VMM decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Options {
-    /// Refuse a state with any [`Finding`], instead of reporting it. Default: false.
+    /// Refuse a state with any [`Finding`](crate::check::Finding), instead of reporting it. Default: false.
     pub strict: bool,
     /// How often a save of the tables is repeated after `EBUSY`, which says that an interrupt arrived while the VM was saved. Each
     /// attempt takes the kernel up to 10 ms. Default: 3.

@@ -2,7 +2,8 @@
 
 use crate::common::{fresh, trace, vcpus};
 use crate::snapshot::snapshot;
-use vgic_state::gicv5::{Finding, Gicv5, Gicv5State, Ist, Iste, Oddity, Options, Place, Refusal};
+use vgic_state::check::{Finding, Oddity, Place, Refusal};
+use vgic_state::gicv5::{Gicv5, Gicv5State, Ist, Iste, Options};
 use vgic_state::model::gicv5::Vm;
 use vgic_state::{Attr, Error, IntId, InterruptState, IstKind};
 

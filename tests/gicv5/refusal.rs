@@ -1,7 +1,8 @@
 //! What cannot be restored is refused by name, and the device sees nothing of it.
 
 use crate::common::{filled, fresh, on_host, trace, vcpus};
-use vgic_state::gicv5::{Gicv5State, Ist, Refusal};
+use vgic_state::check::Refusal;
+use vgic_state::gicv5::{Gicv5State, Ist};
 use vgic_state::image::{self, ImageError, IstCoding, Kind};
 use vgic_state::model::gicv5::Host;
 use vgic_state::{Attr, DynInterruptState, Error, IntId, InterruptState, IstKind, SpiCount, Vcpu, Vcpus};

@@ -1,96 +1,18 @@
-//! Oddities: what a running guest could have made although it looks wrong.
+//! Looks for oddities in the tables and registers of a state.
 //!
 //! Source: `arch/arm64/kvm/vgic/vgic-v5-tables.c` (entries are written through unchecked), `vgic-irs-v5.c` and `vgic-sys-reg-v5.c`
 //! (bits that are dropped without an error), Linux 7.4.
 //!
-//! Rule: one finding per oddity and place of its kind, however many entries it is in: a report is small whatever the state.
+//! Rule: every entry and every register is looked at; those that are zero cost next to nothing.
 
 use super::ist::intid;
-use super::registers::RegisterTable;
-use super::{Gicv5State, Idr1, Ist, Iste, Refusal};
+use super::{Gicv5State, Idr1, Ist, Iste};
 use crate::buffer::IstKind;
-use crate::topology::{IntId, Vcpus};
+use crate::check::{Finding, Oddity, Place, Refusal, Report};
+use crate::registers::RegisterTable;
+use crate::topology::Vcpus;
 use crate::uapi::vgic_v5::{icc, irs, irs_fields, ist};
 use crate::{Attr, AttrId};
-use alloc::vec::Vec;
-use core::fmt;
-
-/// Something odd that does not keep a state from being restored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// What is odd.
-    pub oddity: Oddity,
-    /// Where it is, or where it is first.
-    pub first: Place,
-    /// In how many places it is.
-    pub count: u32,
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.count {
-            1 => write!(f, "{}: {}", self.first, self.oddity),
-            count => write!(f, "{} and {} more: {}", self.first, count - 1, self.oddity),
-        }
-    }
-}
-
-/// Where a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Place {
-    /// In an interrupt's table entry.
-    Interrupt(IntId),
-    /// In a register.
-    Register(AttrId),
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Place::Interrupt(id) => id.fmt(f),
-            Place::Register(attr) => attr.fmt(f),
-        }
-    }
-}
-
-/// What can be odd about a state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Oddity {
-    /// An entry's IAFFID is the id of no vCPU: the interrupt cannot be delivered.
-    NoSuchTarget,
-    /// An entry routes to one of N PEs, which KVM does not offer.
-    OneOfN,
-    /// An entry is pending and disabled: delivered only if the guest enables it.
-    PendingDisabled,
-    /// An entry's priority has bits that the IRS does not implement.
-    UnimplementedPriority,
-    /// An entry's hardware-use bits are set: KVM clears them.
-    HardwareUse,
-    /// A register has bits that KVM ignores in Linux 7.4: they may be lost.
-    IgnoredBits,
-}
-
-impl fmt::Display for Oddity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Oddity::NoSuchTarget => "IAFFID names no vCPU: it cannot be delivered",
-            Oddity::OneOfN => "IRM is set: KVM does not offer 1-of-N routing",
-            Oddity::PendingDisabled => "pending and disabled",
-            Oddity::UnimplementedPriority => "the priority has bits that the IRS does not implement",
-            Oddity::HardwareUse => "HWU is set: the kernel clears it",
-            Oddity::IgnoredBits => "bits that KVM ignores are set: they may be lost",
-        })
-    }
-}
-
-/// What a check found in a state that can be restored.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    /// One finding per oddity and table or register, tables first.
-    pub findings: Vec<Finding>,
-}
 
 /// Priority bits of a table entry that the IRS implements: the uppermost `PRIORITY_BITS` + 1 of five.
 fn priority_mask(idr1: Idr1) -> u8 {

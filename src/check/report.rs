@@ -1,0 +1,85 @@
+//! Oddities: what a running guest could have made although it looks wrong.
+//!
+//! Rule: one finding per oddity and place of its kind, however many entries it is in: a report is small whatever the state.
+
+use crate::AttrId;
+use crate::topology::IntId;
+use alloc::vec::Vec;
+use core::fmt;
+
+/// Something odd that does not keep a state from being restored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What is odd.
+    pub oddity: Oddity,
+    /// Where it is, or where it is first.
+    pub first: Place,
+    /// In how many places it is.
+    pub count: u32,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.count {
+            1 => write!(f, "{}: {}", self.first, self.oddity),
+            count => write!(f, "{} and {} more: {}", self.first, count - 1, self.oddity),
+        }
+    }
+}
+
+/// Where a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Place {
+    /// In an interrupt's table entry.
+    Interrupt(IntId),
+    /// In a register.
+    Register(AttrId),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Interrupt(id) => id.fmt(f),
+            Place::Register(attr) => attr.fmt(f),
+        }
+    }
+}
+
+/// What can be odd about a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Oddity {
+    /// An entry's IAFFID is the id of no vCPU: the interrupt cannot be delivered.
+    NoSuchTarget,
+    /// An entry routes to one of N PEs, which KVM does not offer.
+    OneOfN,
+    /// An entry is pending and disabled: delivered only if the guest enables it.
+    PendingDisabled,
+    /// An entry's priority has bits that the IRS does not implement.
+    UnimplementedPriority,
+    /// An entry's hardware-use bits are set: KVM clears them.
+    HardwareUse,
+    /// A register has bits that KVM ignores in Linux 7.4: they may be lost.
+    IgnoredBits,
+}
+
+impl fmt::Display for Oddity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Oddity::NoSuchTarget => "IAFFID names no vCPU: it cannot be delivered",
+            Oddity::OneOfN => "IRM is set: KVM does not offer 1-of-N routing",
+            Oddity::PendingDisabled => "pending and disabled",
+            Oddity::UnimplementedPriority => "the priority has bits that the IRS does not implement",
+            Oddity::HardwareUse => "HWU is set: the kernel clears it",
+            Oddity::IgnoredBits => "bits that KVM ignores are set: they may be lost",
+        })
+    }
+}
+
+/// What a check found in a state that can be restored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// One finding per oddity and table or register, tables first.
+    pub findings: Vec<Finding>,
+}
