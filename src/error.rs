@@ -7,6 +7,7 @@
 
 use crate::buffer::BufferError;
 use crate::check::Refusal;
+use crate::gicv3::TableUnreadable;
 use crate::image::ImageError;
 use crate::topology::TopologyError;
 use crate::uapi::{device as dev, vgic_v5 as v5};
@@ -20,6 +21,12 @@ pub enum Error {
     /// The kernel refused an access.
     #[error(transparent)]
     Access(#[from] AccessError),
+    /// The kernel accepted a write and did not do it.
+    #[error(transparent)]
+    ReadBack(#[from] ReadBackError),
+    /// The tables of an ITS are not where guest memory is. They were flushed; what was written cannot be told.
+    #[error(transparent)]
+    Tables(#[from] TableUnreadable),
     /// The device says what no device of this kind can say.
     #[error(transparent)]
     Device(#[from] DeviceError),
@@ -84,6 +91,69 @@ pub struct Applied {
     pub total: usize,
     /// The last write that succeeded.
     pub last: Option<AttrId>,
+    /// The kernel may have taken pending bits out of guest memory: a restore of a new VM needs guest memory as it was before.
+    pub memory_consumed: bool,
+}
+
+impl Applied {
+    /// What is done, and what that means for the VM and for another try.
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.last {
+            None => f.write_str("; nothing is applied"),
+            Some(last) => write!(f, "; {} of {} writes are applied, the last one {last}", self.done, self.total),
+        }
+    }
+
+    fn conclude(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.last, self.memory_consumed) {
+            (None, _) => Ok(()),
+            (Some(_), false) => f.write_str(": discard this VM"),
+            (Some(_), true) => f.write_str(": discard this VM and its memory, pending LPIs may have been taken out of it"),
+        }
+    }
+
+    /// Whether another VM can be restored on the same guest memory.
+    #[must_use]
+    pub const fn can_retry_on_same_memory(&self) -> bool {
+        !self.memory_consumed
+    }
+}
+
+/// A write that the kernel accepted and did not do: the register reads otherwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadBackError {
+    /// The register.
+    pub attr: AttrId,
+    /// Guest physical address of the ITS that it belongs to.
+    pub its: Option<u64>,
+    /// What was written, of the bits that are compared.
+    pub written: u64,
+    /// What the register reads.
+    pub found: u64,
+    /// What was written before.
+    pub applied: Applied,
+}
+
+impl fmt::Display for ReadBackError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "set {}{}: {:#x} was written, {:#x} reads back", self.attr, OfIts(self.its), self.written, self.found)?;
+        self.applied.describe(f)?;
+        self.applied.conclude(f)
+    }
+}
+
+impl core::error::Error for ReadBackError {}
+
+/// Names an ITS behind its register.
+struct OfIts(Option<u64>);
+
+impl fmt::Display for OfIts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(base) => write!(f, " of ITS {base:#x}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// An access that the kernel refused.
@@ -93,6 +163,8 @@ pub struct AccessError {
     pub operation: Operation,
     /// The register or table, and the vCPU it belongs to.
     pub attr: AttrId,
+    /// Guest physical address of the ITS that it belongs to.
+    pub its: Option<u64>,
     /// The kernel's error number, as it came.
     pub errno: Errno,
     /// How often the access was tried.
@@ -103,7 +175,7 @@ pub struct AccessError {
 
 impl AccessError {
     pub(crate) fn new(operation: Operation, attr: AttrId, errno: Errno) -> Self {
-        AccessError { operation, attr, errno, attempts: 1, applied: None }
+        AccessError { operation, attr, its: None, errno, attempts: 1, applied: None }
     }
 
     /// What the error number means for this operation and register; empty where the kernel documents nothing.
@@ -162,7 +234,7 @@ impl AccessError {
 
 impl fmt::Display for AccessError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: {}", self.operation, self.attr, self.errno)?;
+        write!(f, "{} {}{}: {}", self.operation, self.attr, OfIts(self.its), self.errno)?;
         if self.attempts > 1 {
             write!(f, " after {} attempts", self.attempts)?;
         }
@@ -170,17 +242,12 @@ impl fmt::Display for AccessError {
         if !meaning.is_empty() {
             write!(f, " ({meaning})")?;
         }
-        match &self.applied {
-            None => Ok(()),
-            Some(Applied { last: None, .. }) => f.write_str("; nothing is applied"),
-            Some(Applied { done, total, last: Some(last) }) => {
-                write!(f, "; {done} of {total} writes are applied, the last one {last}")?;
-                if self.attr == AttrId::IST {
-                    f.write_str(", and SPI entries perhaps in part")?;
-                }
-                f.write_str(": discard this VM")
-            }
+        let Some(applied) = &self.applied else { return Ok(()) };
+        applied.describe(f)?;
+        if self.attr == AttrId::IST {
+            f.write_str(", and SPI entries perhaps in part")?;
         }
+        applied.conclude(f)
     }
 }
 

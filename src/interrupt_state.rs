@@ -16,7 +16,9 @@
 use crate::Error;
 use crate::buffer::IstSizes;
 use crate::check::Report;
+use crate::guest_memory::GuestRange;
 use crate::image::Kind;
+use alloc::vec::Vec;
 
 /// What a save or restore needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +62,16 @@ pub trait DynInterruptState {
     ///
     /// [`Error::Access`], [`Error::Device`]: the device could not be asked.
     fn requirements(&self) -> Result<Requirements, Error>;
+
+    /// Has the kernel write the tables of the controller into guest memory, where it keeps them there ([`GuestMemoryUse`]), and tells
+    /// which guest memory was written: mark it dirty, and save it after this.
+    ///
+    /// A step of its own, for a VMM that means to save: never part of a pause. What is written, and where, the implementation says.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Access`]: the kernel refused; some tables may be written. [`Error::Tables`]: all are written, but where cannot be told.
+    fn flush_tables(&mut self) -> Result<Vec<GuestRange>, Error>;
 
     /// Saves the state into a buffer as an image, and returns the length of the image in bytes.
     ///

@@ -81,7 +81,32 @@ impl KvmDevice {
     /// - `EBUSY`: a vCPU is being created or has run.
     /// - `E2BIG`: a `vcpu_id` is beyond what the host supports.
     pub fn create_gicv5(vm: &VmFd) -> Result<Self, Errno> {
-        let mut device = kvm_bindings::kvm_create_device { type_: KVM_DEV_TYPE_ARM_VGIC_V5, fd: 0, flags: 0 };
+        Self::create(vm, KVM_DEV_TYPE_ARM_VGIC_V5)
+    }
+
+    /// Creates the GICv3 of a VM.
+    ///
+    /// # Errors
+    ///
+    /// - `ENODEV`: the host cannot give its VMs a GICv3.
+    /// - `EEXIST`: the VM has an interrupt controller.
+    /// - `EBUSY`: a vCPU is being created or has run.
+    /// - `E2BIG`: the VM has more vCPUs than a GICv3 of KVM.
+    pub fn create_gicv3(vm: &VmFd) -> Result<Self, Errno> {
+        Self::create(vm, KVM_DEV_TYPE_ARM_VGIC_V3)
+    }
+
+    /// Creates an ITS of a VM with a GICv3; a VM may have several.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV`: the VM has no GICv3, or the host has none. `ENOMEM`: the host has no memory left.
+    pub fn create_its(vm: &VmFd) -> Result<Self, Errno> {
+        Self::create(vm, KVM_DEV_TYPE_ARM_VGIC_ITS)
+    }
+
+    fn create(vm: &VmFd, type_: u32) -> Result<Self, Errno> {
+        let mut device = kvm_bindings::kvm_create_device { type_, fd: 0, flags: 0 };
         match vm.create_device(&mut device) {
             Ok(fd) => Ok(KvmDevice { fd }),
             Err(error) => Err(Errno::from_raw(error.errno())),

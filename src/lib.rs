@@ -62,7 +62,9 @@ mod buffer;
 pub mod check;
 mod errno;
 mod error;
+pub mod gicv3;
 pub mod gicv5;
+pub mod guest_memory;
 pub mod image;
 pub mod interrupt_state;
 #[cfg(all(feature = "kvm", target_os = "linux"))]
@@ -78,9 +80,10 @@ pub use attr::{Attr, AttrDevice, AttrId, Command, IstDevice, Word};
 pub use buffer::{BufferError, IstKind, IstSizes};
 pub use errno::Errno;
 pub use error::{AccessError, Applied, DeviceError, Error, Operation};
+pub use guest_memory::{GuestMemoryRead, GuestRange, NoGuestMemory};
 pub use interrupt_state::{DynInterruptState, GuestMemoryUse, InterruptState, Requirements};
 pub use registers::Row;
-pub use topology::{IntId, LpiIdBits, Mpidr, SpiCount, TopologyError, Vcpu, VcpuId, Vcpus};
+pub use topology::{IntId, LpiIdBits, Mpidr, NrIrqs, SpiCount, TopologyError, Vcpu, VcpuId, Vcpus};
 
 /// The examples of the README.
 #[cfg(all(doctest, feature = "model"))]

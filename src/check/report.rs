@@ -3,6 +3,7 @@
 //! Rule: one finding per oddity and place of its kind, however many entries it is in: a report is small whatever the state.
 
 use crate::AttrId;
+use crate::guest_memory::GuestRange;
 use crate::topology::IntId;
 use alloc::vec::Vec;
 use core::fmt;
@@ -82,4 +83,6 @@ impl fmt::Display for Oddity {
 pub struct Report {
     /// One finding per oddity and table or register, tables first.
     pub findings: Vec<Finding>,
+    /// After a restore: guest memory that the kernel may have written. Mark it dirty.
+    pub guest_memory_written: Vec<GuestRange>,
 }

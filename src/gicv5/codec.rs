@@ -7,8 +7,9 @@
 
 use super::{CpuInterface, Gicv5State, IrsIdentity, IrsState, Ist, VcpuState};
 use crate::buffer::{BufferError, IstKind, IstSizes};
+use crate::image::records::{LISTED_BYTES, check_count, put_keys, put_listed, put_values, take_keys, take_listed, take_values};
 use crate::image::{self, Cursor, ImageError, IstCoding, Kind, Put, Sections, Writer};
-use crate::registers::{RegisterTable, Row};
+use crate::registers::RegisterTable;
 use crate::topology::{LpiIdBits, Mpidr, SpiCount, Vcpu, VcpuId, Vcpus};
 use alloc::borrow::Cow;
 use alloc::vec;
@@ -27,7 +28,7 @@ const SECTION_LPI_IST: u32 = 4;
 const IST_HEADER_BYTES: usize = 8;
 
 const IRS_ROWS: usize = IrsIdentity::ROWS.len() + IrsState::ROWS.len();
-const IRS_BYTES: usize = 8 + IRS_ROWS * 16;
+const IRS_BYTES: usize = 8 + IRS_ROWS * LISTED_BYTES;
 const VCPU_BYTES: usize = 8 + CpuInterface::ROWS.len() * 8;
 
 // An SPI table ends where the next section begins, so that in raw coding the LPI table follows behind one header.
@@ -143,12 +144,8 @@ fn write_irs(room: &mut [u8], head: &Head) -> Option<()> {
     let mut put = Put::new(room);
     put.u32(head.spi_count.get())?;
     put.u32(IRS_ROWS as u32)?;
-    for (row, value) in head.identity.rows().chain(head.irs.rows()) {
-        put.u32(row.key)?;
-        put.u32(0)?;
-        put.u64(value)?;
-    }
-    Some(())
+    put_listed(&mut put, &head.identity)?;
+    put_listed(&mut put, &head.irs)
 }
 
 fn write_cpu_interfaces<S: Source>(
@@ -160,7 +157,7 @@ fn write_cpu_interfaces<S: Source>(
     let head = |put: &mut Put<'_>| {
         put.u32(vcpus.len() as u32)?;
         put.u32(CpuInterface::ROWS.len() as u32)?;
-        CpuInterface::ROWS.iter().try_for_each(|row| put.u32(row.key))
+        put_keys::<CpuInterface>(put)
     };
     if head(&mut put).is_none() {
         return Ok(None);
@@ -170,7 +167,7 @@ fn write_cpu_interfaces<S: Source>(
         let mut one = || {
             put.u32(vcpu.id.get())?;
             put.u32(vcpu.mpidr.packed())?;
-            registers.rows().try_for_each(|(_, value)| put.u64(value))
+            put_values(&mut put, &registers)
         };
         if one().is_none() {
             return Ok(None);
@@ -270,18 +267,9 @@ fn read_irs(bytes: &[u8]) -> Result<(SpiCount, IrsIdentity, IrsState), ImageErro
     let length = ImageError::SectionLength { id: ID, found: bytes.len() as u64 };
     let mut cursor = Cursor::new(bytes);
     let spi_count = SpiCount::new(cursor.u32().ok_or(length)?)?;
-    let count = cursor.u32().ok_or(length)?;
-    check_rows(count, IRS_ROWS)?;
-    let mut reader = |row: &Row| {
-        let key = cursor.u32().ok_or(length)?;
-        check_key(ID, row.key, key)?;
-        if cursor.u32().ok_or(length)? != 0 {
-            return Err(ImageError::Reserved { id: ID });
-        }
-        check_value(ID, row, cursor.u64().ok_or(length)?)
-    };
-    let identity = IrsIdentity::read(&mut reader)?;
-    let irs = IrsState::read(&mut reader)?;
+    check_count("registers", cursor.u32().ok_or(length)?, IRS_ROWS)?;
+    let identity = take_listed(&mut cursor, ID, length)?;
+    let irs = take_listed(&mut cursor, ID, length)?;
     if cursor.remaining() != 0 {
         return Err(length);
     }
@@ -293,10 +281,8 @@ fn read_cpu_interfaces(bytes: &[u8]) -> Result<Vec<VcpuState>, ImageError> {
     let length = ImageError::SectionLength { id: ID, found: bytes.len() as u64 };
     let mut cursor = Cursor::new(bytes);
     let count = cursor.u32().ok_or(length)?;
-    check_rows(cursor.u32().ok_or(length)?, CpuInterface::ROWS.len())?;
-    for row in CpuInterface::ROWS {
-        check_key(ID, row.key, cursor.u32().ok_or(length)?)?;
-    }
+    check_count("registers", cursor.u32().ok_or(length)?, CpuInterface::ROWS.len())?;
+    take_keys::<CpuInterface>(&mut cursor, ID, length)?;
     if count > VcpuId::LIMIT {
         return Err(ImageError::Count { what: "vCPUs", found: count.into(), max: VcpuId::LIMIT.into() });
     }
@@ -307,7 +293,7 @@ fn read_cpu_interfaces(bytes: &[u8]) -> Result<Vec<VcpuState>, ImageError> {
     for _ in 0..count {
         let id = VcpuId::new(cursor.u32().ok_or(length)?)?;
         let mpidr = Mpidr::from_packed(cursor.u32().ok_or(length)?);
-        let registers = CpuInterface::read(|row| check_value(ID, row, cursor.u64().ok_or(length)?))?;
+        let registers = take_values(&mut cursor, ID, length)?;
         vcpus.push(VcpuState { vcpu: Vcpu { id, mpidr }, registers });
     }
     Vcpus::new(vcpus.iter().map(|state| state.vcpu))?;
@@ -339,20 +325,4 @@ fn read_ist(bytes: &[u8], id: u32, kind: IstKind) -> Result<Ist<'_>, ImageError>
         return Err(ImageError::Coding { id, found: coding });
     };
     Ist::new(kind, table).map_err(|_| ImageError::Count { what: "table entries", found: entries as u64, max: max.into() })
-}
-
-fn check_rows(found: u32, expected: usize) -> Result<(), ImageError> {
-    if found as usize == expected {
-        Ok(())
-    } else {
-        Err(ImageError::Count { what: "registers", found: found.into(), max: expected as u64 })
-    }
-}
-
-fn check_key(id: u32, expected: u32, found: u32) -> Result<(), ImageError> {
-    if found == expected { Ok(()) } else { Err(ImageError::Register { id, expected, found }) }
-}
-
-fn check_value(id: u32, row: &Row, value: u64) -> Result<u64, ImageError> {
-    if value <= row.max { Ok(value) } else { Err(ImageError::RegisterValue { id, register: row.key, value }) }
 }

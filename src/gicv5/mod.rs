@@ -24,6 +24,7 @@ pub use state::{Gicv5State, VcpuState};
 use crate::buffer::IstSizes;
 use crate::check::Report;
 use crate::error::{AccessError, Applied, DeviceError, Operation};
+use crate::guest_memory::GuestRange;
 use crate::image::{IstCoding, Kind};
 use crate::interrupt_state::{DynInterruptState, GuestMemoryUse, InterruptState, Requirements};
 use crate::registers::{RegisterTable, Row};
@@ -31,6 +32,7 @@ use crate::topology::{LpiIdBits, SpiCount, Vcpu, Vcpus};
 use crate::uapi::vgic_v5::irs;
 use crate::{Attr, AttrDevice, AttrId, Command, Errno, Error, IstDevice, Word};
 use alloc::vec;
+use alloc::vec::Vec;
 
 /// What a VMM decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -241,7 +243,7 @@ impl<D: IstDevice> Gicv5<D> {
     /// Writes a state that was checked.
     fn replay(&mut self, state: &Gicv5State<'_>) -> Result<(), Error> {
         let registers = IrsIdentity::ROWS.len() + IrsState::ROWS.len() + state.vcpus.len() * CpuInterface::ROWS.len();
-        let mut applied = Applied { done: 0, total: registers + 1, last: None };
+        let mut applied = Applied { done: 0, total: registers + 1, last: None, memory_consumed: false };
         let mut step = |attr: AttrId, result: Result<(), Errno>| match result {
             Ok(()) => {
                 applied = Applied { done: applied.done + 1, last: Some(attr), ..applied };
@@ -307,6 +309,11 @@ impl<D: IstDevice> DynInterruptState for Gicv5<D> {
         let sizes = self.ist_sizes()?;
         let image_max = codec::image_bytes_max(&sizes, self.target.vcpus.len(), self.options.ist_coding);
         Ok(Requirements { image_max, ist: Some(sizes), guest_memory: GuestMemoryUse::NONE })
+    }
+
+    /// Nothing: a GICv5 keeps its tables in the image.
+    fn flush_tables(&mut self) -> Result<Vec<GuestRange>, Error> {
+        Ok(Vec::new())
     }
 
     fn save_image(&self, image: &mut [u8]) -> Result<usize, Error> {

@@ -7,6 +7,7 @@
 
 mod error;
 mod reader;
+pub(crate) mod records;
 mod sparse;
 mod writer;
 
@@ -34,6 +35,8 @@ pub const MAX_SECTIONS: u32 = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Kind {
+    /// A virtual GICv3, with or without ITSes.
+    Gicv3,
     /// A virtual GICv5.
     Gicv5,
 }
@@ -43,12 +46,14 @@ impl Kind {
     #[must_use]
     pub const fn number(self) -> u32 {
         match self {
+            Kind::Gicv3 => 3,
             Kind::Gicv5 => 5,
         }
     }
 
     pub(crate) const fn from_number(number: u32) -> Result<Self, ImageError> {
         match number {
+            3 => Ok(Kind::Gicv3),
             5 => Ok(Kind::Gicv5),
             found => Err(ImageError::UnknownKind { found }),
         }
@@ -58,6 +63,7 @@ impl Kind {
 impl core::fmt::Display for Kind {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(match self {
+            Kind::Gicv3 => "GICv3",
             Kind::Gicv5 => "GICv5",
         })
     }

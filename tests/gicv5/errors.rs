@@ -137,7 +137,7 @@ fn every_error_number_has_a_meaning_where_the_kernel_documents_one() {
     for attr in attrs {
         for operation in [Operation::Get, Operation::Set] {
             for errno in errnos {
-                let error = AccessError { operation, attr, errno, attempts: 1, applied: None };
+                let error = AccessError { operation, attr, errno, attempts: 1, its: None, applied: None };
                 if !error.meaning().is_empty() {
                     text.push_str(&format!("{error}\n"));
                 }
@@ -145,12 +145,19 @@ fn every_error_number_has_a_meaning_where_the_kernel_documents_one() {
         }
     }
     for errno in [Errno::EFAULT, Errno::ENOMEM, Errno::EIO, Errno::ENOTTY, Errno::ETIMEDOUT] {
-        let error = AccessError { operation: Operation::Get, attr: Attr::nr_irqs().id(), errno, attempts: 1, applied: None };
+        let error =
+            AccessError { operation: Operation::Get, attr: Attr::nr_irqs().id(), errno, attempts: 1, its: None, applied: None };
         text.push_str(&format!("{error}\n"));
     }
     snapshot!("gicv5_errno_meanings", text);
-    let unknown =
-        AccessError { operation: Operation::Get, attr: AttrId::IST, errno: Errno::from_raw(-71), attempts: 1, applied: None };
+    let unknown = AccessError {
+        operation: Operation::Get,
+        attr: AttrId::IST,
+        errno: Errno::from_raw(-71),
+        attempts: 1,
+        its: None,
+        applied: None,
+    };
     assert_eq!(unknown.to_string(), "get IST: errno 71");
 }
 

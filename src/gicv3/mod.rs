@@ -1,0 +1,346 @@
+//! A virtual GICv3 with any number of ITSes: which steps a save and a restore consist of.
+//!
+//! Source: Documentation/virt/kvm/devices/arm-vgic-v3.rst and arm-vgic-its.rst. The order as data, with the reason for each place:
+//! [`RESTORE_ORDER`] and the register tables; in prose: `docs/restore-order.md`.
+//!
+//! Rule: [`check`] decides, without the device; then everything is written in the one order, and read back where KVM may drop a write
+//! without an error.
+
+mod bank;
+mod check;
+mod codec;
+mod registers;
+mod restore;
+mod state;
+mod tables;
+
+pub use bank::{Bank, SpiBank};
+pub use check::{Target, TargetVcpu, check};
+pub use registers::{
+    CpuInterface, DistIdentity, DistState, ItsIdentity, ItsState, NOT_STATE, RedistIdentity, RedistState, has_icc,
+};
+pub use restore::{Phase, RESTORE_ORDER};
+pub use state::{Gicv3State, ItsUnit, VcpuState};
+pub use tables::TableUnreadable;
+
+use crate::check::Report;
+use crate::error::{AccessError, Applied, DeviceError, Operation, ReadBackError};
+use crate::guest_memory::{GuestMemoryRead, GuestRange, join};
+use crate::image::Kind;
+use crate::interrupt_state::{DynInterruptState, GuestMemoryUse, InterruptState, Requirements};
+use crate::registers::{RegisterTable, Row};
+use crate::topology::{Mpidr, NrIrqs, Vcpu, Vcpus};
+use crate::uapi::vgic_v3::icc::SYS_ICC_CTLR_EL1;
+use crate::{Attr, AttrDevice, AttrId, BufferError, Command, Error, Word};
+use alloc::vec::Vec;
+use bank::{BankAt, router};
+use restore::{Step, Verify, Write, plan};
+
+/// What a VMM decides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Options {
+    /// Refuse a state with any finding, instead of reporting it. Default: false.
+    pub strict: bool,
+}
+
+/// The state of a virtual GICv3 behind its devices: the GICv3 itself, and its ITSes.
+///
+/// `M` is guest memory, which KVM keeps the tables of an ITS in: read after a flush, to tell what the kernel has written. Without an
+/// ITS it is [`NoGuestMemory`](crate::NoGuestMemory).
+#[derive(Debug)]
+pub struct Gicv3<D, M> {
+    gic: D,
+    its: Vec<D>,
+    memory: M,
+    target: Target,
+    options: Options,
+}
+
+impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
+    /// Attaches to devices that are initialised and have their addresses: reads what they are, so that a state can be checked later
+    /// without touching them.
+    ///
+    /// No vCPU may be running, every vCPU is initialised. `vcpus` are all vCPUs of the VM, `its` all its ITSes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Access`]: a device cannot be read. [`Error::Device`]: it reports what no device can.
+    pub fn attach(gic: D, its: Vec<D>, memory: M, vcpus: Vcpus) -> Result<Self, Error> {
+        let nr_irqs = get(&gic, Attr::nr_irqs(), None)?;
+        let nr_irqs = NrIrqs::new(nr_irqs).map_err(|_| DeviceError::Impossible {
+            attr: Attr::nr_irqs().id(),
+            value: nr_irqs.into(),
+            reason: "not a number of interrupts that the interface allows",
+        })?;
+        let identity = DistIdentity::read(|row| read_dist(&gic, row))?;
+        let per_vcpu: Result<Vec<TargetVcpu>, Error> = vcpus
+            .iter()
+            .map(|vcpu| {
+                let redist = RedistIdentity::read(|row| read_redist(&gic, vcpu.mpidr, row))?;
+                let icc_ctlr = get(&gic, Attr::cpu_sysreg(vcpu.mpidr, SYS_ICC_CTLR_EL1), None)?;
+                Ok(TargetVcpu { vcpu, redist, icc_ctlr })
+            })
+            .collect();
+        let mut units = Vec::with_capacity(its.len());
+        for its in &its {
+            let base = get(its, Attr::its_address(), None)?;
+            units.push((base, ItsIdentity::read(|row| read_its(its, base, row))?));
+        }
+        let target = Target { nr_irqs, identity, vcpus, per_vcpu: per_vcpu?, its: units };
+        Ok(Gicv3 { gic, its, memory, target, options: Options::default() })
+    }
+
+    /// The same with other options.
+    #[must_use]
+    pub fn with_options(mut self, options: Options) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// What a state is checked against.
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// The GICv3's own device.
+    #[must_use]
+    pub fn gic(&self) -> &D {
+        &self.gic
+    }
+
+    /// The ITSes' devices, in the order they were given in.
+    #[must_use]
+    pub fn its(&self) -> &[D] {
+        &self.its
+    }
+
+    /// Gives the devices back.
+    #[must_use]
+    pub fn into_devices(self) -> (D, Vec<D>) {
+        (self.gic, self.its)
+    }
+
+    fn read_vcpu(&self, vcpu: Vcpu) -> Result<VcpuState, Error> {
+        let gic = &self.gic;
+        let identity = RedistIdentity::read(|row| read_redist(gic, vcpu.mpidr, row))?;
+        let redist = RedistState::read(|row| read_redist(gic, vcpu.mpidr, row))?;
+        let private = Bank::read(BankAt::Private(vcpu.mpidr), |attr| get(gic, attr, None))?;
+        // The number of active-priority registers follows from ICC_CTLR_EL1, which is read on the way.
+        let mut ctlr = 0;
+        let icc = CpuInterface::read(|row| {
+            if !has_icc(row.key, ctlr) {
+                return Ok(0);
+            }
+            let value = get(gic, Attr::cpu_sysreg(vcpu.mpidr, row.key as u16), None)?;
+            if row.key == u32::from(SYS_ICC_CTLR_EL1) {
+                ctlr = value;
+            }
+            Ok::<u64, Error>(value)
+        })?;
+        Ok(VcpuState { vcpu, identity, redist, private, icc })
+    }
+
+    fn read_spis(&self, first: u32, any: Mpidr) -> Result<SpiBank, Error> {
+        let bank = Bank::read(BankAt::Spis(first, any), |attr| get(&self.gic, attr, None))?;
+        let mut targets = [0; 32];
+        for (intid, target) in (first..).zip(&mut targets) {
+            *target = get(&self.gic, router(intid), None)?;
+        }
+        Ok(SpiBank { first, bank, router: targets })
+    }
+
+    /// What the kernel writes while it saves tables, or clears while it restores them.
+    fn pending_tables(vcpus: impl Iterator<Item = RedistState>) -> Vec<GuestRange> {
+        vcpus.filter_map(|redist| tables::pending_table(&redist)).collect()
+    }
+
+    /// Writes a state that was checked.
+    fn replay(&mut self, state: &Gicv3State) -> Result<(), Error> {
+        let mut total = 0;
+        let Ok(()) = plan::<core::convert::Infallible>(state, |_| {
+            total += 1;
+            Ok(())
+        });
+        let mut applied = Applied { done: 0, total, last: None, memory_consumed: false };
+        // The same ITSes in the order of the state.
+        let order: Vec<usize> =
+            state.its.iter().filter_map(|its| self.target.its.iter().position(|(base, _)| *base == its.base)).collect();
+        plan(state, |step| {
+            let its = step.its.and_then(|n| order.get(n)).and_then(|n| Some((self.its.get_mut(*n)?, self.target.its.get(*n)?.0)));
+            let id = step.id();
+            applied.memory_consumed |= id == Command::ItsRestoreTables.id();
+            let (device, base) = match its {
+                Some((device, base)) => (device, Some(base)),
+                None => (&mut self.gic, None),
+            };
+            execute(device, step, base, applied)?;
+            applied.done += 1;
+            applied.last = Some(id);
+            Ok::<(), Error>(())
+        })
+    }
+}
+
+impl Step {
+    fn id(&self) -> AttrId {
+        match self.write {
+            Write::U32(attr, _) => attr.id(),
+            Write::U64(attr, _) => attr.id(),
+            Write::Command(command) => command.id(),
+        }
+    }
+}
+
+fn execute(device: &mut impl AttrDevice, step: Step, its: Option<u64>, applied: Applied) -> Result<(), Error> {
+    match step.write {
+        Write::U32(attr, value) => write(device, attr, value, step.verify, its, applied),
+        Write::U64(attr, value) => write(device, attr, value, step.verify, its, applied),
+        Write::Command(command) => device.command(command).map_err(|errno| {
+            AccessError { its, applied: Some(applied), ..AccessError::new(Operation::Set, command.id(), errno) }.into()
+        }),
+    }
+}
+
+fn write<W: Word + Into<u64>>(
+    device: &mut impl AttrDevice,
+    attr: Attr<W>,
+    value: W,
+    verify: Verify,
+    its: Option<u64>,
+    applied: Applied,
+) -> Result<(), Error> {
+    let failed = |operation, errno| AccessError { its, applied: Some(applied), ..AccessError::new(operation, attr.id(), errno) };
+    let Verify::Bits(mask) = verify else {
+        device.set(attr, value).map_err(|errno| failed(Operation::Set, errno))?;
+        return Ok(());
+    };
+    if device.get(attr).map_err(|errno| failed(Operation::Get, errno))? == value {
+        return Ok(());
+    }
+    device.set(attr, value).map_err(|errno| failed(Operation::Set, errno))?;
+    let found = device.get(attr).map_err(|errno| failed(Operation::Get, errno))?;
+    let (written, found) = (value.into() & mask, found.into() & mask);
+    if written != found {
+        return Err(ReadBackError { attr: attr.id(), its, written, found, applied }.into());
+    }
+    Ok(())
+}
+
+impl<D: AttrDevice, M: GuestMemoryRead> InterruptState for Gicv3<D, M> {
+    type State<'a> = Gicv3State;
+
+    fn save(&self) -> Result<Gicv3State, Error> {
+        let identity = DistIdentity::read(|row| read_dist(&self.gic, row))?;
+        let dist = DistState::read(|row| read_dist(&self.gic, row))?;
+        let vcpus: Result<Vec<VcpuState>, Error> = self.target.vcpus.iter().map(|vcpu| self.read_vcpu(vcpu)).collect();
+        let any = self.target.vcpus.iter().next().map_or(Mpidr::from_packed(0), |vcpu| vcpu.mpidr);
+        let spis: Result<Vec<SpiBank>, Error> = self.target.nr_irqs.spi_banks().map(|first| self.read_spis(first, any)).collect();
+        let its: Result<Vec<ItsUnit>, Error> = self
+            .its
+            .iter()
+            .zip(&self.target.its)
+            .map(|(its, (base, _))| {
+                let identity = ItsIdentity::read(|row| read_its(its, *base, row))?;
+                let registers = ItsState::read(|row| read_its(its, *base, row))?;
+                Ok(ItsUnit { base: *base, identity, registers })
+            })
+            .collect();
+        Ok(Gicv3State { nr_irqs: self.target.nr_irqs, identity, dist, spis: spis?, vcpus: vcpus?, its: its? })
+    }
+
+    fn check(&self, state: &Gicv3State) -> Result<Report, Error> {
+        Ok(check(state, &self.target, self.options.strict)?)
+    }
+
+    fn restore(&mut self, state: &Gicv3State) -> Result<Report, Error> {
+        let mut report = self.check(state)?;
+        self.replay(state)?;
+        if !state.its.is_empty() {
+            report.guest_memory_written = join(Self::pending_tables(state.vcpus.iter().map(|vcpu| vcpu.redist)));
+        }
+        Ok(report)
+    }
+}
+
+impl<D: AttrDevice, M: GuestMemoryRead> DynInterruptState for Gicv3<D, M> {
+    fn kind(&self) -> Kind {
+        Kind::Gicv3
+    }
+
+    fn requirements(&self) -> Result<Requirements, Error> {
+        let image_max = codec::image_bytes(self.target.nr_irqs, self.target.vcpus.len(), self.its.len());
+        let used = !self.its.is_empty();
+        let guest_memory = GuestMemoryUse { written_by_save: used, read_by_restore: used, written_by_restore: used };
+        Ok(Requirements { image_max, ist: None, guest_memory })
+    }
+
+    /// `SAVE_PENDING_TABLES` of the GICv3, then `SAVE_TABLES` of each ITS.
+    ///
+    /// The kernel writes: a device table entry for each device that the guest has mapped, its interrupt translation table, at the
+    /// address that the guest once gave, the collection table, and the pending bits of LPIs. If the guest has put other data
+    /// there since, as a guest that resumed from hibernation may have, that data is overwritten.
+    fn flush_tables(&mut self) -> Result<Vec<GuestRange>, Error> {
+        if self.its.is_empty() {
+            return Ok(Vec::new());
+        }
+        let command = |device: &mut D, command: Command, its| {
+            device.command(command).map_err(|errno| AccessError { its, ..AccessError::new(Operation::Set, command.id(), errno) })
+        };
+        command(&mut self.gic, Command::SavePendingTables, None)?;
+        for (its, (base, _)) in self.its.iter_mut().zip(&self.target.its) {
+            command(its, Command::ItsSaveTables, Some(*base))?;
+        }
+        let redist = self.target.vcpus.iter().map(|vcpu| RedistState::read(|row| read_redist(&self.gic, vcpu.mpidr, row)));
+        let redist: Result<Vec<RedistState>, Error> = redist.collect();
+        let mut ranges = Self::pending_tables(redist?.into_iter());
+        for (its, (base, _)) in self.its.iter().zip(&self.target.its) {
+            let registers = ItsState::read(|row| read_its(its, *base, row))?;
+            tables::written_by_save(&registers, &self.memory, &mut ranges)?;
+        }
+        Ok(join(ranges))
+    }
+
+    fn save_image(&self, image: &mut [u8]) -> Result<usize, Error> {
+        let (needed, found) = (self.requirements()?.image_max, image.len());
+        if found < needed {
+            return Err(BufferError::ImageTooSmall { needed, found }.into());
+        }
+        Ok(self.save()?.encode(image)?)
+    }
+
+    fn check_image(&self, image: &[u8]) -> Result<Report, Error> {
+        self.check(&Gicv3State::parse(image)?)
+    }
+
+    fn restore_image(&mut self, image: &[u8]) -> Result<Report, Error> {
+        self.restore(&Gicv3State::parse(image)?)
+    }
+}
+
+fn get<W: Word>(device: &impl AttrDevice, attr: Attr<W>, its: Option<u64>) -> Result<W, Error> {
+    device.get(attr).map_err(|errno| AccessError { its, ..AccessError::new(Operation::Get, attr.id(), errno) }.into())
+}
+
+fn read_dist(gic: &impl AttrDevice, row: &Row) -> Result<u64, Error> {
+    get(gic, Attr::dist(row.key), None).map(u64::from)
+}
+
+/// A redistributor register: 64 bits are two accesses.
+fn read_redist(gic: &impl AttrDevice, mpidr: Mpidr, row: &Row) -> Result<u64, Error> {
+    let low = get(gic, Attr::redist(mpidr, row.key), None)?;
+    if row.max <= u32::MAX.into() {
+        return Ok(low.into());
+    }
+    let high = get(gic, Attr::redist(mpidr, row.key + 4), None)?;
+    Ok(u64::from(high) << 32 | u64::from(low))
+}
+
+fn read_its(its: &impl AttrDevice, base: u64, row: &Row) -> Result<u64, Error> {
+    let attr = Attr::its(row.key);
+    match get(its, attr, Some(base))? {
+        value if value <= row.max => Ok(value),
+        value => Err(DeviceError::Impossible { attr: attr.id(), value, reason: "the register has 32 bits" }.into()),
+    }
+}
