@@ -116,6 +116,16 @@ impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
         &self.its
     }
 
+    /// The GICv3's own device, for what is outside of this crate's job. Writing state behind its back is not seen.
+    pub fn gic_mut(&mut self) -> &mut D {
+        &mut self.gic
+    }
+
+    /// The ITSes' devices, likewise.
+    pub fn its_mut(&mut self) -> &mut [D] {
+        &mut self.its
+    }
+
     /// Gives the devices back.
     #[must_use]
     pub fn into_devices(self) -> (D, Vec<D>) {
