@@ -48,7 +48,7 @@ fn migrate(kvm: bool) -> Result<()> {
 
     // The bytes that travel. A VMM would lend its snapshot file or its live-update area.
     let image = save(&source)?;
-    println!("\nimage: {} bytes raw, {} bytes sparse", image.len(), state.to_image(IstCoding::Sparse).len());
+    println!("\nimage: {} bytes raw, {} bytes sparse", image.len(), state.to_image(IstCoding::Sparse)?.len());
 
     if kvm {
         return kvm::restore(&vcpus, &state, &image);

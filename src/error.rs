@@ -30,7 +30,7 @@ pub enum Error {
     /// The device says what no device of this kind can say.
     #[error(transparent)]
     Device(#[from] DeviceError),
-    /// A buffer of the caller does not have the right size. Nothing was accessed.
+    /// A buffer of the caller does not have the right size. At most registers were read to find out; nothing was transferred.
     #[error(transparent)]
     Buffer(#[from] BufferError),
     /// The bytes are not an image that can be read. Nothing was accessed.
@@ -51,6 +51,14 @@ pub enum DeviceError {
     /// `NR_IRQS` reads 0.
     #[error("the device has no SPIs yet: it must be initialised (GRP_CTRL, INIT) before state is saved or restored")]
     NotInitialised,
+    /// The VM has another number of vCPUs than the backend was given: state of the others would be lost.
+    #[error("the VM has {device} vCPUs, {given} were given")]
+    Vcpus {
+        /// vCPUs of the VM, by `IRS_IDR1.PE_CNT`.
+        device: usize,
+        /// vCPUs that the backend was given.
+        given: usize,
+    },
     /// A value that the interface does not allow.
     #[error("the device reports {attr} = {value:#x}: {reason}")]
     Impossible {
@@ -71,6 +79,8 @@ pub enum Operation {
     Get,
     /// `KVM_SET_DEVICE_ATTR`.
     Set,
+    /// `KVM_HAS_DEVICE_ATTR`.
+    Has,
 }
 
 impl fmt::Display for Operation {
@@ -78,12 +88,14 @@ impl fmt::Display for Operation {
         f.write_str(match self {
             Operation::Get => "get",
             Operation::Set => "set",
+            Operation::Has => "has",
         })
     }
 }
 
 /// How far a restore had come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Applied {
     /// Writes that succeeded.
     pub done: usize,
@@ -197,7 +209,10 @@ impl AccessError {
             (_, v5::KVM_DEV_ARM_VGIC_GRP_IST, Errno::EINVAL) => {
                 "a table does not have the size that follows from NR_IRQS, IRS_IST_CFGR and IRS_IST_BASER, or IRS_IST_CFGR is illegal"
             }
-            (_, v5::KVM_DEV_ARM_VGIC_GRP_IST, Errno::ENXIO) => "the kernel has no such table, or its own tables disagree",
+            (Get, v5::KVM_DEV_ARM_VGIC_GRP_IST, Errno::ENXIO) => {
+                "IRS_IST_BASER was restored and the tables were not, or the kernel's own tables disagree"
+            }
+            (Set, v5::KVM_DEV_ARM_VGIC_GRP_IST, Errno::ENXIO) => "the kernel has no such table, or its own tables disagree",
             (Get, v5::KVM_DEV_ARM_VGIC_GRP_IST, Errno::ETIMEDOUT) => "the hardware did not finish saving the VM",
             (Set, v5::KVM_DEV_ARM_VGIC_GRP_IST, Errno::ETIMEDOUT) => "the hardware did not take the tables; the VM may be dead",
 
@@ -208,14 +223,17 @@ impl AccessError {
                 "a vCPU is in KVM_RUN or in another ioctl or has run, or the device is not initialised"
             }
             (_, v5::KVM_DEV_ARM_VGIC_GRP_IRS_REGS, Errno::ENXIO) => "the IRS has no address yet, or KVM has no such register",
-            (_, v5::KVM_DEV_ARM_VGIC_GRP_IRS_REGS, Errno::EINVAL) => "no vCPU 0, or the value is not one this VM can have",
+            (Get, v5::KVM_DEV_ARM_VGIC_GRP_IRS_REGS, Errno::EINVAL) => "the VM has no vCPU, or the offset is not aligned",
+            (Set, v5::KVM_DEV_ARM_VGIC_GRP_IRS_REGS, Errno::EINVAL) => {
+                "the VM has no vCPU, or the value is not one that this VM can have"
+            }
             (_, dev::KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, Errno::EINVAL) => "no vCPU has this affinity",
             (_, dev::KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, Errno::ENOENT | Errno::ENXIO) => "KVM has no such register",
 
             (Set, dev::KVM_DEV_ARM_VGIC_GRP_NR_IRQS, Errno::EBUSY) => "already set, or the device is already initialised",
             (Set, dev::KVM_DEV_ARM_VGIC_GRP_NR_IRQS, Errno::EINVAL) => "not a number of SPIs that this kernel accepts",
             (Set, dev::KVM_DEV_ARM_VGIC_GRP_ADDR, Errno::EEXIST) => "already set",
-            (Set, dev::KVM_DEV_ARM_VGIC_GRP_ADDR, Errno::EINVAL) => "not aligned to 64 KiB",
+            (Set, dev::KVM_DEV_ARM_VGIC_GRP_ADDR, Errno::EINVAL) => "not aligned to 64 KiB, or beyond the end of the address space",
             (Set, dev::KVM_DEV_ARM_VGIC_GRP_ADDR, Errno::E2BIG) => "beyond the guest physical address space",
             (_, dev::KVM_DEV_ARM_VGIC_GRP_ADDR, Errno::ENXIO) => "not an address of this kind of device",
             (Set, dev::KVM_DEV_ARM_VGIC_GRP_CTRL, Errno::EBUSY) => "a vCPU is being created",
@@ -244,7 +262,8 @@ impl fmt::Display for AccessError {
         }
         let Some(applied) = &self.applied else { return Ok(()) };
         applied.describe(f)?;
-        if self.attr == AttrId::IST {
+        // These two are found before anything is written.
+        if self.attr == AttrId::IST && ![Errno::EBUSY, Errno::EINVAL].contains(&self.errno) {
             f.write_str(", and SPI entries perhaps in part")?;
         }
         applied.conclude(f)

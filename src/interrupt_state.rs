@@ -34,6 +34,7 @@ pub struct Requirements {
 
 /// What a save or a restore does with guest memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct GuestMemoryUse {
     /// A save makes the kernel write guest memory: collect dirty pages afterwards.
     pub written_by_save: bool,
@@ -74,6 +75,9 @@ pub trait DynInterruptState {
     fn flush_tables(&mut self) -> Result<Vec<GuestRange>, Error>;
 
     /// Saves the state into a buffer as an image, and returns the length of the image in bytes.
+    ///
+    /// What the buffer holds behind the image means nothing. A reader of the whole buffer finds the length with
+    /// [`image::length`](crate::image::length).
     ///
     /// # Errors
     ///

@@ -80,6 +80,7 @@ impl fmt::Display for Oddity {
 
 /// What a check found in a state that can be restored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Report {
     /// One finding per oddity and table or register, tables first.
     pub findings: Vec<Finding>,

@@ -101,9 +101,7 @@ pub fn check(state: &Gicv3State, target: &Target, strict: bool) -> Result<Report
     if state.nr_irqs != target.nr_irqs {
         return Err(Refusal::NrIrqs { expected: target.nr_irqs, found: state.nr_irqs });
     }
-    if !state.spis.iter().map(|spis| spis.first).eq(state.nr_irqs.spi_banks()) {
-        return Err(Refusal::SpiBanks { nr_irqs: state.nr_irqs });
-    }
+    check_spis(state)?;
     check_fields(&state.identity, &target.identity, DIST_RULES, |offset| Attr::dist(offset).id())?;
     for vcpu in &state.vcpus {
         check_vcpu(vcpu, target)?;
@@ -116,6 +114,15 @@ pub fn check(state: &Gicv3State, target: &Target, strict: bool) -> Result<Report
     match report.findings.first() {
         Some(finding) if strict => Err(Refusal::Strict(*finding)),
         _ => Ok(report),
+    }
+}
+
+/// Whether the SPIs are all there, each once and in order.
+pub(super) fn check_spis(state: &Gicv3State) -> Result<(), Refusal> {
+    if state.spis.iter().map(|spis| spis.first).eq(state.nr_irqs.spi_banks()) {
+        Ok(())
+    } else {
+        Err(Refusal::SpiBanks { nr_irqs: state.nr_irqs })
     }
 }
 

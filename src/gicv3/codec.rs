@@ -4,8 +4,10 @@
 //!
 //! Rule: one function writes and one reads each section, next to each other.
 
+use super::check::check_spis;
 use super::{Bank, CpuInterface, DistIdentity, DistState, Gicv3State, ItsIdentity, ItsState, ItsUnit};
 use super::{RedistIdentity, RedistState, SpiBank, VcpuState};
+use crate::Error;
 use crate::buffer::BufferError;
 use crate::image::records::{LISTED_BYTES, check_count, put_keys, put_listed, put_values, take_keys, take_listed, take_values};
 use crate::image::{Cursor, ImageError, Kind, Put, SECTION_ALIGN, Sections, Writer};
@@ -61,19 +63,26 @@ impl Gicv3State {
     ///
     /// # Errors
     ///
-    /// [`BufferError::ImageTooSmall`]: the buffer is shorter than [`Gicv3State::image_bytes`].
-    pub fn encode(&self, buffer: &mut [u8]) -> Result<usize, BufferError> {
+    /// - [`Error::Buffer`]: the buffer is shorter than [`Gicv3State::image_bytes`].
+    /// - [`Error::Topology`], [`Error::Refused`]: the vCPUs are no possible set, or the SPIs are not those of the number of
+    ///   interrupts. Such an image could not be read.
+    pub fn encode(&self, buffer: &mut [u8]) -> Result<usize, Error> {
+        self.topology()?;
+        check_spis(self)?;
         let (needed, found) = (self.image_bytes(), buffer.len());
-        self.write(buffer).ok_or(BufferError::ImageTooSmall { needed, found })
+        Ok(self.write(buffer).ok_or(BufferError::ImageTooSmall { needed, found })?)
     }
 
     /// The state as an image.
-    #[must_use]
-    pub fn to_image(&self) -> Vec<u8> {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Topology`], [`Error::Refused`]: as [`Gicv3State::encode`].
+    pub fn to_image(&self) -> Result<Vec<u8>, Error> {
         let mut image = vec![0; self.image_bytes()];
-        let length = self.encode(&mut image).unwrap_or_default();
+        let length = self.encode(&mut image)?;
         image.truncate(length);
-        image
+        Ok(image)
     }
 
     fn write(&self, buffer: &mut [u8]) -> Option<usize> {
@@ -137,7 +146,7 @@ impl Gicv3State {
     ///
     /// # Errors
     ///
-    /// [`ImageError`]: not an image of a GICv3, not of this version, damaged, or contradicting itself.
+    /// [`ImageError`]: not an image of a GICv3, not of this version, or damaged.
     pub fn parse(image: &[u8]) -> Result<Self, ImageError> {
         let mut sections = Sections::open(image)?;
         sections.expect_kind(Kind::Gicv3)?;

@@ -317,7 +317,7 @@ impl<D: AttrDevice, M: GuestMemoryRead> DynInterruptState for Gicv3<D, M> {
         if found < needed {
             return Err(BufferError::ImageTooSmall { needed, found }.into());
         }
-        Ok(self.save()?.encode(image)?)
+        self.save()?.encode(image)
     }
 
     fn check_image(&self, image: &[u8]) -> Result<Report, Error> {

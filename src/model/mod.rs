@@ -11,6 +11,7 @@
 pub mod gicv5;
 
 mod fault;
+mod shared;
 mod trace;
 mod user;
 
