@@ -10,8 +10,8 @@ use crate::check::Refusal;
 use crate::gicv3::TableUnreadable;
 use crate::image::ImageError;
 use crate::topology::TopologyError;
-use crate::uapi::{device as dev, vgic_v5 as v5};
-use crate::{AttrId, Errno};
+use crate::uapi::{device as dev, vgic_v3 as v3, vgic_v5 as v5};
+use crate::{AttrId, Command, Errno};
 use core::fmt;
 
 /// Why a virtual GIC could not be set up, saved or restored.
@@ -195,6 +195,7 @@ impl AccessError {
     pub fn meaning(&self) -> &'static str {
         use Operation::{Get, Set};
         match (self.operation, self.attr.group(), self.errno) {
+            (Set, dev::KVM_DEV_ARM_VGIC_GRP_CTRL, Errno::EFAULT) => "there is no guest memory where a table is",
             (_, _, Errno::EFAULT) => "user memory is not accessible",
             (_, _, Errno::EIO) => "the VM is dead",
             (_, _, Errno::ENOTTY) => "not a KVM device, or not of this kind",
@@ -236,11 +237,45 @@ impl AccessError {
             (Set, dev::KVM_DEV_ARM_VGIC_GRP_ADDR, Errno::EINVAL) => "not aligned to 64 KiB, or beyond the end of the address space",
             (Set, dev::KVM_DEV_ARM_VGIC_GRP_ADDR, Errno::E2BIG) => "beyond the guest physical address space",
             (_, dev::KVM_DEV_ARM_VGIC_GRP_ADDR, Errno::ENXIO) => "not an address of this kind of device",
+            (Set, _, errno) if self.attr == Command::ItsRestoreTables.id() => match errno {
+                Errno::EBUSY => "a vCPU is in KVM_RUN or in another ioctl",
+                Errno::EINVAL => "the tables contradict themselves or the registers",
+                Errno::EEXIST => "a collection is there twice, or the tables were restored before",
+                Errno::ENXIO => "the ITS has no address yet",
+                _ => "",
+            },
+            (Set, _, errno) if [Command::ItsSaveTables, Command::SavePendingTables].map(Command::id).contains(&self.attr) => {
+                match errno {
+                    Errno::EBUSY => "a vCPU is in KVM_RUN or in another ioctl",
+                    Errno::EINVAL => "a table has no place for what the guest has mapped",
+                    Errno::EACCES => "an LPI is forwarded to a GICv4, whose pending state cannot be read",
+                    Errno::ENXIO => "the device has no address yet, or no such command",
+                    _ => "",
+                }
+            }
             (Set, dev::KVM_DEV_ARM_VGIC_GRP_CTRL, Errno::EBUSY) => "a vCPU is being created",
             (Set, dev::KVM_DEV_ARM_VGIC_GRP_CTRL, Errno::ENODEV) => "the VM has no vCPU",
             (Set, dev::KVM_DEV_ARM_VGIC_GRP_CTRL, Errno::EINVAL) => "a vCPU has EL2, which a virtual GICv5 does not support",
             (Set, dev::KVM_DEV_ARM_VGIC_GRP_CTRL, Errno::E2BIG) => "a vcpu_id is beyond what the host supports",
             (Set, dev::KVM_DEV_ARM_VGIC_GRP_CTRL, Errno::ENOSPC) => "the host has no VM id left",
+
+            (
+                _,
+                v3::KVM_DEV_ARM_VGIC_GRP_DIST_REGS
+                | v3::KVM_DEV_ARM_VGIC_GRP_REDIST_REGS
+                | v3::KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO
+                | v3::KVM_DEV_ARM_VGIC_GRP_ITS_REGS,
+                Errno::EBUSY,
+            ) => "a vCPU is in KVM_RUN or in another ioctl, the device is not initialised, or the ITS is enabled",
+            (
+                Get,
+                v3::KVM_DEV_ARM_VGIC_GRP_REDIST_REGS | v3::KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO | v3::KVM_DEV_ARM_VGIC_GRP_DIST_REGS,
+                Errno::EINVAL,
+            ) => "no vCPU has this affinity",
+            (Set, v3::KVM_DEV_ARM_VGIC_GRP_DIST_REGS | v3::KVM_DEV_ARM_VGIC_GRP_ITS_REGS, Errno::EINVAL) => {
+                "not a value that this kernel can have here"
+            }
+            (_, v3::KVM_DEV_ARM_VGIC_GRP_ITS_REGS, Errno::ENXIO) => "the ITS has no address yet, or KVM has no such register",
 
             (_, _, Errno::ENOMEM) => "the host has no memory left",
             (_, _, Errno::ETIMEDOUT) => "the hardware did not answer",

@@ -103,6 +103,11 @@ pub fn check(state: &Gicv3State, target: &Target, strict: bool) -> Result<Report
     }
     check_spis(state)?;
     check_fields(&state.identity, &target.identity, DIST_RULES, |offset| Attr::dist(offset).id())?;
+    if (state.identity.iidr >> 12) & 0xf < 2 {
+        let register = Attr::dist(GICD_IIDR).id();
+        let rule = "KVM has no revision below 2 since Linux 4.20";
+        return Err(Refusal::Register { register, value: state.identity.iidr.into(), rule });
+    }
     for vcpu in &state.vcpus {
         check_vcpu(vcpu, target)?;
     }

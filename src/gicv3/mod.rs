@@ -74,20 +74,18 @@ impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
             reason: "not a number of interrupts that the interface allows",
         })?;
         let identity = DistIdentity::read(|row| read_dist(&gic, row))?;
-        let per_vcpu: Result<Vec<TargetVcpu>, Error> = vcpus
-            .iter()
-            .map(|vcpu| {
-                let redist = RedistIdentity::read(|row| read_redist(&gic, vcpu.mpidr, row))?;
-                let icc_ctlr = get(&gic, Attr::cpu_sysreg(vcpu.mpidr, SYS_ICC_CTLR_EL1), None)?;
-                Ok(TargetVcpu { vcpu, redist, icc_ctlr })
-            })
-            .collect();
+        let mut per_vcpu = Vec::with_capacity(vcpus.len());
+        for vcpu in vcpus.iter() {
+            let redist = RedistIdentity::read(|row| read_redist(&gic, vcpu.mpidr, row))?;
+            let icc_ctlr = get(&gic, Attr::cpu_sysreg(vcpu.mpidr, SYS_ICC_CTLR_EL1), None)?;
+            per_vcpu.push(TargetVcpu { vcpu, redist, icc_ctlr });
+        }
         let mut units = Vec::with_capacity(its.len());
         for its in &its {
             let base = get(its, Attr::its_address(), None)?;
             units.push((base, ItsIdentity::read(|row| read_its(its, base, row))?));
         }
-        let target = Target { nr_irqs, identity, vcpus, per_vcpu: per_vcpu?, its: units };
+        let target = Target { nr_irqs, identity, vcpus, per_vcpu, its: units };
         Ok(Gicv3 { gic, its, memory, target, options: Options::default() })
     }
 
@@ -159,11 +157,6 @@ impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
             *target = get(&self.gic, router(intid), None)?;
         }
         Ok(SpiBank { first, bank, router: targets })
-    }
-
-    /// What the kernel writes while it saves tables, or clears while it restores them.
-    fn pending_tables(vcpus: impl Iterator<Item = RedistState>) -> Vec<GuestRange> {
-        vcpus.filter_map(|redist| tables::pending_table(&redist)).collect()
     }
 
     /// Writes a state that was checked.
@@ -244,20 +237,22 @@ impl<D: AttrDevice, M: GuestMemoryRead> InterruptState for Gicv3<D, M> {
     fn save(&self) -> Result<Gicv3State, Error> {
         let identity = DistIdentity::read(|row| read_dist(&self.gic, row))?;
         let dist = DistState::read(|row| read_dist(&self.gic, row))?;
-        let vcpus: Result<Vec<VcpuState>, Error> = self.target.vcpus.iter().map(|vcpu| self.read_vcpu(vcpu)).collect();
+        let mut vcpus = Vec::with_capacity(self.target.vcpus.len());
+        for vcpu in self.target.vcpus.iter() {
+            vcpus.push(self.read_vcpu(vcpu)?);
+        }
         let any = self.target.vcpus.iter().next().map_or(Mpidr::from_packed(0), |vcpu| vcpu.mpidr);
-        let spis: Result<Vec<SpiBank>, Error> = self.target.nr_irqs.spi_banks().map(|first| self.read_spis(first, any)).collect();
-        let its: Result<Vec<ItsUnit>, Error> = self
-            .its
-            .iter()
-            .zip(&self.target.its)
-            .map(|(its, (base, _))| {
-                let identity = ItsIdentity::read(|row| read_its(its, *base, row))?;
-                let registers = ItsState::read(|row| read_its(its, *base, row))?;
-                Ok(ItsUnit { base: *base, identity, registers })
-            })
-            .collect();
-        Ok(Gicv3State { nr_irqs: self.target.nr_irqs, identity, dist, spis: spis?, vcpus: vcpus?, its: its? })
+        let mut spis = Vec::with_capacity(self.target.nr_irqs.spi_banks().len());
+        for first in self.target.nr_irqs.spi_banks() {
+            spis.push(self.read_spis(first, any)?);
+        }
+        let mut its = Vec::with_capacity(self.its.len());
+        for (device, (base, _)) in self.its.iter().zip(&self.target.its) {
+            let identity = ItsIdentity::read(|row| read_its(device, *base, row))?;
+            let registers = ItsState::read(|row| read_its(device, *base, row))?;
+            its.push(ItsUnit { base: *base, identity, registers });
+        }
+        Ok(Gicv3State { nr_irqs: self.target.nr_irqs, identity, dist, spis, vcpus, its })
     }
 
     fn check(&self, state: &Gicv3State) -> Result<Report, Error> {
@@ -268,7 +263,7 @@ impl<D: AttrDevice, M: GuestMemoryRead> InterruptState for Gicv3<D, M> {
         let mut report = self.check(state)?;
         self.replay(state)?;
         if !state.its.is_empty() {
-            report.guest_memory_written = join(Self::pending_tables(state.vcpus.iter().map(|vcpu| vcpu.redist)));
+            report.guest_memory_written = join(state.vcpus.iter().filter_map(|vcpu| tables::pending_table(&vcpu.redist)).collect());
         }
         Ok(report)
     }
@@ -302,9 +297,11 @@ impl<D: AttrDevice, M: GuestMemoryRead> DynInterruptState for Gicv3<D, M> {
         for (its, (base, _)) in self.its.iter_mut().zip(&self.target.its) {
             command(its, Command::ItsSaveTables, Some(*base))?;
         }
-        let redist = self.target.vcpus.iter().map(|vcpu| RedistState::read(|row| read_redist(&self.gic, vcpu.mpidr, row)));
-        let redist: Result<Vec<RedistState>, Error> = redist.collect();
-        let mut ranges = Self::pending_tables(redist?.into_iter());
+        let mut ranges = Vec::new();
+        for vcpu in self.target.vcpus.iter() {
+            let redist = RedistState::read(|row| read_redist(&self.gic, vcpu.mpidr, row))?;
+            ranges.extend(tables::pending_table(&redist));
+        }
         for (its, (base, _)) in self.its.iter().zip(&self.target.its) {
             let registers = ItsState::read(|row| read_its(its, *base, row))?;
             tables::written_by_save(&registers, &self.memory, &mut ranges)?;

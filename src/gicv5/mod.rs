@@ -291,13 +291,15 @@ impl<D: IstDevice> InterruptState for Gicv5<D> {
         let mut spi = vec![0; head.sizes.spi];
         let mut lpi = head.sizes.lpi.map(|bytes| vec![0; bytes]);
         self.transfer(&head.sizes, &mut spi, lpi.as_deref_mut())?;
-        let vcpus = self.target.vcpus.iter();
-        let vcpus: Result<_, Error> = vcpus.map(|vcpu| Ok(VcpuState { vcpu, registers: self.cpu_interface(vcpu)? })).collect();
+        let mut vcpus = Vec::with_capacity(self.target.vcpus.len());
+        for vcpu in self.target.vcpus.iter() {
+            vcpus.push(VcpuState { vcpu, registers: self.cpu_interface(vcpu)? });
+        }
         Ok(Gicv5State {
             spi_count: head.spi_count,
             identity: head.identity,
             irs: head.irs,
-            vcpus: vcpus?,
+            vcpus,
             spi_ist: Ist::sized(crate::IstKind::Spi, spi),
             lpi_ist: lpi.map(|lpi| Ist::sized(crate::IstKind::Lpi, lpi)),
         })
