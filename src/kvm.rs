@@ -281,3 +281,32 @@ const _: () = {
     assert!(dev::KVM_DEV_ARM_VGIC_V3_MPIDR_MASK == kb::KVM_DEV_ARM_VGIC_V3_MPIDR_MASK as u64);
     assert!(dev::KVM_DEV_ARM_VGIC_SYSREG_INSTR_MASK == kb::KVM_DEV_ARM_VGIC_SYSREG_INSTR_MASK as u64);
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    /// What descriptor 0 is, if it is open.
+    fn standard_input() -> Option<PathBuf> {
+        std::fs::read_link("/proc/self/fd/0").ok()
+    }
+
+    /// `KVM_DEV_TYPE_VFIO` exists on every architecture, so that a host without a GIC answers a test with success, too.
+    #[test]
+    fn a_test_that_succeeds_leaves_standard_input_open() {
+        const KVM_DEV_TYPE_VFIO: u32 = 4;
+        let vm = match kvm_ioctls::Kvm::new().and_then(|kvm| kvm.create_vm()) {
+            Ok(vm) => vm,
+            Err(error) => return eprintln!("skipped: no VM from /dev/kvm: {error}"),
+        };
+        let Some(before) = standard_input() else { return eprintln!("skipped: standard input is closed") };
+        match offers(&vm, KVM_DEV_TYPE_VFIO) {
+            Ok(false) => return eprintln!("skipped: this KVM has no VFIO device"),
+            answer => assert_eq!(answer, Ok(true)),
+        }
+        assert_eq!(standard_input(), Some(before.clone()));
+        assert_eq!(offers(&vm, KVM_DEV_TYPE_VFIO), Ok(true));
+        assert_eq!(standard_input(), Some(before));
+    }
+}
