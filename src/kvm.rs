@@ -35,6 +35,8 @@
 
 use crate::Errno;
 use crate::attr::{Attr, AttrDevice, AttrId, Command, IstDevice, Word};
+use crate::gicv3::Gicv3State;
+use crate::image::{self, ImageError, Kind};
 use crate::uapi::device::{KVM_CREATE_DEVICE, KVM_CREATE_DEVICE_TEST, KVM_DEV_TYPE_ARM_VGIC_ITS, KVM_DEV_TYPE_ARM_VGIC_V2};
 use crate::uapi::device::{KVM_DEV_TYPE_ARM_VGIC_V3, KVM_DEV_TYPE_ARM_VGIC_V5, kvm_create_device};
 use crate::uapi::vgic_v5::kvm_vgic_v5_ist;
@@ -53,6 +55,34 @@ pub struct Offered {
     pub its: bool,
     /// Virtual GICv5.
     pub gicv5: bool,
+}
+
+impl Offered {
+    /// Whether an image can be restored on this host, as far as the kind of controller goes; whether it fits a VM says
+    /// [`check_image`](crate::DynInterruptState::check_image).
+    ///
+    /// ```
+    /// # fn f(image: &[u8]) -> Result<(), vgic_state::image::ImageError> {
+    /// use vgic_state::kvm::Offered;
+    ///
+    /// // An Arm server of today.
+    /// let host = Offered { gicv3: true, its: true, ..Offered::default() };
+    /// if !host.can_restore(image)? {
+    ///     eprintln!("the guest has a {}, this host does not offer one", vgic_state::image::kind(image)?);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ImageError`]: the bytes are not an image that can be read.
+    pub fn can_restore(&self, image: &[u8]) -> Result<bool, ImageError> {
+        Ok(match image::kind(image)? {
+            Kind::Gicv5 => self.gicv5,
+            Kind::Gicv3 => self.gicv3 && (self.its || Gicv3State::parse(image)?.its.is_empty()),
+        })
+    }
 }
 
 /// Asks which interrupt controllers the host can give this VM. No device is created.

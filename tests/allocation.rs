@@ -69,6 +69,8 @@ fn allocations<R>(code: impl FnOnce() -> R) -> (usize, R) {
     (ALLOCATIONS.get() - before, result)
 }
 
+const VCPUS: u32 = 3;
+
 /// Addresses and lengths of the SPI buffer and of the LPI buffer.
 type Seen = (*const [u8], Option<*const [u8]>);
 
@@ -80,12 +82,14 @@ struct Stub {
 
 impl AttrDevice for Stub {
     fn get<W: Word>(&self, attr: Attr<W>) -> Result<W, Errno> {
+        const IDR1: u32 = irs::GICV5_IRS_IDR1;
         const IDR2: u32 = irs::GICV5_IRS_IDR2;
         const IST_CFGR: u32 = irs::GICV5_IRS_IST_CFGR;
         const IST_BASER: u32 = irs::GICV5_IRS_IST_BASER;
         let id = attr.id();
         let value: u64 = match (id.group(), id.attr() as u32) {
             (KVM_DEV_ARM_VGIC_GRP_NR_IRQS, _) => SPIS as u64,
+            (KVM_DEV_ARM_VGIC_GRP_IRS_REGS, IDR1) => VCPUS.into(),
             (KVM_DEV_ARM_VGIC_GRP_IRS_REGS, IDR2) => 16 | 1 << 5,
             (KVM_DEV_ARM_VGIC_GRP_IRS_REGS, IST_CFGR) => LPI_ID_BITS as u64,
             (KVM_DEV_ARM_VGIC_GRP_IRS_REGS, IST_BASER) => 0x4001,
@@ -129,7 +133,7 @@ impl IstDevice for Stub {
 }
 
 fn attached() -> Gicv5<Stub> {
-    Gicv5::attach(Stub::default(), Vcpus::with_default_mpidrs(3).expect("vCPUs")).expect("attached")
+    Gicv5::attach(Stub::default(), Vcpus::with_default_mpidrs(VCPUS).expect("vCPUs")).expect("attached")
 }
 
 fn seen(gic: &Gicv5<Stub>) -> Seen {

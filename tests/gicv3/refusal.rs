@@ -187,3 +187,21 @@ fn states_that_no_reader_would_take_are_not_written() {
         assert_eq!(NrIrqs::new(found), Err(TopologyError::NrIrqs { found }));
     }
 }
+
+#[cfg(all(feature = "kvm", target_os = "linux"))]
+#[test]
+fn what_a_host_offers_decides_where_an_image_can_go() {
+    use vgic_state::kvm::Offered;
+    let with_its = changed(|_| ()).to_image().expect("image");
+    let without = fresh(Config { its: 0, ..config() }, memory()).1.save().expect("save").to_image().expect("image");
+    let host = |gicv3, its, gicv5| Offered { gicv3, its, gicv5, ..Offered::default() };
+    for (host, with, without_its) in [
+        (host(true, true, false), true, true),
+        (host(true, false, false), false, true),
+        (host(false, false, true), false, false),
+        (Offered::default(), false, false),
+    ] {
+        assert_eq!((host.can_restore(&with_its), host.can_restore(&without)), (Ok(with), Ok(without_its)));
+    }
+    assert_eq!(Offered::default().can_restore(b"no"), Err(ImageError::NotAnImage));
+}
