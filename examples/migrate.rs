@@ -1,7 +1,9 @@
 //! Moves a guest's interrupts from one VM to another: size, save, look, check, restore, compare, go on.
 //!
 //! `cargo run --example migrate` does it between two VMs on the model. `cargo run --example migrate -- --kvm` restores into a VM of
-//! this host's KVM instead, if the host has a GICv5.
+//! this host's KVM instead, if the host has a GICv5; the source is then on a model of the same limits.
+//!
+//! Rule: exit code 0 says that the destination saves the same state, and that its guest, on the model, takes what was pending.
 
 #[path = "migrate/kvm.rs"]
 mod kvm;
@@ -10,23 +12,30 @@ mod show;
 
 use std::error::Error;
 use std::process::ExitCode;
-use vgic_state::gicv5::{Gicv5, Gicv5State, Iste};
+use vgic_state::gicv5::{Gicv5, Gicv5State, Idr0, Idr1, Idr2, IrsIdentity, Iste};
 use vgic_state::image::IstCoding;
 use vgic_state::model::gicv5::{Host, Vm};
-use vgic_state::{DynInterruptState, IntId, InterruptState, SpiCount, VcpuId, Vcpus};
+use vgic_state::uapi::vgic_v5::{irs, irs_fields};
+use vgic_state::{DynInterruptState, IntId, InterruptState, IstDevice, SpiCount, VcpuId, Vcpus};
 
 /// Guest physical address of the IRS frames.
 const IRS_BASE: u64 = 0x0800_0000;
 /// LPIs of a Linux guest on four CPUs, taken out of its memory while interrupts arrived.
 const LINUX_LPIS: &[u8] = include_bytes!("../tests/golden/linux73-lpi-load-flushed.lpi.ist");
 const LINUX_LPI_ID_BITS: u32 = 10;
+/// The first of four more LPIs, one for each CPU: what another CPU interrupts it with, as Linux does.
+const IPI: u32 = 200;
+/// The PPI that software makes pending.
+const SW_PPI: u32 = 3;
+/// An SPI whose device holds its line high until it is served.
+const LEVEL_SPI: u32 = 20;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 fn main() -> ExitCode {
     let result = match std::env::args().nth(1).as_deref() {
-        None => migrate(false),
-        Some("--kvm") => migrate(true),
+        None => between_models(),
+        Some("--kvm") => vm_of_the_guest().and_then(|(vcpus, spis)| kvm::migrate(&vcpus, spis)),
         Some(other) => Err(format!("unknown argument {other}; usage: migrate [--kvm]").into()),
     };
     match result {
@@ -38,11 +47,22 @@ fn main() -> ExitCode {
     }
 }
 
-fn migrate(kvm: bool) -> Result<()> {
-    let vcpus = Vcpus::with_default_mpidrs(4)?;
-    let spis = SpiCount::new(64)?;
+/// What both ends have in common.
+fn vm_of_the_guest() -> Result<(Vcpus, SpiCount)> {
+    Ok((Vcpus::with_default_mpidrs(4)?, SpiCount::new(64)?))
+}
 
-    let source = run_source(model_vm(&vcpus, spis)?)?;
+fn between_models() -> Result<()> {
+    let (vcpus, spis) = vm_of_the_guest()?;
+    let mut destination = model_vm(Host::default(), &vcpus, spis)?;
+    let state = migrate_to(&mut destination)?;
+    deliver(destination.device_mut(), &vcpus, &state)
+}
+
+/// Moves a guest from a VM on the model to a fresh device.
+fn migrate_to<D: IstDevice>(destination: &mut Gicv5<D>) -> Result<Gicv5State<'static>> {
+    let target = destination.target();
+    let source = run_source(model_vm(host_like(&target.identity), &target.vcpus, target.spi_count)?)?;
     let state = source.save()?;
     show::state(&state);
 
@@ -50,12 +70,12 @@ fn migrate(kvm: bool) -> Result<()> {
     let image = save(&source)?;
     println!("\nimage: {} bytes raw, {} bytes sparse", image.len(), state.to_image(IstCoding::Sparse)?.len());
 
-    if kvm {
-        return kvm::restore(&vcpus, &state, &image);
+    restore(destination, &image)?;
+    if destination.save()? != state {
+        return Err("the destination differs from the source".into());
     }
-    let mut destination = model_vm(&vcpus, spis)?;
-    restore(&mut destination, &state, &image)?;
-    deliver(destination.device_mut(), &vcpus, &state)
+    println!("the destination saves the same state");
+    Ok(state)
 }
 
 /// Saves the image of any interrupt controller.
@@ -66,54 +86,74 @@ fn save(source: &dyn DynInterruptState) -> Result<Vec<u8>> {
     Ok(image)
 }
 
-/// Restores the image and compares what the destination then has.
-fn restore<S>(destination: &mut S, state: &Gicv5State<'static>, image: &[u8]) -> Result<()>
-where
-    S: InterruptState<State<'static> = Gicv5State<'static>>,
-{
-    let report = destination.restore_image(image)?;
-    println!("\nrestored; findings:");
+/// Restores the image of any interrupt controller.
+fn restore(destination: &mut dyn DynInterruptState, image: &[u8]) -> Result<()> {
+    // A restore checks again; a management plane asks without one.
+    let report = destination.check_image(image)?;
+    println!("\nthe destination accepts the image; findings:");
     for finding in &report.findings {
         println!("  {finding}");
     }
-    if destination.save()? != *state {
-        return Err("the destination differs from the source".into());
-    }
-    println!("the destination saves the same state");
+    destination.restore_image(image)?;
     Ok(())
 }
 
 /// A VM on the model with an initialised GICv5.
-fn model_vm(vcpus: &Vcpus, spis: SpiCount) -> Result<Gicv5<Vm>> {
-    let vm = Vm::with_device(Host::default(), vcpus)?;
+fn model_vm(host: Host, vcpus: &Vcpus, spis: SpiCount) -> Result<Gicv5<Vm>> {
+    let vm = Vm::with_device(host, vcpus)?;
     Ok(Gicv5::initialise(vm, IRS_BASE, spis, vcpus.clone())?)
+}
+
+/// A host of the model with the limits of this one: what a guest was shown, it must be shown again.
+fn host_like(identity: &IrsIdentity) -> Host {
+    let idr2 = Idr2::from_bits(identity.idr2);
+    Host {
+        id_bits: idr2.id_bits().into(),
+        min_lpi_id_bits: idr2.min_lpi_id_bits().into(),
+        priority_bits: u32::from(Idr1::from_bits(identity.idr1).priority_bits()) + 1,
+        pa_range: Idr0::from_bits(identity.idr0).pa_range().into(),
+        ..Host::default()
+    }
 }
 
 /// Lets a guest configure interrupts, and stops it with some of them pending.
 fn run_source(mut source: Gicv5<Vm>) -> Result<Gicv5<Vm>> {
     let vm = source.device_mut();
-    vm.plant_lpi_ist(LINUX_LPI_ID_BITS, LINUX_LPIS)?;
+    // The table of the Linux guest, in the least width of LPI IDs that the host has and that holds it.
+    let bits = LINUX_LPI_ID_BITS.max(vm.host().min_lpi_id_bits);
+    let mut lpis = LINUX_LPIS.to_vec();
+    lpis.resize(4 << bits, 0);
+    vm.plant_lpi_ist(bits, &lpis).map_err(|error| format!("the host has no LPI IDs of {bits} bits: {error}"))?;
+
     for id in 0..4 {
         vm.run(VcpuId::new(id)?, |guest| {
             guest.enable_interface();
             guest.set_priority_mask(31);
-            // PPI 3 is what one CPU kicks another with.
-            guest.enable_ppi(3, true);
-            guest.set_ppi_priority(3, 2);
-            guest.pend_ppi(3, guest.iaffid() == 2);
+            guest.enable_ppi(SW_PPI, true);
+            guest.set_ppi_priority(SW_PPI, 8);
+            let own = IntId::Lpi(IPI + id);
+            guest.cdpri(own, 2);
+            guest.cdaff(own, guest.iaffid());
+            guest.cden(own);
         })?;
     }
     vm.run(VcpuId::new(0)?, |guest| {
-        guest.irs_write32(vgic_state::uapi::vgic_v5::irs::GICV5_IRS_CR0, 1);
+        guest.irs_write32(irs::GICV5_IRS_CR0, irs_fields::GICV5_IRS_CR0_IRSEN);
         for spi in 0..8 {
             let id = IntId::Spi(spi * 5);
             guest.cdpri(id, 4 + spi);
             guest.cdaff(id, (spi % 4) as u16);
             guest.cden(id);
         }
+        guest.irs_write32(irs::GICV5_IRS_SPI_SELR, LEVEL_SPI);
+        guest.irs_write32(irs::GICV5_IRS_SPI_CFGR, irs_fields::GICV5_IRS_SPI_CFGR_TM);
+        // This CPU interrupts two others.
+        guest.cdpend(IntId::Lpi(IPI + 1), true);
+        guest.cdpend(IntId::Lpi(IPI + 3), true);
     })?;
+    vm.run(VcpuId::new(2)?, |guest| guest.pend_ppi(SW_PPI, true))?;
     // Devices raise their lines while nobody looks.
-    for spi in [5, 20, 35] {
+    for spi in [5, LEVEL_SPI, 35] {
         vm.set_spi_level(spi, true)?;
     }
     Ok(source)
@@ -121,19 +161,31 @@ fn run_source(mut source: Gicv5<Vm>) -> Result<Gicv5<Vm>> {
 
 /// Lets the guest of the destination take its interrupts: exactly those that were pending, by priority.
 fn deliver(vm: &mut Vm, vcpus: &Vcpus, state: &Gicv5State<'_>) -> Result<()> {
+    // Lines are in no image: the device still holds this one high.
+    vm.set_spi_level(LEVEL_SPI, true)?;
+
     println!("\nthe destination's guest acknowledges");
     for vcpu in vcpus.iter() {
-        let mut expected = expected(state, vcpu.id);
-        let taken = vm.run(vcpu.id, |guest| {
-            let mut taken = Vec::new();
-            while let Some(id) = guest.acknowledge() {
-                taken.push(id);
+        let mut taken = Vec::new();
+        while let Some(id) = vm.run(vcpu.id, |guest| guest.acknowledge())? {
+            taken.push(id);
+            if id == IntId::Spi(LEVEL_SPI) {
+                if !is_pending(vm, id) {
+                    return Err(format!("{id} is not pending, and its line is high").into());
+                }
+                // The driver has served the device.
+                vm.set_spi_level(LEVEL_SPI, false)?;
+            }
+            vm.run(vcpu.id, |guest| {
                 guest.eoi();
                 guest.deactivate(id);
+            })?;
+            if is_pending(vm, id) {
+                return Err(format!("{id} is still pending").into());
             }
-            taken
-        })?;
+        }
         println!("  {vcpu}: {}", show::list(&taken));
+        let mut expected = expected(state, vcpu.id);
         expected.sort_unstable();
         if taken != expected.into_iter().map(|(_, id)| id).collect::<Vec<IntId>>() {
             return Err(format!("{vcpu} took other interrupts than were pending").into());
@@ -142,20 +194,13 @@ fn deliver(vm: &mut Vm, vcpus: &Vcpus, state: &Gicv5State<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Whether an SPI or LPI is pending.
+fn is_pending(vm: &Vm, id: IntId) -> bool {
+    vm.entry(id).is_some_and(|entry| Iste::from_bits(entry).pending())
+}
+
 /// What a vCPU must acknowledge, with the priority: pending, enabled, not active, its own.
 fn expected(state: &Gicv5State<'_>, vcpu: VcpuId) -> Vec<(u8, IntId)> {
     let deliverable = |entry: &Iste| entry.pending() && entry.enable() && !entry.active() && entry.iaffid() == vcpu.iaffid();
-    let tables = state.spi_ist.nonzero().chain(state.lpi_ist.iter().flat_map(|table| table.nonzero()));
-    let mut all: Vec<(u8, IntId)> =
-        tables.filter(|(_, entry)| deliverable(entry)).map(|(id, entry)| (entry.priority(), id)).collect();
-    for own in state.vcpus.iter().filter(|own| own.vcpu.id == vcpu) {
-        let registers = &own.registers;
-        let pending = registers.ppi_spendr0 & registers.ppi_enabler0 & !registers.ppi_sactiver0;
-        all.extend(
-            (0..8)
-                .filter(|ppi| pending >> ppi & 1 != 0)
-                .map(|ppi| ((registers.ppi_priorityr0 >> (8 * ppi)) as u8, IntId::Ppi(ppi))),
-        );
-    }
-    all
+    show::interrupts(state).filter(|(_, entry)| deliverable(entry)).map(|(id, entry)| (entry.priority(), id)).collect()
 }
