@@ -8,6 +8,8 @@
 //! at. It has what a real device cannot offer a test: a guest that is a Rust closure, a [record](Access) of every access, and
 //! [faults](Fault) on demand.
 
+#[cfg(feature = "guest-memory")]
+pub mod gicv3;
 pub mod gicv5;
 
 mod fault;

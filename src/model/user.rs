@@ -100,6 +100,21 @@ impl<'a> Buffer<'a> {
 }
 
 impl User<'_> {
+    /// Calls `access` with the address of a value.
+    pub(super) fn at<W: Word, R>(value: &mut W, access: impl FnOnce(&mut User<'_>) -> R) -> R {
+        fn through<O: Word, W: Word, R>(value: &mut W, access: impl FnOnce(&mut O) -> R) -> R {
+            let mut object = O::from_ne_bytes(value.to_ne_bytes());
+            let result = access(&mut object);
+            *value = W::from_ne_bytes(object.to_ne_bytes());
+            result
+        }
+        match W::BYTES {
+            4 => through::<u32, W, R>(value, |object| access(&mut User::U32(object))),
+            8 => through::<u64, W, R>(value, |object| access(&mut User::U64(object))),
+            _ => through::<[u64; 2], W, R>(value, |object| access(&mut User::U64x2(object))),
+        }
+    }
+
     /// The first bytes of the object, and how many it has.
     fn bytes(&self) -> ([u8; 16], usize) {
         match self {

@@ -231,30 +231,15 @@ fn ist_arg<'u, 'a>(user: &'u mut User<'a>) -> Result<&'u mut IstArg<'a>, Errno> 
     }
 }
 
-/// Calls `access` with the address of a value.
-fn at<W: Word, R>(value: &mut W, access: impl FnOnce(&mut User<'_>) -> R) -> R {
-    fn through<O: Word, W: Word, R>(value: &mut W, access: impl FnOnce(&mut O) -> R) -> R {
-        let mut object = O::from_ne_bytes(value.to_ne_bytes());
-        let result = access(&mut object);
-        *value = W::from_ne_bytes(object.to_ne_bytes());
-        result
-    }
-    match W::BYTES {
-        4 => through::<u32, W, R>(value, |object| access(&mut User::U32(object))),
-        8 => through::<u64, W, R>(value, |object| access(&mut User::U64(object))),
-        _ => through::<[u64; 2], W, R>(value, |object| access(&mut User::U64x2(object))),
-    }
-}
-
 impl AttrDevice for Vm {
     fn get<W: Word>(&self, attr: Attr<W>) -> Result<W, Errno> {
         let mut value = W::from_ne_bytes([0; 16]);
-        at(&mut value, |user| self.recorded_get(attr.id(), user))?;
+        User::at(&mut value, |user| self.recorded_get(attr.id(), user))?;
         Ok(value)
     }
 
     fn set<W: Word>(&mut self, attr: Attr<W>, mut value: W) -> Result<(), Errno> {
-        at(&mut value, |user| self.recorded_set(attr.id(), user))
+        User::at(&mut value, |user| self.recorded_set(attr.id(), user))
     }
 
     fn has(&self, attr: AttrId) -> Result<(), Errno> {

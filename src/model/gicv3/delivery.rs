@@ -1,0 +1,147 @@
+//! The life of an interrupt on a vCPU: acknowledged, ended, deactivated.
+//!
+//! Source: Arm Generic Interrupt Controller Architecture Specification, GICv3, CPU interface: prioritisation, acknowledge, priority
+//! drop, deactivation; `arch/arm64/kvm/vgic/vgic-v3.c`, `vgic_v3_fold_lr_state`; `vgic-mmio-v3.c`, `vgic_v3_dispatch_sgi`.
+//!
+//! Rule: what is acknowledged is what hardware would signal out of the interrupts that KVM has on the vCPU's list.
+
+use super::Guest;
+use super::cpu::Icc;
+use super::irq::{FIRST_LPI, SGIS};
+use crate::VcpuId;
+
+/// Priority of a vCPU that handles nothing.
+const IDLE: u8 = 0xff;
+
+impl Icc {
+    /// What hardware makes of the registers when the vCPU runs: it has no more priority bits than it has, and binary points that fit.
+    pub(super) fn load(&mut self, pri_bits: u32) {
+        self.pmr &= !low_bits(8 - pri_bits);
+        let least = 7_u32.saturating_sub(pri_bits) as u8;
+        (self.bpr0, self.bpr1) = (self.bpr0.max(least), self.bpr1.max(least + 1));
+    }
+
+    fn group_priority(&self, priority: u8, group1: bool) -> u8 {
+        let point = if group1 && !self.cbpr { self.bpr1.into() } else { u32::from(self.bpr0) + 1 };
+        priority & !low_bits(point)
+    }
+
+    /// The highest priority that is active, as an index of active priorities, and whether it is of group 1.
+    fn highest_active(&self) -> Option<(u32, bool)> {
+        let lowest_bit = |aprs: &[u32; 4]| {
+            let words = (0..).step_by(32).zip(aprs);
+            words.filter(|(_, apr)| **apr != 0).map(|(base, apr)| base + apr.trailing_zeros()).next()
+        };
+        let (group0, group1) = (lowest_bit(&self.ap0r), lowest_bit(&self.ap1r));
+        group0.map(|index| (index, false)).into_iter().chain(group1.map(|index| (index, true))).min()
+    }
+
+    fn running_priority(&self, host_bits: u32) -> u8 {
+        self.highest_active().map_or(IDLE, |(index, _)| (index << (8 - host_bits)) as u8)
+    }
+
+    fn active_bit(&mut self, index: u32, group1: bool) -> Option<&mut u32> {
+        let aprs = if group1 { &mut self.ap1r } else { &mut self.ap0r };
+        aprs.get_mut((index / 32) as usize)
+    }
+}
+
+fn low_bits(count: u32) -> u8 {
+    1_u8.checked_shl(count).map_or(0xff, |bit| bit - 1)
+}
+
+impl Guest<'_> {
+    /// `ICC_CTLR_EL1`, `ICC_PMR_EL1` and `ICC_IGRPEN1_EL1` as an operating system sets them: every interrupt of group 1 is signalled.
+    pub fn enable_interface(&mut self) {
+        self.icc_write(crate::uapi::vgic_v3::icc::SYS_ICC_PMR_EL1, 0xff);
+        self.icc_write(crate::uapi::vgic_v3::icc::SYS_ICC_IGRPEN1_EL1, 1);
+    }
+
+    /// `ICC_RPR_EL1`: the running priority, 255 when nothing is active.
+    #[must_use]
+    pub fn running_priority(&self) -> u8 {
+        let running = self.state(|state| Some(state.cpus.get(self.index)?.icc.running_priority(state.host.pri_bits)));
+        running.flatten().unwrap_or(IDLE)
+    }
+
+    /// Reads `ICC_IAR1_EL1`: acknowledges the group 1 interrupt of the highest priority that is signalled; `None` for 1023.
+    ///
+    /// Of several with one priority: the lowest ID. The architecture leaves that choice open.
+    pub fn acknowledge(&mut self) -> Option<u32> {
+        self.acknowledge_group(true)
+    }
+
+    /// Reads `ICC_IAR0_EL1`: as [`Guest::acknowledge`], for group 0.
+    pub fn acknowledge_group0(&mut self) -> Option<u32> {
+        self.acknowledge_group(false)
+    }
+
+    fn acknowledge_group(&mut self, group1: bool) -> Option<u32> {
+        let vcpu = self.index;
+        self.state(|state| {
+            state.irqs.prune();
+            let bits = state.host.pri_bits;
+            let icc = &mut state.cpus.get_mut(vcpu)?.icc;
+            let enabled = |of1: bool| if of1 { icc.igrpen1 } else { icc.igrpen0 };
+            let signalled = state.irqs.signalled(vcpu).filter(|(_, irq)| enabled(irq.group1));
+            let (priority, intid, of1) = signalled.map(|(intid, irq)| (irq.priority, intid, irq.group1)).min()?;
+            let drop_to = icc.group_priority(priority, of1);
+            // The highest one decides: one of the other group hides what comes after it.
+            if of1 != group1 || priority >= icc.pmr || drop_to >= icc.running_priority(bits) {
+                return None;
+            }
+            let index = u32::from(drop_to) >> (8 - bits);
+            *icc.active_bit(index, of1)? |= 1 << (index % 32);
+            let irq = state.irqs.get_mut(vcpu, intid)?;
+            // An LPI is never active, a level interrupt stays pending.
+            irq.active = intid < FIRST_LPI;
+            irq.latch &= irq.level;
+            Some(intid)
+        })
+        .flatten()
+    }
+
+    /// Writes `ICC_EOIR1_EL1`: the priority drops; unless `ICC_CTLR_EL1.EOImode` is set, the interrupt is deactivated too.
+    pub fn eoi(&mut self, intid: u32) {
+        self.end(intid, true);
+    }
+
+    /// Writes `ICC_EOIR0_EL1`: as [`Guest::eoi`], for group 0.
+    pub fn eoi_group0(&mut self, intid: u32) {
+        self.end(intid, false);
+    }
+
+    fn end(&mut self, intid: u32, group1: bool) {
+        let deactivates = self.state(|state| {
+            let icc = &mut state.cpus.get_mut(self.index)?.icc;
+            let (index, _) = icc.highest_active().filter(|(_, of1)| *of1 == group1)?;
+            *icc.active_bit(index, group1)? &= !(1 << (index % 32));
+            Some(!icc.eoimode)
+        });
+        if deactivates.flatten() == Some(true) {
+            self.deactivate(intid);
+        }
+    }
+
+    /// Writes `ICC_DIR_EL1`: the interrupt is no longer active. The latch of a level interrupt goes with it.
+    pub fn deactivate(&mut self, intid: u32) {
+        self.state(|state| {
+            state.irqs.change(self.index, intid, |irq| {
+                if irq.active {
+                    irq.active = false;
+                    irq.latch &= !irq.level;
+                }
+            });
+            state.irqs.prune();
+        });
+    }
+
+    /// Writes `ICC_SGI1R_EL1` for one target: a group 1 SGI, 0 to 15. No effect for another number or a vCPU that is not there.
+    pub fn send_sgi(&mut self, target: VcpuId, intid: u32) {
+        self.state(|state| {
+            if let Some(target) = state.index_of(target).filter(|_| intid < SGIS) {
+                state.irqs.change(target, intid, |irq| irq.latch = true);
+            }
+        });
+    }
+}

@@ -1,0 +1,132 @@
+//! The descriptor of a device: one way in for typed and for raw attributes, with faults and record.
+//!
+//! Source: `virt/kvm/kvm_main.c`, `kvm_device_ioctl`; Documentation/virt/kvm/api.rst, `KVM_GET_DEVICE_ATTR` and its siblings.
+//!
+//! Rule: an access is recorded once, whether it succeeded or not; a fault comes before any effect.
+
+use super::vm::{State, Vm};
+use super::{Origin, Traced, gic_attributes, its_attributes};
+use crate::model::fault::Log;
+use crate::model::{Access, Fault, Op, User};
+use crate::{Attr, AttrDevice, AttrId, Command, Errno, Word};
+
+/// A descriptor of the GICv3 or of one ITS of a VM. A clone is the same device.
+#[derive(Clone, Debug)]
+pub struct Device {
+    vm: Vm,
+    origin: Origin,
+}
+
+impl Device {
+    pub(super) fn new(vm: Vm, origin: Origin) -> Self {
+        Device { vm, origin }
+    }
+
+    /// Which device of its VM.
+    #[must_use]
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// The VM that the device belongs to.
+    #[must_use]
+    pub fn vm(&self) -> &Vm {
+        &self.vm
+    }
+
+    /// Arms a fault for the accesses to this device alone, which are counted apart from those to others.
+    pub fn set_fault(&self, fault: Fault) {
+        let mut state = self.vm.lock();
+        match state.device_faults.iter_mut().find(|(origin, _)| *origin == self.origin) {
+            Some((_, log)) => log.arm(fault),
+            None => {
+                let mut log = Log::default();
+                log.arm(fault);
+                state.device_faults.push((self.origin, log));
+            }
+        }
+    }
+
+    /// `KVM_GET_DEVICE_ATTR`, `KVM_SET_DEVICE_ATTR` or `KVM_HAS_DEVICE_ATTR` with any attribute and any address.
+    ///
+    /// What [`AttrDevice`] cannot say can be said here: address 0, an address with nothing behind it, an object of another width.
+    ///
+    /// ```
+    /// use vgic_state::model::gicv3::{Host, Vm};
+    /// use vgic_state::model::{Op, User};
+    /// use vgic_state::uapi::device::KVM_DEV_TYPE_ARM_VGIC_V3;
+    /// use vgic_state::{Attr, Errno};
+    /// use vm_memory::GuestMemoryMmap;
+    ///
+    /// let vm = Vm::new(Host::default(), GuestMemoryMmap::new());
+    /// let gic = vm.create_device(KVM_DEV_TYPE_ARM_VGIC_V3)?;
+    /// let nr_irqs = Attr::nr_irqs().id();
+    /// // The address is looked at before the number.
+    /// assert_eq!(gic.ioctl(Op::Set, nr_irqs, User::Null), Err(Errno::EFAULT));
+    /// assert_eq!(gic.ioctl(Op::Set, nr_irqs, User::U32(&mut 1024)), Err(Errno::EINVAL));
+    /// # Ok::<(), Errno>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `EIO` when the VM is dead; then as arm-vgic-v3.rst and arm-vgic-its.rst say for the group, and `ENXIO` for a group that the
+    /// device does not have.
+    pub fn ioctl(&self, op: Op, id: AttrId, mut user: User<'_>) -> Result<(), Errno> {
+        self.access(op, id, &mut user)
+    }
+
+    fn access(&self, op: Op, id: AttrId, user: &mut User<'_>) -> Result<(), Errno> {
+        let mut state = self.vm.lock();
+        let result = state.intercept(self.origin, op, id).and_then(|()| self.dispatch(&mut state, op, id, user));
+        let value = match op {
+            Op::Set => user.value(),
+            Op::Get if result.is_ok() => user.value(),
+            Op::Get | Op::Has => None,
+        };
+        state.trace.push(Traced { device: self.origin, access: Access { op, id, value, result } });
+        result
+    }
+
+    fn dispatch(&self, state: &mut State, op: Op, id: AttrId, user: &mut User<'_>) -> Result<(), Errno> {
+        state.alive()?;
+        match (self.origin, op) {
+            (Origin::Gic, Op::Get) => gic_attributes::get(state, id, user),
+            (Origin::Gic, Op::Set) => gic_attributes::set(state, id, user),
+            (Origin::Gic, Op::Has) => gic_attributes::has(state, id),
+            (Origin::Its(index), Op::Get) => its_attributes::get(state, index, id, user),
+            (Origin::Its(index), Op::Set) => its_attributes::set(state, index, id, user),
+            (Origin::Its(_), Op::Has) => its_attributes::has(id),
+        }
+    }
+}
+
+impl State {
+    /// The answer that a fault gives to an access. Every log counts it.
+    fn intercept(&mut self, origin: Origin, op: Op, id: AttrId) -> Result<(), Errno> {
+        let mut answer = self.faults.intercept(op, id);
+        for (_, log) in self.device_faults.iter_mut().filter(|(of, _)| *of == origin) {
+            answer = answer.and(log.intercept(op, id));
+        }
+        answer
+    }
+}
+
+impl AttrDevice for Device {
+    fn get<W: Word>(&self, attr: Attr<W>) -> Result<W, Errno> {
+        let mut value = W::from_ne_bytes([0; 16]);
+        User::at(&mut value, |user| self.access(Op::Get, attr.id(), user))?;
+        Ok(value)
+    }
+
+    fn set<W: Word>(&mut self, attr: Attr<W>, mut value: W) -> Result<(), Errno> {
+        User::at(&mut value, |user| self.access(Op::Set, attr.id(), user))
+    }
+
+    fn has(&self, attr: AttrId) -> Result<(), Errno> {
+        self.access(Op::Has, attr, &mut User::Null)
+    }
+
+    fn command(&mut self, command: Command) -> Result<(), Errno> {
+        self.access(Op::Set, command.id(), &mut User::Null)
+    }
+}

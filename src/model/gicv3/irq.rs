@@ -1,0 +1,162 @@
+//! One interrupt as KVM keeps it, and all of them.
+//!
+//! Source: `include/kvm/arm_vgic.h`, `struct vgic_irq`; `arch/arm64/kvm/vgic/vgic.c`, `vgic_target_oracle`, `vgic_queue_irq_unlock`,
+//! `vgic_prune_ap_list`, `vgic_put_irq`.
+//!
+//! Rule: an interrupt reaches a vCPU only by being put on its list, which happens at an event and not by looking at its state.
+
+use crate::Errno;
+use std::collections::BTreeMap;
+
+/// Interrupts of a vCPU: SGIs, then PPIs.
+pub(super) const PRIVATE_IRQS: u32 = 32;
+/// SGIs of a vCPU.
+pub(super) const SGIS: u32 = 16;
+/// First LPI.
+pub(super) const FIRST_LPI: u32 = 8192;
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Irq {
+    pub(super) enabled: bool,
+    pub(super) level: bool,
+    pub(super) latch: bool,
+    pub(super) line: bool,
+    pub(super) active: bool,
+    /// Group 1.
+    pub(super) group1: bool,
+    pub(super) priority: u8,
+    /// What `GICD_IROUTER` holds.
+    pub(super) affinity: u32,
+    /// Index of the vCPU that it is for.
+    pub(super) target: Option<usize>,
+    /// Index of the vCPU on whose list it is.
+    pub(super) queued: Option<usize>,
+    /// Translations of this LPI.
+    pub(super) references: u32,
+    /// Forwarded by a physical GICv4.
+    pub(super) forwarded: bool,
+}
+
+impl Irq {
+    pub(super) fn is_pending(&self) -> bool {
+        self.latch || self.level && self.line
+    }
+
+    /// The vCPU that should have it on its list.
+    pub(super) fn oracle(&self, distributor_on: bool) -> Option<usize> {
+        if self.active {
+            return self.queued.or(self.target);
+        }
+        if self.enabled && self.is_pending() && distributor_on { self.target } else { None }
+    }
+
+    /// Puts it on a list, unless it is on one or belongs on none.
+    pub(super) fn queue(&mut self, distributor_on: bool) {
+        if self.queued.is_none() {
+            self.queued = self.oracle(distributor_on);
+        }
+    }
+}
+
+/// All interrupts of a VM.
+#[derive(Debug, Default)]
+pub(super) struct Irqs {
+    /// `GICD_CTLR.EnableGrp1`.
+    pub(super) on: bool,
+    /// By index of the vCPU.
+    pub(super) private: Vec<[Irq; PRIVATE_IRQS as usize]>,
+    pub(super) spis: Vec<Irq>,
+    /// LPIs that a translation or a list refers to.
+    pub(super) lpis: BTreeMap<u32, Irq>,
+}
+
+impl Irqs {
+    /// Interrupts of a new vCPU.
+    pub(super) fn add_vcpu(&mut self, index: usize) {
+        let mut irqs = [Irq { level: true, group1: true, target: Some(index), ..Irq::default() }; PRIVATE_IRQS as usize];
+        for sgi in irqs.iter_mut().take(SGIS as usize) {
+            (sgi.enabled, sgi.level) = (true, false);
+        }
+        self.private.push(irqs);
+    }
+
+    /// SPIs of a new device: edge-triggered, for the first vCPU.
+    pub(super) fn add_spis(&mut self, count: u32) {
+        self.spis = vec![Irq { group1: true, target: Some(0), ..Irq::default() }; count as usize];
+    }
+
+    pub(super) fn get(&self, vcpu: usize, intid: u32) -> Option<&Irq> {
+        match intid {
+            0..PRIVATE_IRQS => self.private.get(vcpu)?.get(intid as usize),
+            PRIVATE_IRQS..FIRST_LPI => self.spis.get((intid - PRIVATE_IRQS) as usize),
+            _ => self.lpis.get(&intid),
+        }
+    }
+
+    pub(super) fn get_mut(&mut self, vcpu: usize, intid: u32) -> Option<&mut Irq> {
+        match intid {
+            0..PRIVATE_IRQS => self.private.get_mut(vcpu)?.get_mut(intid as usize),
+            PRIVATE_IRQS..FIRST_LPI => self.spis.get_mut((intid - PRIVATE_IRQS) as usize),
+            _ => self.lpis.get_mut(&intid),
+        }
+    }
+
+    /// Changes an interrupt, then looks whether it goes on a list. No effect for an interrupt that does not exist.
+    pub(super) fn change(&mut self, vcpu: usize, intid: u32, change: impl FnOnce(&mut Irq)) {
+        let on = self.on;
+        if let Some(irq) = self.get_mut(vcpu, intid) {
+            change(irq);
+            irq.queue(on);
+        }
+    }
+
+    /// A line of user space, or an edge. A level that does not change is no event.
+    pub(super) fn inject(&mut self, vcpu: usize, intid: u32, level: bool) -> Result<(), Errno> {
+        let on = self.on;
+        let irq = self.get_mut(vcpu, intid).ok_or(Errno::EINVAL)?;
+        if irq.level && irq.line != level {
+            irq.line = level;
+        } else if !irq.level && level {
+            irq.latch = true;
+        } else {
+            return Ok(());
+        }
+        irq.queue(on);
+        Ok(())
+    }
+
+    /// One translation fewer refers to an LPI.
+    pub(super) fn put(&mut self, intid: u32) {
+        if let Some(irq) = self.lpis.get_mut(&intid) {
+            irq.references = irq.references.saturating_sub(1);
+            if irq.references == 0 && irq.queued.is_none() {
+                self.lpis.remove(&intid);
+            }
+        }
+    }
+
+    /// Every interrupt moves to the list where it belongs. KVM does that when the vCPU of the list runs; the model, as if every vCPU
+    /// did so all the time.
+    pub(super) fn prune(&mut self) {
+        let on = self.on;
+        for irq in self.private.iter_mut().flatten().chain(&mut self.spis).chain(self.lpis.values_mut()) {
+            if irq.queued.is_some() {
+                irq.queued = irq.oracle(on);
+            }
+        }
+        self.lpis.retain(|_, irq| irq.references > 0 || irq.queued.is_some());
+    }
+
+    /// The interrupts on a vCPU's list that could be signalled to it, by ID.
+    pub(super) fn signalled(&self, vcpu: usize) -> impl Iterator<Item = (u32, &Irq)> {
+        let private = self.private.get(vcpu).into_iter().flatten();
+        let spis = (0..).zip(private.chain(&self.spis));
+        let lpis = self.lpis.iter().map(|(intid, irq)| (*intid, irq));
+        spis.chain(lpis).filter(move |(_, irq)| irq.queued == Some(vcpu) && !irq.active && irq.oracle(self.on) == Some(vcpu))
+    }
+
+    /// The LPIs for a vCPU.
+    pub(super) fn lpis_of(&self, vcpu: usize) -> Vec<u32> {
+        self.lpis.iter().filter(|(_, irq)| irq.target == Some(vcpu)).map(|(intid, _)| *intid).collect()
+    }
+}

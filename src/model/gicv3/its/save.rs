@@ -1,0 +1,79 @@
+//! `SAVE_TABLES`: mappings to guest memory.
+//!
+//! Source: `arch/arm64/kvm/vgic/vgic-its.c`, `vgic_its_save_tables_v0`; Documentation/virt/kvm/devices/arm-vgic-its.rst, "ITS Table ABI
+//! REV0".
+//!
+//! Rule: entries are written one by one, devices first; a failure leaves those before it in guest memory.
+
+use super::registers::{VALID, address, table_bytes};
+use super::table::ENTRY;
+use super::{Collection, Device, Its};
+use crate::Errno;
+use crate::model::gicv3::ctx::Ctx;
+
+/// Greatest distance that a device table entry can hold.
+const DTE_NEXT_MAX: u32 = (1 << 14) - 1;
+/// Greatest distance that a translation entry can hold.
+const ITE_NEXT_MAX: u32 = (1 << 16) - 1;
+
+impl Its {
+    pub(in crate::model::gicv3) fn save_tables(&self, ctx: &mut Ctx<'_>) -> Result<(), Errno> {
+        self.save_devices(ctx)?;
+        self.save_collections(ctx)
+    }
+
+    fn save_devices(&self, ctx: &mut Ctx<'_>) -> Result<(), Errno> {
+        if self.device_baser & VALID == 0 {
+            return Ok(());
+        }
+        let mut following = self.devices.keys().skip(1);
+        for (id, device) in &self.devices {
+            let next = following.next().map_or(0, |next| (next - id).min(DTE_NEXT_MAX));
+            let Some(entry) = self.device_entry(*id, ctx) else {
+                if ctx.host.kernel.save_skips_devices_without_entry() {
+                    continue;
+                }
+                return Err(Errno::EINVAL);
+            };
+            device.save_events(ctx)?;
+            let dte = 1 << 63 | u64::from(next) << 49 | (device.itt >> 8) << 5 | u64::from(device.event_bits - 1);
+            ctx.ram.write_entry(entry, dte)?;
+        }
+        Ok(())
+    }
+
+    fn save_collections(&self, ctx: &mut Ctx<'_>) -> Result<(), Errno> {
+        if self.collection_baser & VALID == 0 {
+            return Ok(());
+        }
+        let mut collections: Vec<(&u16, &Collection)> = self.collections.iter().collect();
+        collections.sort_unstable_by_key(|(_, collection)| collection.made);
+        let mut entry = address(self.collection_baser);
+        let end = entry + table_bytes(self.collection_baser);
+        for (id, collection) in collections {
+            ctx.ram.write_entry(entry, 1 << 63 | u64::from(collection.target) << 16 | u64::from(*id))?;
+            entry += ENTRY;
+        }
+        // An entry that is not valid ends a table that is not full.
+        if entry < end { ctx.ram.write_entry(entry, 0) } else { Ok(()) }
+    }
+}
+
+impl Device {
+    fn save_events(&self, ctx: &mut Ctx<'_>) -> Result<(), Errno> {
+        let mut following = self.events.keys().skip(1);
+        for (event, ite) in &self.events {
+            let next = following.next().map_or(0, |next| (next - event).min(ITE_NEXT_MAX));
+            let forwarded = ctx.irqs.lpis.get(&ite.intid).is_some_and(|irq| irq.forwarded);
+            // Only a GICv4.1 tells whether a forwarded LPI is pending.
+            if forwarded && !ctx.host.nassgicap {
+                return Err(Errno::EACCES);
+            }
+            // Chosen: KVM follows a null pointer where the collection is gone; the model says `EFAULT`.
+            let collection = ite.collection.ok_or(Errno::EFAULT)?;
+            let entry = u64::from(next) << 48 | u64::from(ite.intid) << 16 | u64::from(collection);
+            ctx.ram.write_entry(self.event_entry(*event), entry)?;
+        }
+        Ok(())
+    }
+}

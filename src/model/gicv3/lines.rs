@@ -1,0 +1,91 @@
+//! What user space drives: interrupt lines and MSIs.
+//!
+//! Source: `arch/arm64/kvm/arm.c`, `kvm_vm_ioctl_irq_line`; `vgic.c`, `kvm_vgic_inject_irq`; `vgic-irqfd.c`, `kvm_set_msi`; `vgic-its.c`,
+//! `vgic_its_inject_msi`; Documentation/virt/kvm/api.rst, `KVM_IRQ_LINE`, `KVM_SIGNAL_MSI`.
+//!
+//! Rule: a rising edge makes an edge interrupt pending; a level interrupt is pending as long as its line is high.
+
+use super::irq::{PRIVATE_IRQS, SGIS};
+use super::vm::{State, Vm};
+use crate::uapi::vgic_v3::KVM_VGIC_V3_ITS_SIZE;
+use crate::{Errno, VcpuId};
+
+impl Vm {
+    /// `KVM_IRQ_LINE` of type SPI, by INTID: the first SPI is 32.
+    ///
+    /// # Errors
+    ///
+    /// In this order; api.rst, `KVM_IRQ_LINE`, and `vgic.c`:
+    /// - `EIO`: the VM is dead.
+    /// - `ENXIO`: no GICv3.
+    /// - `EINVAL`: below 32.
+    /// - `EBUSY`: the GICv3 is not initialised.
+    /// - `EINVAL`: no such interrupt. An LPI that is mapped is one.
+    pub fn set_spi_level(&self, intid: u32, level: bool) -> Result<(), Errno> {
+        let mut state = self.lock();
+        state.in_kernel()?;
+        if intid < PRIVATE_IRQS {
+            return Err(Errno::EINVAL);
+        }
+        state.ready_for_injection()?;
+        state.irqs.inject(0, intid, level)
+    }
+
+    /// `KVM_IRQ_LINE` of type PPI, by INTID: 16 to 31.
+    ///
+    /// KVM ignores those that its timers and PMU own; the model has none of these, and every PPI is user space's.
+    ///
+    /// # Errors
+    ///
+    /// In this order; api.rst, `KVM_IRQ_LINE`, and `vgic.c`:
+    /// - `EIO`: the VM is dead.
+    /// - `ENXIO`: no GICv3.
+    /// - `EINVAL`: no such vCPU, or not a PPI.
+    /// - `EBUSY`: the GICv3 is not initialised.
+    pub fn set_ppi_level(&self, id: VcpuId, intid: u32, level: bool) -> Result<(), Errno> {
+        let mut state = self.lock();
+        state.in_kernel()?;
+        let vcpu = state.index_of(id).ok_or(Errno::EINVAL)?;
+        if !(SGIS..PRIVATE_IRQS).contains(&intid) {
+            return Err(Errno::EINVAL);
+        }
+        state.ready_for_injection()?;
+        state.irqs.inject(vcpu, intid, level)
+    }
+
+    /// `KVM_SIGNAL_MSI` with `KVM_MSI_VALID_DEVID`: 1 if the interrupt was delivered, 0 if the guest blocked it by not mapping it.
+    ///
+    /// # Errors
+    ///
+    /// In this order; api.rst, `KVM_SIGNAL_MSI`, and `vgic-its.c`:
+    /// - `EIO`: the VM is dead.
+    /// - `EINVAL`: no GICv3.
+    /// - `ENODEV`: no ITS.
+    /// - `EINVAL`: no ITS is at the address of the doorbell; every address in its frames is taken for it.
+    /// - `EBUSY`: the ITS is not enabled, or LPIs are not enabled on the vCPU that the interrupt is for.
+    pub fn signal_msi(&self, doorbell: u64, device_id: u32, event_id: u32) -> Result<i32, Errno> {
+        let mut state = self.lock();
+        state.alive()?;
+        if !state.dist.exists {
+            return Err(Errno::EINVAL);
+        }
+        if !state.has_its {
+            return Err(Errno::ENODEV);
+        }
+        let in_frames = |address: u64| doorbell.checked_sub(address).is_some_and(|offset| offset < KVM_VGIC_V3_ITS_SIZE);
+        let its = state.its.iter().position(|its| its.address.is_some_and(in_frames)).ok_or(Errno::EINVAL)?;
+        let delivered = state.with_its(its, |its, ctx, _| its.trigger(device_id, event_id, ctx)).unwrap_or(Ok(false))?;
+        Ok(delivered.into())
+    }
+}
+
+impl State {
+    fn in_kernel(&self) -> Result<(), Errno> {
+        self.alive()?;
+        if self.dist.exists { Ok(()) } else { Err(Errno::ENXIO) }
+    }
+
+    fn ready_for_injection(&self) -> Result<(), Errno> {
+        if self.dist.initialised { Ok(()) } else { Err(Errno::EBUSY) }
+    }
+}
