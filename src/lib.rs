@@ -15,7 +15,8 @@
 //!
 //! Migration of a guest with two vCPUs, on the model.
 //!
-//! ```
+#![cfg_attr(feature = "model", doc = "```")]
+#![cfg_attr(not(feature = "model"), doc = "```ignore")]
 //! use vgic_state::gicv5::{Gicv5, Gicv5State};
 //! use vgic_state::model::gicv5::{Host, Vm};
 //! use vgic_state::{DynInterruptState, SpiCount, Vcpus};
@@ -86,6 +87,6 @@ pub use registers::Row;
 pub use topology::{IntId, LpiIdBits, Mpidr, NrIrqs, SpiCount, TopologyError, Vcpu, VcpuId, Vcpus};
 
 /// The examples of the README.
-#[cfg(all(doctest, feature = "model"))]
+#[cfg(all(doctest, feature = "kvm", target_os = "linux"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

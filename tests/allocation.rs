@@ -1,4 +1,5 @@
-//! Tables go between the kernel and the caller's bytes without an allocation and without a copy.
+//! Tables go between the kernel and the caller's bytes without an allocation and without a copy; what a reader
+//! allocates is bounded by the image.
 //!
 //! Source of the sizes: Documentation/virt/kvm/devices/arm-vgic-v5.rst, `GRP_IST`.
 //!
@@ -10,11 +11,13 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::hint::black_box;
-use vgic_state::gicv5::{Gicv5, Gicv5State, Options};
+use vgic_state::gicv5::{CpuInterface, Gicv5, Gicv5State, IrsIdentity, IrsState, Ist, Options, VcpuState};
 use vgic_state::image::IstCoding;
 use vgic_state::uapi::device::{KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, KVM_DEV_ARM_VGIC_GRP_NR_IRQS};
 use vgic_state::uapi::vgic_v5::{KVM_DEV_ARM_VGIC_GRP_IRS_REGS, irs};
-use vgic_state::{Attr, AttrDevice, AttrId, Command, DynInterruptState, Errno, IstDevice, Vcpus, Word};
+use vgic_state::{
+    Attr, AttrDevice, AttrId, Command, DynInterruptState, Errno, IstDevice, IstKind, LpiIdBits, SpiCount, Vcpus, Word,
+};
 
 const SPIS: usize = 64;
 const LPI_ID_BITS: usize = 10;
@@ -26,29 +29,31 @@ struct Counting;
 
 thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+    static BYTES: Cell<usize> = const { Cell::new(0) };
 }
 
-fn count() {
+fn count(bytes: usize) {
     ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+    BYTES.set(BYTES.get() + bytes);
 }
 
 #[expect(unsafe_code, reason = "an allocator is unsafe by its trait")]
 // SAFETY: every call goes to the system's allocator as it came; counting allocates nothing.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
+        count(layout.size());
         // SAFETY: promised by the caller.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count();
+        count(layout.size());
         // SAFETY: promised by the caller.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
+        count(size);
         // SAFETY: promised by the caller.
         unsafe { System.realloc(pointer, layout, size) }
     }
@@ -67,6 +72,13 @@ fn allocations<R>(code: impl FnOnce() -> R) -> (usize, R) {
     let before = ALLOCATIONS.get();
     let result = code();
     (ALLOCATIONS.get() - before, result)
+}
+
+/// How many bytes `code` asked for in all, and what it returned.
+fn allocated<R>(code: impl FnOnce() -> R) -> (usize, R) {
+    let before = BYTES.get();
+    let result = code();
+    (BYTES.get() - before, result)
 }
 
 const VCPUS: u32 = 3;
@@ -195,5 +207,28 @@ fn an_image_is_saved_where_the_caller_wants_it() {
             assert_eq!(&raw const *state.lpi_ist.expect("LPIs").as_bytes(), lpi);
             assert_eq!(seen(&destination), (spi, Some(lpi)));
         }
+    }
+}
+
+#[test]
+fn a_small_image_does_not_ask_for_much() {
+    for vcpus in [1, 512] {
+        let vcpus = Vcpus::with_default_mpidrs(vcpus).expect("vCPUs");
+        let state = Gicv5State {
+            spi_count: SpiCount::MAX,
+            identity: IrsIdentity::default(),
+            irs: IrsState::default(),
+            vcpus: vcpus.iter().map(|vcpu| VcpuState { vcpu, registers: CpuInterface::default() }).collect(),
+            spi_ist: Ist::new(IstKind::Spi, vec![0; SpiCount::MAX.ist_bytes()]).expect("SPIs"),
+            lpi_ist: Some(Ist::new(IstKind::Lpi, vec![0; LpiIdBits::MAX.ist_bytes()]).expect("LPIs")),
+        };
+        let [raw, sparse] = [IstCoding::Raw, IstCoding::Sparse].map(|coding| state.to_image(coding).expect("image"));
+        // Registers, and lists of vCPUs and sections; tables only where the image does not hold them.
+        let (bytes, parsed) = allocated(|| Gicv5State::parse(&raw));
+        assert!(bytes <= 2 * (raw.len() - (4 + 256) * 1024), "{bytes} bytes for an image of {}", raw.len());
+        assert_eq!(parsed.as_ref(), Ok(&state));
+        let (bytes, parsed) = allocated(|| Gicv5State::parse(&sparse));
+        assert!(bytes <= 2 * sparse.len() + (4 + 256) * 1024, "{bytes} bytes for an image of {}", sparse.len());
+        assert_eq!(parsed, Ok(state));
     }
 }
