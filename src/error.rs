@@ -7,7 +7,7 @@
 
 use crate::buffer::BufferError;
 use crate::check::Refusal;
-use crate::gicv3::TableUnreadable;
+use crate::guest_memory::Unreadable;
 use crate::image::ImageError;
 use crate::topology::TopologyError;
 use crate::uapi::{device as dev, vgic_v3 as v3, vgic_v5 as v5};
@@ -26,7 +26,7 @@ pub enum Error {
     ReadBack(#[from] ReadBackError),
     /// The tables of an ITS are not where guest memory is. They were flushed; what was written cannot be told.
     #[error(transparent)]
-    Tables(#[from] TableUnreadable),
+    Tables(#[from] Unreadable),
     /// The device says what no device of this kind can say.
     #[error(transparent)]
     Device(#[from] DeviceError),

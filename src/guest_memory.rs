@@ -28,6 +28,14 @@ impl fmt::Display for GuestRange {
     }
 }
 
+/// Guest memory that should hold a table of the interrupt controller, and cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("guest memory at {address:#x}, where a table should be, cannot be read")]
+pub struct Unreadable {
+    /// Guest physical address.
+    pub address: u64,
+}
+
 /// Sorts ranges and joins those that touch.
 pub(crate) fn join(mut ranges: Vec<GuestRange>) -> Vec<GuestRange> {
     ranges.retain(|range| range.start < range.end);

@@ -2,7 +2,7 @@
 //!
 //! Rule: of thousands of interrupts, only those that are pending or active are listed.
 
-use super::SW_PPI;
+use super::gicv5::SW_PPI;
 use comfy_table::{CellAlignment, Table, presets};
 use vgic_state::IntId;
 use vgic_state::gicv5::{Gicv5State, Iste, VcpuState};

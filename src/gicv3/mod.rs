@@ -21,7 +21,6 @@ pub use registers::{
 };
 pub use restore::{Phase, RESTORE_ORDER};
 pub use state::{Gicv3State, ItsUnit, VcpuState};
-pub use tables::TableUnreadable;
 
 use crate::check::Report;
 use crate::error::{AccessError, Applied, DeviceError, Operation, ReadBackError};

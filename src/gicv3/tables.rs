@@ -6,17 +6,9 @@
 //! Rule: the work is bounded by the size of the tables in the registers, whatever is in them: an index only grows.
 
 use super::{ItsState, RedistState};
-use crate::guest_memory::{GuestMemoryRead, GuestRange};
+use crate::guest_memory::{GuestMemoryRead, GuestRange, Unreadable};
 use crate::uapi::vgic_v3::its::*;
 use alloc::vec::Vec;
-
-/// Guest memory that should hold a table, and cannot be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("guest memory at {address:#x}, where an ITS table should be, cannot be read")]
-pub struct TableUnreadable {
-    /// Guest physical address.
-    pub address: u64,
-}
 
 const ENTRY: u64 = 8;
 /// Bytes of a page of an ITS table: KVM has no other size.
@@ -28,9 +20,9 @@ pub(super) const fn baser_address(baser: u64) -> u64 {
     (baser & 0x0000_ffff_ffff_0000) | ((baser >> 12) & 0xf) << 48
 }
 
-fn read_entry(memory: &impl GuestMemoryRead, address: u64) -> Result<u64, TableUnreadable> {
+fn read_entry(memory: &impl GuestMemoryRead, address: u64) -> Result<u64, Unreadable> {
     let mut bytes = [0; ENTRY as usize];
-    if memory.read(address, &mut bytes) { Ok(u64::from_le_bytes(bytes)) } else { Err(TableUnreadable { address }) }
+    if memory.read(address, &mut bytes) { Ok(u64::from_le_bytes(bytes)) } else { Err(Unreadable { address }) }
 }
 
 /// What `SAVE_TABLES` writes: device table entries, interrupt translation tables, collection table entries. Call it afterwards.
@@ -38,7 +30,7 @@ pub(super) fn written_by_save(
     its: &ItsState,
     memory: &impl GuestMemoryRead,
     ranges: &mut Vec<GuestRange>,
-) -> Result<(), TableUnreadable> {
+) -> Result<(), Unreadable> {
     if its.baser0 & GITS_BASER_VALID != 0 {
         devices(its.baser0, memory, ranges)?;
     }
@@ -48,7 +40,7 @@ pub(super) fn written_by_save(
     Ok(())
 }
 
-fn devices(baser: u64, memory: &impl GuestMemoryRead, ranges: &mut Vec<GuestRange>) -> Result<(), TableUnreadable> {
+fn devices(baser: u64, memory: &impl GuestMemoryRead, ranges: &mut Vec<GuestRange>) -> Result<(), Unreadable> {
     let table = baser_address(baser);
     let pages = (baser & GITS_BASER_SIZE) + 1;
     if baser & GITS_BASER_INDIRECT == 0 {
@@ -64,12 +56,7 @@ fn devices(baser: u64, memory: &impl GuestMemoryRead, ranges: &mut Vec<GuestRang
 }
 
 /// Follows the chain of device table entries in one flat table. True after the last device of all.
-fn device_page(
-    table: u64,
-    entries: u64,
-    memory: &impl GuestMemoryRead,
-    ranges: &mut Vec<GuestRange>,
-) -> Result<bool, TableUnreadable> {
+fn device_page(table: u64, entries: u64, memory: &impl GuestMemoryRead, ranges: &mut Vec<GuestRange>) -> Result<bool, Unreadable> {
     let mut index = 0;
     while index < entries {
         let address = table.saturating_add(index * ENTRY);
@@ -90,7 +77,7 @@ fn device_page(
     Ok(false)
 }
 
-fn collections(baser: u64, memory: &impl GuestMemoryRead, ranges: &mut Vec<GuestRange>) -> Result<(), TableUnreadable> {
+fn collections(baser: u64, memory: &impl GuestMemoryRead, ranges: &mut Vec<GuestRange>) -> Result<(), Unreadable> {
     let table = baser_address(baser);
     let entries = ((baser & GITS_BASER_SIZE) + 1) * ENTRIES;
     let mut used = 0;

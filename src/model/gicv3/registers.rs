@@ -2,8 +2,8 @@
 //!
 //! Source: `arch/arm64/kvm/vgic/vgic-mmio.c` and `vgic-mmio-v3.c`.
 //!
-//! Rule: the two sides differ in pending state (user space sees the latch), in `GICD_CTLR`, `GICD_IIDR`, `GICD_TYPER2` and in
-//! `GICR_TYPER.Last`; everything else is one code.
+//! Rule: the two sides differ in pending state (user space sees the latch), in `GICD_CTLR`, `GICD_IIDR` and `GICD_TYPER2`; everything
+//! else is one code.
 
 use super::ctx::{self, Ctx};
 use super::irq::{Irq, PRIVATE_IRQS};
@@ -76,7 +76,7 @@ impl State {
                 u64::from(features | if enabled { ENABLE_LPIS } else { 0 })
             }
             Reg::RedistIidr => u64::from(IIDR),
-            Reg::RedistTyper => upper_half(self.redist_typer(vcpu, by), offset),
+            Reg::RedistTyper => upper_half(self.redist_typer(vcpu), offset),
             Reg::Propbaser => upper_half(self.propbaser, offset),
             Reg::Pendbaser => upper_half(self.cpus.get(vcpu).map_or(0, |cpu| cpu.pendbaser & !PENDBASER_PTZ), offset),
             Reg::Router if offset & 4 != 0 => 0,
@@ -184,10 +184,10 @@ impl State {
         Ok(())
     }
 
-    fn redist_typer(&self, vcpu: usize, by: By) -> u64 {
+    fn redist_typer(&self, vcpu: usize) -> u64 {
         let Some(cpu) = self.cpus.get(vcpu) else { return 0 };
         let affinity = u64::from(cpu.vcpu.mpidr.packed()) & ROUTER_MASK;
-        let last = by == By::Guest && self.dist.is_last_redistributor(cpu.redistributor);
+        let last = self.dist.is_last_redistributor(cpu.redistributor);
         let plpis = if self.has_its { REDIST_PLPIS } else { 0 };
         affinity << 32 | u64::from(cpu.vcpu.id.get()) << 8 | plpis | if last { REDIST_LAST } else { 0 }
     }

@@ -1,58 +1,32 @@
-//! Moves a guest's interrupts from one VM to another: size, save, look, check, restore, compare, go on.
+//! A guest with a GICv5: what it is before the move, and what it takes after it.
 //!
-//! `cargo run --example migrate` does it between two VMs on the model. `cargo run --example migrate -- --kvm` restores into a VM of
-//! this host's KVM instead, if the host has a GICv5; the source is then on a model of the same limits.
-//!
-//! Rule: exit code 0 says that the destination saves the same state, and that its guest, on the model, takes what was pending.
+//! Rule: on the model a guest is a closure; what it leaves pending is what it must acknowledge on the other side.
 
-#[path = "migrate/kvm.rs"]
-mod kvm;
-#[path = "migrate/show.rs"]
-mod show;
-
-use std::error::Error;
-use std::process::ExitCode;
+use super::{Result, show, vmm};
 use vgic_state::gicv5::{Gicv5, Gicv5State, Idr0, Idr1, Idr2, IrsIdentity, Iste};
 use vgic_state::image::IstCoding;
 use vgic_state::model::gicv5::{Host, Vm};
 use vgic_state::uapi::vgic_v5::{irs, irs_fields};
-use vgic_state::{DynInterruptState, IntId, InterruptState, IstDevice, SpiCount, VcpuId, Vcpus};
+use vgic_state::{IntId, InterruptState, IstDevice, SpiCount, VcpuId, Vcpus};
 
 /// Guest physical address of the IRS frames.
-const IRS_BASE: u64 = 0x0800_0000;
+pub(crate) const IRS_BASE: u64 = 0x0800_0000;
 /// LPIs of a Linux guest on four CPUs, taken out of its memory while interrupts arrived.
-const LINUX_LPIS: &[u8] = include_bytes!("../tests/golden/linux73-lpi-load-flushed.lpi.ist");
+const LINUX_LPIS: &[u8] = include_bytes!("../../tests/golden/linux73-lpi-load-flushed.lpi.ist");
 const LINUX_LPI_ID_BITS: u32 = 10;
 /// The first of four more LPIs, one for each CPU: what another CPU interrupts it with, as Linux does.
 const IPI: u32 = 200;
 /// The PPI that software makes pending.
-const SW_PPI: u32 = 3;
+pub(crate) const SW_PPI: u32 = 3;
 /// An SPI whose device holds its line high until it is served.
 const LEVEL_SPI: u32 = 20;
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
-
-fn main() -> ExitCode {
-    let result = match std::env::args().nth(1).as_deref() {
-        None => between_models(),
-        Some("--kvm") => vm_of_the_guest().and_then(|(vcpus, spis)| kvm::migrate(&vcpus, spis)),
-        Some(other) => Err(format!("unknown argument {other}; usage: migrate [--kvm]").into()),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("migrate: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
 /// What both ends have in common.
-fn vm_of_the_guest() -> Result<(Vcpus, SpiCount)> {
+pub(crate) fn vm_of_the_guest() -> Result<(Vcpus, SpiCount)> {
     Ok((Vcpus::with_default_mpidrs(4)?, SpiCount::new(64)?))
 }
 
-fn between_models() -> Result<()> {
+pub(crate) fn between_models() -> Result<()> {
     let (vcpus, spis) = vm_of_the_guest()?;
     let mut destination = model_vm(Host::default(), &vcpus, spis)?;
     let state = migrate_to(&mut destination)?;
@@ -60,42 +34,19 @@ fn between_models() -> Result<()> {
 }
 
 /// Moves a guest from a VM on the model to a fresh device.
-fn migrate_to<D: IstDevice>(destination: &mut Gicv5<D>) -> Result<Gicv5State<'static>> {
+pub(crate) fn migrate_to<D: IstDevice>(destination: &mut Gicv5<D>) -> Result<Gicv5State<'static>> {
     let target = destination.target();
-    let source = run_source(model_vm(host_like(&target.identity), &target.vcpus, target.spi_count)?)?;
+    let mut source = run_source(model_vm(host_like(&target.identity), &target.vcpus, target.spi_count)?)?;
     let state = source.save()?;
     show::state(&state);
 
-    // The bytes that travel. A VMM would lend its snapshot file or its live-update area.
-    let image = save(&source)?;
-    println!("\nimage: {} bytes raw, {} bytes sparse", image.len(), state.to_image(IstCoding::Sparse)?.len());
-
-    restore(destination, &image)?;
+    let length = vmm::migrate(&mut source, destination, |_| Ok(()))?;
+    println!("\nimage: {length} bytes raw, {} bytes sparse", state.to_image(IstCoding::Sparse)?.len());
     if destination.save()? != state {
         return Err("the destination differs from the source".into());
     }
     println!("the destination saves the same state");
     Ok(state)
-}
-
-/// Saves the image of any interrupt controller.
-fn save(source: &dyn DynInterruptState) -> Result<Vec<u8>> {
-    let mut image = vec![0; source.requirements()?.image_max];
-    let length = source.save_image(&mut image)?;
-    image.truncate(length);
-    Ok(image)
-}
-
-/// Restores the image of any interrupt controller.
-fn restore(destination: &mut dyn DynInterruptState, image: &[u8]) -> Result<()> {
-    // A restore checks again; a management plane asks without one.
-    let report = destination.check_image(image)?;
-    println!("\nthe destination accepts the image; findings:");
-    for finding in &report.findings {
-        println!("  {finding}");
-    }
-    destination.restore_image(image)?;
-    Ok(())
 }
 
 /// A VM on the model with an initialised GICv5.

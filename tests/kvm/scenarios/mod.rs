@@ -1,0 +1,3 @@
+//! What must hold, on every kernel.
+
+pub(crate) mod migrate;
