@@ -7,7 +7,6 @@
 use vgic_state::gicv5::{Gicv5, Gicv5State};
 use vgic_state::{DynInterruptState, Error, InterruptState, Vcpus};
 
-fn is_send<T: Send + 'static>() {}
 fn is_send_sync<T: Send + Sync + 'static>() {}
 
 /// A backend as a VMM holds it.
@@ -41,7 +40,7 @@ fn a_backend_on_kvm() {
 fn a_backend_on_the_model() {
     use vgic_state::model::gicv5::Vm;
 
-    is_send::<Vm>();
-    is_send::<Gicv5<Vm>>();
+    is_send_sync::<Vm>();
+    is_send_sync::<Gicv5<Vm>>();
     let _: fn(Gicv5<Vm>) -> Box<dyn DynInterruptState + Send> = boxed;
 }

@@ -56,7 +56,8 @@ impl Default for Options {
 
 /// The state of a virtual GICv5 behind its device.
 ///
-/// ```
+#[cfg_attr(feature = "model", doc = "```")]
+#[cfg_attr(not(feature = "model"), doc = "```ignore")]
 /// use vgic_state::gicv5::Gicv5;
 /// use vgic_state::model::gicv5::{Host, Vm};
 /// use vgic_state::{InterruptState, SpiCount, Vcpus, uapi};
