@@ -7,9 +7,8 @@
 
 use crate::buffer::BufferError;
 use crate::check::Refusal;
-use crate::guest_memory::Unreadable;
 use crate::image::ImageError;
-use crate::topology::TopologyError;
+use crate::topology::{TopologyError, Vcpu};
 use crate::uapi::{device as dev, vgic_v3 as v3, vgic_v5 as v5};
 use crate::{AttrId, Command, Errno};
 use core::fmt;
@@ -24,9 +23,6 @@ pub enum Error {
     /// The kernel accepted a write and did not do it.
     #[error(transparent)]
     ReadBack(#[from] ReadBackError),
-    /// The tables of an ITS are not where guest memory is. They were flushed; what was written cannot be told.
-    #[error(transparent)]
-    Tables(#[from] Unreadable),
     /// The device says what no device of this kind can say.
     #[error(transparent)]
     Device(#[from] DeviceError),
@@ -44,6 +40,19 @@ pub enum Error {
     Topology(#[from] TopologyError),
 }
 
+impl Error {
+    /// After a restore that failed: whether another VM can be restored on the same guest memory. False once the kernel may have taken
+    /// pending bits out of it.
+    #[must_use]
+    pub const fn can_retry_on_same_memory(&self) -> bool {
+        match self {
+            Error::Access(AccessError { applied: Some(applied), .. }) => applied.can_retry_on_same_memory(),
+            Error::ReadBack(error) => error.applied.can_retry_on_same_memory(),
+            _ => true,
+        }
+    }
+}
+
 /// A device that contradicts its specification or is not set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -51,6 +60,38 @@ pub enum DeviceError {
     /// `NR_IRQS` reads 0.
     #[error("the device has no SPIs yet: it must be initialised (GRP_CTRL, INIT) before state is saved or restored")]
     NotInitialised,
+    /// A VM with LPIs and no ITS given, or the other way: state would be lost. By `GICD_TYPER.LPIS`.
+    #[error("the VM has {its}, {given} were given", its = if *lpis { "ITSes" } else { "no ITS" })]
+    ItsMissing {
+        /// Whether the VM has ITSes.
+        lpis: bool,
+        /// ITSes that the backend was given.
+        given: usize,
+    },
+    /// Two ITSes at one address, or the same one twice.
+    #[error("two ITSes at {base:#x} were given")]
+    ItsTwice {
+        /// Guest physical address.
+        base: u64,
+    },
+    /// More ITSes than an image can hold.
+    #[error("{given} ITSes were given, at most 64 are possible")]
+    TooManyIts {
+        /// ITSes that the backend was given.
+        given: usize,
+    },
+    /// No vCPU that was given has the last redistributor of a region (`GICR_TYPER.Last`): one is missing, or the redistributors have
+    /// no address yet.
+    #[error("none of the vCPUs given has the last redistributor: one is missing, or the redistributors have no address yet")]
+    LastVcpuMissing,
+    /// A redistributor that names its vCPU otherwise (`GICR_TYPER`).
+    #[error("{vcpu} was given, its redistributor says GICR_TYPER = {typer:#x}")]
+    OtherVcpu {
+        /// The vCPU as it was given.
+        vcpu: Vcpu,
+        /// What the device says.
+        typer: u64,
+    },
     /// The VM has another number of vCPUs than the backend was given: state of the others would be lost.
     #[error("the VM has {device} vCPUs, {given} were given")]
     Vcpus {
@@ -97,22 +138,28 @@ impl fmt::Display for Operation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Applied {
-    /// Writes that succeeded.
+    /// Steps that are done. A register that had its value already counts.
     pub done: usize,
-    /// Writes that the whole restore consists of.
+    /// Steps that the whole restore consists of.
     pub total: usize,
-    /// The last write that succeeded.
+    /// The last step that is done.
     pub last: Option<AttrId>,
     /// The kernel may have taken pending bits out of guest memory: a restore of a new VM needs guest memory as it was before.
     pub memory_consumed: bool,
 }
 
 impl Applied {
+    /// Whether another VM can be restored on the same guest memory.
+    #[must_use]
+    pub const fn can_retry_on_same_memory(&self) -> bool {
+        !self.memory_consumed
+    }
+
     /// What is done, and what that means for the VM and for another try.
     fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.last {
-            None => f.write_str("; nothing is applied"),
-            Some(last) => write!(f, "; {} of {} writes are applied, the last one {last}", self.done, self.total),
+            None => f.write_str("; nothing is done yet"),
+            Some(last) => write!(f, "; {} of {} steps are done, the last one {last}", self.done, self.total),
         }
     }
 
@@ -122,12 +169,6 @@ impl Applied {
             (Some(_), false) => f.write_str(": discard this VM"),
             (Some(_), true) => f.write_str(": discard this VM and its memory, pending LPIs may have been taken out of it"),
         }
-    }
-
-    /// Whether another VM can be restored on the same guest memory.
-    #[must_use]
-    pub const fn can_retry_on_same_memory(&self) -> bool {
-        !self.memory_consumed
     }
 }
 
@@ -151,6 +192,14 @@ impl fmt::Display for ReadBackError {
         write!(f, "set {}{}: {:#x} was written, {:#x} reads back", self.attr, OfIts(self.its), self.written, self.found)?;
         self.applied.describe(f)?;
         self.applied.conclude(f)
+    }
+}
+
+impl ReadBackError {
+    /// Whether the kernel keeps a newer revision of its distributor than was written.
+    pub(crate) fn is_newer_revision(&self) -> bool {
+        let register = crate::Attr::dist(v3::dist::GICD_IIDR).id();
+        self.attr == register && (self.written ^ self.found) & !0xf000 == 0 && self.found > self.written
     }
 }
 
@@ -228,6 +277,9 @@ impl AccessError {
             (Set, v5::KVM_DEV_ARM_VGIC_GRP_IRS_REGS, Errno::EINVAL) => {
                 "the VM has no vCPU, or the value is not one that this VM can have"
             }
+            (Set, dev::KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, Errno::EINVAL) => {
+                "no vCPU has this affinity, or this host's CPU interface cannot have the value or the register"
+            }
             (_, dev::KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, Errno::EINVAL) => "no vCPU has this affinity",
             (_, dev::KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, Errno::ENOENT | Errno::ENXIO) => "KVM has no such register",
 
@@ -237,6 +289,7 @@ impl AccessError {
             (Set, dev::KVM_DEV_ARM_VGIC_GRP_ADDR, Errno::EINVAL) => "not aligned to 64 KiB, or beyond the end of the address space",
             (Set, dev::KVM_DEV_ARM_VGIC_GRP_ADDR, Errno::E2BIG) => "beyond the guest physical address space",
             (_, dev::KVM_DEV_ARM_VGIC_GRP_ADDR, Errno::ENXIO) => "not an address of this kind of device",
+            (Set, _, Errno::EBUSY) if self.attr == Command::ItsReset.id() => "a vCPU is in KVM_RUN or in another ioctl",
             (Set, _, errno) if self.attr == Command::ItsRestoreTables.id() => match errno {
                 Errno::EBUSY => "a vCPU is in KVM_RUN or in another ioctl",
                 Errno::EINVAL => "the tables contradict themselves or the registers",
@@ -272,9 +325,14 @@ impl AccessError {
                 v3::KVM_DEV_ARM_VGIC_GRP_REDIST_REGS | v3::KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO | v3::KVM_DEV_ARM_VGIC_GRP_DIST_REGS,
                 Errno::EINVAL,
             ) => "no vCPU has this affinity",
-            (Set, v3::KVM_DEV_ARM_VGIC_GRP_DIST_REGS | v3::KVM_DEV_ARM_VGIC_GRP_ITS_REGS, Errno::EINVAL) => {
-                "not a value that this kernel can have here"
-            }
+            (
+                Set,
+                v3::KVM_DEV_ARM_VGIC_GRP_DIST_REGS
+                | v3::KVM_DEV_ARM_VGIC_GRP_REDIST_REGS
+                | v3::KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO
+                | v3::KVM_DEV_ARM_VGIC_GRP_ITS_REGS,
+                Errno::EINVAL,
+            ) => "not a value that this kernel can have here",
             (_, v3::KVM_DEV_ARM_VGIC_GRP_ITS_REGS, Errno::ENXIO) => "the ITS has no address yet, or KVM has no such register",
 
             (_, _, Errno::ENOMEM) => "the host has no memory left",

@@ -28,14 +28,6 @@ impl fmt::Display for GuestRange {
     }
 }
 
-/// Guest memory that should hold a table of the interrupt controller, and cannot be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("guest memory at {address:#x}, where a table should be, cannot be read")]
-pub struct Unreadable {
-    /// Guest physical address.
-    pub address: u64,
-}
-
 /// Sorts ranges and joins those that touch.
 pub(crate) fn join(mut ranges: Vec<GuestRange>) -> Vec<GuestRange> {
     ranges.retain(|range| range.start < range.end);
@@ -58,6 +50,12 @@ pub trait GuestMemoryRead {
 }
 
 impl<M: GuestMemoryRead + ?Sized> GuestMemoryRead for &M {
+    fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
+        (**self).read(address, bytes)
+    }
+}
+
+impl<M: GuestMemoryRead + ?Sized> GuestMemoryRead for alloc::sync::Arc<M> {
     fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
         (**self).read(address, bytes)
     }

@@ -5,6 +5,7 @@
 //!
 //! - [`InterruptState`] and [`DynInterruptState`]: the contract, typed and as bytes.
 //! - [`gicv5::Gicv5`]: the backend for a virtual GICv5 (Linux 7.4).
+//! - [`gicv3::Gicv3`]: the backend for a virtual GICv3 with any number of ITSes.
 #![cfg_attr(
     all(feature = "kvm", target_os = "linux"),
     doc = "- [`kvm::KvmDevice`]: the device behind KVM's file descriptor; [`kvm::probe`]: what a host offers."
@@ -80,7 +81,7 @@ pub mod uapi;
 pub use attr::{Attr, AttrDevice, AttrId, Command, IstDevice, Word};
 pub use buffer::{BufferError, IstKind, IstSizes};
 pub use errno::Errno;
-pub use error::{AccessError, Applied, DeviceError, Error, Operation};
+pub use error::{AccessError, Applied, DeviceError, Error, Operation, ReadBackError};
 pub use guest_memory::{GuestMemoryRead, GuestRange, NoGuestMemory};
 pub use interrupt_state::{DynInterruptState, GuestMemoryUse, InterruptState, Requirements};
 pub use registers::Row;

@@ -25,7 +25,7 @@ const SECTION_ITS: u32 = 18;
 const SECTIONS: u32 = 3;
 
 /// More ITSes than any VM has; a bound for a reader.
-const MAX_ITS: u32 = 64;
+pub(super) const MAX_ITS: u32 = 64;
 
 const DIST_ROWS: usize = DistIdentity::ROWS.len() + DistState::ROWS.len();
 const DIST_HEAD_BYTES: usize = 8 + DIST_ROWS * LISTED_BYTES;
@@ -64,11 +64,14 @@ impl Gicv3State {
     /// # Errors
     ///
     /// - [`Error::Buffer`]: the buffer is shorter than [`Gicv3State::image_bytes`].
-    /// - [`Error::Topology`], [`Error::Refused`]: the vCPUs are no possible set, or the SPIs are not those of the number of
-    ///   interrupts. Such an image could not be read.
+    /// - [`Error::Topology`], [`Error::Refused`], [`Error::Image`]: the vCPUs are no possible set, the SPIs are not those of the
+    ///   number of interrupts, or there are more than 64 ITSes. Such an image could not be read.
     pub fn encode(&self, buffer: &mut [u8]) -> Result<usize, Error> {
         self.topology()?;
         check_spis(self)?;
+        if self.its.len() > MAX_ITS as usize {
+            return Err(ImageError::Count { what: "ITSes", found: self.its.len() as u64, max: MAX_ITS.into() }.into());
+        }
         let (needed, found) = (self.image_bytes(), buffer.len());
         Ok(self.write(buffer).ok_or(BufferError::ImageTooSmall { needed, found })?)
     }

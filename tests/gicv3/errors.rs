@@ -2,11 +2,13 @@
 
 use crate::common::{Config, copy, filled, fresh, its_base, memory, trace};
 use crate::snapshot::snapshot;
+use vgic_state::check::Oddity;
 use vgic_state::gicv3::{Gicv3, Gicv3State};
 use vgic_state::model::Fault;
 use vgic_state::model::gicv3::{Host, Kernel};
 use vgic_state::{
-    AccessError, Attr, AttrId, BufferError, Command, DynInterruptState, Errno, Error, InterruptState, NoGuestMemory, Operation,
+    AccessError, Attr, AttrDevice, AttrId, BufferError, Command, DynInterruptState, Errno, Error, InterruptState, NoGuestMemory,
+    Operation,
 };
 
 fn config() -> Config {
@@ -85,7 +87,8 @@ fn a_save_and_a_flush_that_fail_name_the_register() {
         assert_eq!((error.operation, error.attr, error.errno, error.applied), (Operation::Get, last.access.id, Errno::EBUSY, None));
         assert_eq!(vm.trace().len() as u32, k + 1);
     }
-    for (k, its) in [(0, None), (1, Some(its_base(0))), (2, Some(its_base(1)))] {
+    // Five words of each vCPU, twelve registers of each ITS; then the commands.
+    for (k, its) in [(34, None), (35, Some(its_base(0))), (36, Some(its_base(1)))] {
         let (vm, mut source) = filled(config());
         vm.set_fault(Fault::access(k, Errno::EACCES));
         let error = access_error(source.flush_tables().expect_err("fault"));
@@ -121,7 +124,7 @@ fn messages() {
     add("a forwarded LPI", source.flush_tables().expect_err("fault"));
 
     let old = Host { kernel: Kernel::V6_1, ..Host::default() };
-    let (mut older, _) = (state.clone(), ());
+    let mut older = state.clone();
     older.identity.iidr = older.identity.iidr & !0xf000 | 0x2000;
     let (_, mut destination) = fresh(Config { host: old, ..config() }, copy(&memory));
     add("a revision that an old kernel ignores", destination.restore(&older).expect_err("dropped"));
@@ -148,11 +151,23 @@ fn a_write_that_the_kernel_drops_is_found_out() {
         let host = Host { kernel, ..Host::default() };
         let (_, mut destination) = fresh(Config { host, ..config() }, copy(&memory));
         match destination.restore(&state) {
-            Ok(_) => assert!(kernel.applies_implementation_revision()),
+            Ok(_) => {
+                assert!(kernel.applies_implementation_revision());
+                assert_eq!(destination.save().expect("save").identity.iidr, state.identity.iidr);
+            }
             Err(Error::ReadBack(error)) => {
                 assert!(!kernel.applies_implementation_revision());
                 assert_eq!((error.attr, error.written), (Attr::dist(0x8).id(), state.identity.iidr.into()));
-                assert!(error.applied.can_retry_on_same_memory());
+                assert!(Error::ReadBack(error.clone()).can_retry_on_same_memory());
+                assert_eq!(error.applied.last, None, "the first step");
+
+                // The VMM may go on with the newer one.
+                let mut options = vgic_state::gicv3::Options::default();
+                options.accept_newer_revision = true;
+                let mut destination = destination.with_options(options);
+                let report = destination.restore(&state).expect("accepted");
+                assert_eq!(report.findings.iter().map(|finding| finding.oddity).collect::<Vec<_>>(), [Oddity::NewerRevision]);
+                assert_eq!(destination.save().expect("save").spis, state.spis);
             }
             Err(error) => panic!("{error}"),
         }
@@ -160,20 +175,71 @@ fn a_write_that_the_kernel_drops_is_found_out() {
 }
 
 #[test]
-fn tables_that_are_not_in_guest_memory() {
-    let (vm, mut source) = filled(config());
-    let (gic, its) = source_into(&mut source, &vm);
-    let mut blind = Gicv3::attach(gic, its, NoGuestMemory, crate::common::vcpus(2)).expect("attach");
-    match blind.flush_tables() {
-        Err(Error::Tables(error)) => assert!(error.to_string().contains("cannot be read"), "{error}"),
-        other => panic!("{other:?}"),
+fn a_guest_of_a_host_without_gicv4_1_on_one_that_has_it() {
+    use vgic_state::gicv3::preset;
+    use vgic_state::uapi::device::KVM_DEV_TYPE_ARM_VGIC_V3;
+    let config = Config { its: 0, ..config() };
+    let state = fresh(config, memory()).1.save().expect("save");
+    for kernel in Kernel::ALL {
+        let host = Host { kernel, nassgicap: true, ..Host::default() };
+        assert!(matches!(fresh(Config { host, ..config }, memory()).1.check(&state), Err(Error::Refused(_))));
+
+        let vm = vgic_state::model::gicv3::Vm::new(host, memory());
+        for vcpu in crate::common::vcpus(2).iter() {
+            vm.create_vcpu(vcpu).expect("vCPU");
+        }
+        let mut gic = vm.create_device(KVM_DEV_TYPE_ARM_VGIC_V3).expect("GICv3");
+        assert_eq!(preset(&mut gic, &state.identity), Ok(kernel.presets_before_init()));
+        gic.set(Attr::nr_irqs(), 64).expect("NR_IRQS");
+        gic.set(Attr::dist_address(), 0x0800_0000).expect("address");
+        gic.set(Attr::redist_address(), 0x0810_0000).expect("address");
+        gic.command(Command::Init).expect("INIT");
+        let mut gic = Gicv3::attach(gic, vec![], NoGuestMemory, crate::common::vcpus(2)).expect("attach");
+        assert_eq!(gic.restore(&state).is_ok(), kernel.presets_before_init());
     }
 }
 
-type Devices = (vgic_state::model::gicv3::Device, Vec<vgic_state::model::gicv3::Device>);
+#[test]
+fn vcpus_and_itses_that_are_not_those_of_the_vm() {
+    use vgic_state::{DeviceError, Mpidr, Vcpu, VcpuId, Vcpus};
+    let attach = |its: &[usize], vcpus: Vec<Vcpu>| {
+        let (_, gic) = fresh(config(), memory());
+        let its = its.iter().map(|n| gic.its()[*n].clone()).collect();
+        Gicv3::attach(gic.gic().clone(), its, memory(), Vcpus::new(vcpus).expect("vCPUs")).map(drop)
+    };
+    let all: Vec<Vcpu> = crate::common::vcpus(2).iter().collect();
+    let device = |error| Err(Error::Device(error));
+    assert_eq!(attach(&[0, 1], all.clone()), Ok(()));
+    assert_eq!(attach(&[], all.clone()), device(DeviceError::ItsMissing { lpis: true, given: 0 }));
+    assert_eq!(attach(&[0, 0], all.clone()), device(DeviceError::ItsTwice { base: its_base(0) }));
+    // The model gives each redistributor a place of its own and marks the last of all, and the last before a gap.
+    let renamed = Vcpu { id: VcpuId::new(100).expect("id"), ..all[0] };
+    assert!(
+        matches!(attach(&[0, 1], vec![renamed, all[1]]), Err(Error::Device(DeviceError::OtherVcpu { vcpu, .. })) if vcpu == renamed)
+    );
+    let elsewhere = Vcpu { mpidr: Mpidr::new(0, 9, 9, 9), ..all[0] };
+    assert_eq!(access_error(attach(&[0, 1], vec![elsewhere, all[1]]).expect_err("affinity")).errno, Errno::EINVAL);
 
-fn source_into(source: &mut crate::common::Gic, _: &vgic_state::model::gicv3::Vm) -> Devices {
-    (source.gic().clone(), source.its().to_vec())
+    let four = Config { vcpus: 4, its: 0, ..config() };
+    let (_, gic) = fresh(four, memory());
+    let last = 1 << 4;
+    let without_last: Vec<Vcpu> =
+        gic.target().per_vcpu.iter().filter(|vcpu| vcpu.redist.typer & last == 0).map(|vcpu| vcpu.vcpu).collect();
+    if !without_last.is_empty() {
+        let attached = Gicv3::attach(gic.gic().clone(), vec![], NoGuestMemory, Vcpus::new(without_last).expect("vCPUs"));
+        assert_eq!(attached.map(drop), device(DeviceError::LastVcpuMissing));
+    }
+    let its = fresh(config(), memory()).1.its()[0].clone();
+    let given = Gicv3::attach(gic.gic().clone(), vec![its], memory(), crate::common::vcpus(4));
+    assert_eq!(given.map(drop), device(DeviceError::ItsMissing { lpis: false, given: 1 }));
+}
+
+#[test]
+fn a_flush_that_fails_has_asked_before_the_kernel_wrote() {
+    let (vm, mut source) = filled(config());
+    vm.set_fault(Fault::attribute(Attr::its(0x100).id(), Errno::EBUSY));
+    source.flush_tables().expect_err("fault");
+    assert_eq!(vm.written(), []);
 }
 
 #[test]

@@ -50,9 +50,9 @@ fn another_vm() {
     assert_eq!(refused_on(&state, Config { nr_irqs: 128, ..config() }), Refusal::NrIrqs { expected, found });
     assert_eq!(refused_on(&state, Config { its: 1, ..config() }), Refusal::ItsCount { expected: 1, found: 2 });
     assert_eq!(refused_on(&state, Config { its: 3, ..config() }), Refusal::ItsCount { expected: 3, found: 2 });
-    // Without an ITS the guest sees another GICD_TYPER already.
     let without = fresh(Config { its: 0, ..config() }, memory()).1.save().expect("save");
-    assert!(matches!(refused(&without), Refusal::Identity { field: "LPIS and others", .. }));
+    assert_eq!(refused(&without), Refusal::ItsCount { expected: 2, found: 0 });
+    assert_eq!(refused_on(&state, Config { its: 0, ..config() }), Refusal::ItsCount { expected: 0, found: 2 });
     assert_eq!(refused(&changed(|state| state.its[1].base = 0x1234_0000)), Refusal::ItsMissing { base: 0x1234_0000 });
     assert_eq!(refused(&changed(|state| state.its[1] = state.its[0])), Refusal::ItsTwice { base: its_base(0) });
     let nr_irqs = state.nr_irqs;
@@ -66,7 +66,7 @@ fn identification_names_the_field_and_both_values() {
     let mpidr = vcpus(2).iter().next().expect("vCPU").mpidr;
     type Change = fn(&mut Gicv3State);
     let cases: [(Change, vgic_state::AttrId, &str); 14] = [
-        (|state| state.identity.typer ^= 1 << 17, Attr::dist(0x4).id(), "LPIS and others"),
+        (|state| state.identity.typer ^= 1 << 17, Attr::dist(0x4).id(), "LPIS"),
         (|state| state.identity.typer ^= 1 << 19, Attr::dist(0x4).id(), "IDbits"),
         (|state| state.identity.iidr ^= 1, Attr::dist(0x8).id(), "Implementer"),
         (|state| state.identity.iidr += 1 << 12, Attr::dist(0x8).id(), "Revision"),
@@ -99,7 +99,8 @@ fn identification_names_the_field_and_both_values() {
 #[test]
 fn registers_that_the_kernel_would_refuse_or_drop() {
     type Change = fn(&mut Gicv3State);
-    let cases: [(Change, u32, &str); 9] = [
+    let cases: [(Change, u32, &str); 10] = [
+        (|state| state.its[0].registers.cbaser |= 1 << 12, 0x80, "KVM aligns the queue to 64 KiB"),
         (|state| state.its[0].registers.cwriter = 0x1_0000, 0x88, "outside of the command queue"),
         (|state| state.its[0].registers.creadr = 0x1_0000, 0x90, "outside of the command queue"),
         (|state| state.its[0].registers.cwriter |= 1, 0x88, "more than an offset in the queue"),
@@ -116,6 +117,12 @@ fn registers_that_the_kernel_would_refuse_or_drop() {
             other => panic!("{other}"),
         }
     }
+    let differs = refused(&changed(|state| state.vcpus[1].redist.propbaser ^= 1));
+    assert!(differs.to_string().ends_with("KVM has one value for all vCPUs"), "{differs}");
+    let mut lpis = fresh(Config { its: 0, ..config() }, memory()).1.save().expect("save");
+    lpis.vcpus[0].redist.ctlr |= 1;
+    let refusal = refused_on(&lpis, Config { its: 0, ..config() });
+    assert!(refusal.to_string().ends_with("a VM without an ITS has no LPIs"), "{refusal}");
     assert!(matches!(refused(&changed(|state| state.vcpus[1].icc.sre = 0)), Refusal::Register { rule: "SRE must be set", .. }));
     let beyond = refused(&changed(|state| state.vcpus[1].icc.ap1r2 = 1));
     assert!(beyond.to_string().starts_with("ICC_AP1R2_EL1 of vCPU"), "{beyond}");
@@ -136,6 +143,31 @@ fn spis_that_are_routed_to_no_vcpu_are_reported() {
     let mut options = Options::default();
     options.strict = true;
     assert!(matches!(destination.with_options(options).check(&state), Err(Error::Refused(Refusal::Strict(_)))));
+}
+
+#[test]
+fn bits_that_kvm_ignores_and_commands_that_would_run_are_reported() {
+    let (_, destination) = fresh(config(), memory());
+    let findings = |change: fn(&mut Gicv3State)| {
+        let findings = destination.check(&changed(change)).expect("restorable").findings;
+        findings.iter().map(|finding| (finding.oddity, finding.count, finding.first.to_string())).collect::<Vec<_>>()
+    };
+    assert_eq!(findings(|_| ()), []);
+    let ignored = |count, first: &str| vec![(Oddity::IgnoredBits, count, first.to_owned())];
+    assert_eq!(findings(|state| state.spis[1].router[2] |= 1 << 24), ignored(1, "GICD_IROUTER66"));
+    assert_eq!(findings(|state| state.spis[1].bank.priority[3] |= 0x0001_0000), ignored(1, "GICD_IPRIORITYR19"));
+    let mpidr = vcpus(2).iter().next().expect("vCPU").mpidr;
+    let everywhere = findings(|state| state.vcpus.iter_mut().for_each(|vcpu| vcpu.private.priority[7] |= 4));
+    assert_eq!(everywhere, ignored(2, &format!("GICR_IPRIORITYR7 of vCPU {mpidr}")));
+    let queued = vec![(Oddity::QueuedCommands, 1, "GITS_CWRITER".to_owned())];
+    assert_eq!(findings(|state| state.its[0].registers.cwriter += 32), queued);
+}
+
+#[test]
+fn more_itses_than_an_image_can_hold() {
+    let many = changed(|state| state.its = vec![state.its[0]; 65]);
+    let count = ImageError::Count { what: "ITSes", found: 65, max: 64 };
+    assert_eq!(many.to_image(), Err(Error::Image(count)));
 }
 
 #[test]

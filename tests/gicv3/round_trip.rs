@@ -3,7 +3,7 @@
 use crate::common::{Config, Memory, RAM, RAM_BYTES, copy, filled, fresh, memory};
 use vgic_state::gicv3::Gicv3State;
 use vgic_state::model::gicv3::{Host, Kernel};
-use vgic_state::{DynInterruptState, GuestRange, InterruptState};
+use vgic_state::{Attr, AttrDevice, DynInterruptState, GuestRange, InterruptState};
 use vm_memory::{Bytes, GuestAddress};
 
 #[test]
@@ -105,7 +105,7 @@ fn requirements() {
     let (_, with) = fresh(Config::default(), memory());
     let (_, without) = fresh(Config { its: 0, ..Config::default() }, memory());
     let uses = |gic: &dyn DynInterruptState| gic.requirements().expect("requirements").guest_memory;
-    assert!(uses(&with).written_by_save && uses(&with).read_by_restore && uses(&with).written_by_restore);
+    assert!(uses(&with).written_by_flush && uses(&with).read_by_restore && uses(&with).written_by_restore);
     assert_eq!(uses(&without), vgic_state::GuestMemoryUse::NONE);
 }
 
@@ -131,4 +131,24 @@ fn a_latch_that_an_old_kernel_cannot_clear_is_found_out() {
             Err(error) => panic!("{error}"),
         }
     }
+}
+
+#[test]
+fn pending_bits_are_reported_where_the_guest_has_lpis_disabled() {
+    let (vm, mut source) = filled(Config::default());
+    let vcpus: Vec<_> = source.target().vcpus.iter().collect();
+    for vcpu in &vcpus {
+        AttrDevice::set(source.gic_mut(), Attr::redist(vcpu.mpidr, 0), 0).expect("GICR_CTLR");
+    }
+    vm.clear_written();
+    let ranges = source.flush_tables().expect("flush");
+    let covered = |written: &std::ops::Range<u64>, ranges: &[GuestRange]| {
+        ranges.iter().any(|range| range.start <= written.start && written.end <= range.end)
+    };
+    assert!(vm.written().iter().all(|written| covered(written, &ranges)), "{:x?}", vm.written());
+
+    let state = source.save().expect("save");
+    let (other, mut destination) = fresh(Config::default(), copy(&vm.memory()));
+    let report = destination.restore(&state).expect("restore");
+    assert!(other.written().iter().all(|written| covered(written, &report.guest_memory_written)), "{:x?}", other.written());
 }

@@ -40,7 +40,7 @@ fn a_restore_that_fails_at_any_step_names_it_and_stops_there() {
 
         let text = error.to_string();
         assert!(text.contains(&step.to_string()) && text.contains("ENOSPC"), "{text}");
-        assert!(text.ends_with(if k == 0 { "nothing is applied" } else { "discard this VM" }), "{text}");
+        assert!(text.ends_with(if k == 0 { "nothing is done yet" } else { "discard this VM" }), "{text}");
     }
 }
 
