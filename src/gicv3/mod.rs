@@ -10,6 +10,7 @@ mod bank;
 mod check;
 mod codec;
 mod registers;
+mod replay;
 mod restore;
 mod state;
 mod tables;
@@ -22,18 +23,17 @@ pub use registers::{
 pub use restore::{Phase, RESTORE_ORDER};
 pub use state::{Gicv3State, ItsUnit, VcpuState};
 
-use crate::check::{Finding, Oddity, Place, Refusal, Report};
-use crate::error::{AccessError, Applied, DeviceError, Operation, ReadBackError};
+use crate::check::Report;
+use crate::error::{AccessError, DeviceError, Operation};
 use crate::guest_memory::{GuestMemoryRead, GuestRange, join};
 use crate::image::Kind;
 use crate::interrupt_state::{DynInterruptState, GuestMemoryUse, InterruptState, Requirements};
 use crate::registers::{RegisterTable, Row};
 use crate::topology::{Mpidr, NrIrqs, Vcpu, Vcpus};
 use crate::uapi::vgic_v3::icc::SYS_ICC_CTLR_EL1;
-use crate::{Attr, AttrDevice, AttrId, BufferError, Command, Errno, Error, Word};
+use crate::{Attr, AttrDevice, BufferError, Command, Errno, Error, Word};
 use alloc::vec::Vec;
 use bank::{BankAt, router};
-use restore::{Step, Verify, Write, plan};
 
 /// `GICD_TYPER.LPIS`: the VM has LPIs, which it has with an ITS.
 const GICD_TYPER_LPIS: u32 = 1 << 17;
@@ -208,98 +208,6 @@ impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
         }
         Ok(SpiBank { first, bank, router: targets })
     }
-
-    /// Writes a state that was checked.
-    fn replay(&mut self, state: &Gicv3State, report: &mut Report) -> Result<(), Error> {
-        let mut total = 0;
-        let Ok(()) = plan::<core::convert::Infallible>(state, |_| {
-            total += 1;
-            Ok(())
-        });
-        let mut applied = Applied { done: 0, total, last: None, memory_consumed: false };
-        let accepted = self.options.accept_newer_revision;
-        plan(state, |step| {
-            let id = step.id();
-            applied.memory_consumed |= id == Command::ItsRestoreTables.id();
-            let (device, base) = match step.its.and_then(|n| state.its.get(n)) {
-                None => (&mut self.gic, None),
-                Some(its) => {
-                    let place = self.target.its.iter().position(|(base, _)| *base == its.base);
-                    let device = place.and_then(|n| self.its.get_mut(n)).ok_or(Refusal::ItsMissing { base: its.base })?;
-                    (device, Some(its.base))
-                }
-            };
-            match execute(device, step, base, &mut applied) {
-                Err(Error::ReadBack(error)) if accepted && error.is_newer_revision() => {
-                    report.findings.push(Finding { oddity: Oddity::NewerRevision, first: Place::Register(id), count: 1 });
-                    Ok(())
-                }
-                result => result,
-            }?;
-            applied.done += 1;
-            applied.last = Some(id);
-            Ok::<(), Error>(())
-        })?;
-        // KVM's CPU interface now has the guest's number of priority bits, for good.
-        for vcpu in &mut self.target.per_vcpu {
-            if let Some(own) = state.vcpus.iter().find(|own| own.vcpu == vcpu.vcpu) {
-                vcpu.icc_ctlr = own.icc.ctlr;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Step {
-    fn id(&self) -> AttrId {
-        match self.write {
-            Write::U32(attr, _) => attr.id(),
-            Write::U64(attr, _) => attr.id(),
-            Write::Command(command) => command.id(),
-        }
-    }
-}
-
-fn execute(device: &mut impl AttrDevice, step: Step, its: Option<u64>, applied: &mut Applied) -> Result<(), Error> {
-    match step.write {
-        Write::U32(attr, value) => write(device, attr, value, step.verify, its, applied),
-        Write::U64(attr, value) => write(device, attr, value, step.verify, its, applied),
-        Write::Command(command) => device.command(command).map_err(|errno| {
-            AccessError { its, applied: Some(*applied), ..AccessError::new(Operation::Set, command.id(), errno) }.into()
-        }),
-    }
-}
-
-fn write<W: Word + Into<u64>>(
-    device: &mut impl AttrDevice,
-    attr: Attr<W>,
-    value: W,
-    verify: Verify,
-    its: Option<u64>,
-    applied: &mut Applied,
-) -> Result<(), Error> {
-    let failed = |operation, errno, applied: &Applied| AccessError {
-        its,
-        applied: Some(*applied),
-        ..AccessError::new(operation, attr.id(), errno)
-    };
-    if let Verify::Unless(_) = verify
-        && device.get(attr).map_err(|errno| failed(Operation::Get, errno, applied))? == value
-    {
-        return Ok(());
-    }
-    device.set(attr, value).map_err(|errno| failed(Operation::Set, errno, applied))?;
-    let (Verify::ReadBack(mask) | Verify::Unless(mask)) = verify else { return Ok(()) };
-    let found = device.get(attr).map_err(|errno| {
-        // The write is done, whatever the register reads.
-        let applied = Applied { last: Some(attr.id()), ..*applied };
-        failed(Operation::Get, errno, &applied)
-    })?;
-    let (written, found) = (value.into() & mask, found.into() & mask);
-    if written != found {
-        return Err(ReadBackError { attr: attr.id(), its, written, found, applied: *applied }.into());
-    }
-    Ok(())
 }
 
 impl<D: AttrDevice, M: GuestMemoryRead> InterruptState for Gicv3<D, M> {
