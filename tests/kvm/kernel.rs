@@ -157,6 +157,10 @@ impl Rig for KernelRig {
         self.config
     }
 
+    fn linux() -> (u32, u32) {
+        version()
+    }
+
     fn memory(&self) -> &Memory {
         &self.memory
     }
@@ -183,18 +187,18 @@ impl Rig for KernelRig {
     }
 
     fn ppi_line(&mut self, vcpu: usize, intid: u32, level: bool) -> Result<(), Errno> {
-        line(&self.vm, kvm_bindings::KVM_ARM_IRQ_TYPE_PPI, vcpu as u32, intid, level)
+        line(&self.vm, kvm_bindings::KVM_ARM_IRQ_TYPE_PPI, line_vcpu(self.config, vcpu), intid, level)
     }
 
     fn acknowledge(&mut self, vcpu: usize) -> Vec<u32> {
         let mut intids = Vec::new();
-        let vm = &self.vm;
+        let (vm, line_vcpu) = (&self.vm, line_vcpu(self.config, vcpu));
         let fd = self.vcpus[vcpu].as_mut().expect("vCPU is not running");
         run(fd, ACKNOWLEDGE_AT, 0, |intid| {
             if (1020..1024).contains(&intid) {
                 return false;
             }
-            lower(vm, vcpu, intid);
+            lower(vm, line_vcpu, intid);
             intids.push(intid);
             assert!(intids.len() < 0x1_0000, "the guest is never done: {:?}", &intids[..100]);
             true
@@ -209,7 +213,7 @@ impl Rig for KernelRig {
             acknowledged = intid;
             false
         });
-        lower(&self.vm, vcpu, acknowledged);
+        lower(&self.vm, line_vcpu(self.config, vcpu), acknowledged);
         acknowledged
     }
 
@@ -232,6 +236,11 @@ impl Rig for KernelRig {
     }
 }
 
+/// How `KVM_IRQ_LINE` names a vCPU: by its id; before Linux 6.7 by its place in the order of creation.
+fn line_vcpu(config: Config, vcpu: usize) -> u32 {
+    if version() < (6, 7) { vcpu as u32 } else { config.vcpu(vcpu).id.get() }
+}
+
 /// Drives an interrupt line.
 fn line(vm: &VmFd, kind: u32, vcpu: u32, intid: u32, level: bool) -> Result<(), Errno> {
     use kvm_bindings::{KVM_ARM_IRQ_TYPE_SHIFT, KVM_ARM_IRQ_VCPU_SHIFT};
@@ -240,9 +249,9 @@ fn line(vm: &VmFd, kind: u32, vcpu: u32, intid: u32, level: bool) -> Result<(), 
 }
 
 /// What a device does when its interrupt is served.
-fn lower(vm: &VmFd, vcpu: usize, intid: u32) {
+fn lower(vm: &VmFd, vcpu: u32, intid: u32) {
     match intid {
-        16..32 => line(vm, kvm_bindings::KVM_ARM_IRQ_TYPE_PPI, vcpu as u32, intid, false).expect("PPI line"),
+        16..32 => line(vm, kvm_bindings::KVM_ARM_IRQ_TYPE_PPI, vcpu, intid, false).expect("PPI line"),
         32..1020 => line(vm, kvm_bindings::KVM_ARM_IRQ_TYPE_SPI, 0, intid, false).expect("SPI line"),
         _ => {}
     }

@@ -4,12 +4,12 @@
 //! of the model.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
-#![allow(dead_code, reason = "more scenarios follow")]
 
 #[cfg(all(target_arch = "aarch64", target_os = "linux"))]
 mod kernel;
 mod layout;
 mod log;
+mod memory;
 mod model;
 mod program;
 mod rig;
@@ -60,6 +60,40 @@ scenarios! {
     migrate::two_level_tables,
     migrate::several_its,
     migrate::without_its,
+    migrate::wide_gaps,
+    migrate::vcpu_ids_with_gaps,
+    migrate::onto_a_used_vm,
+    migrate::as_an_image,
+    migrate::inside_a_handler,
+    migrate::commands_that_wait,
+    errors::a_vcpu_that_runs,
+    errors::tables_restored_twice,
+    errors::no_memory_under_a_table,
+    errors::no_memory_to_flush_to,
+    errors::another_try_on_the_same_memory,
+    errors::a_vm_that_is_made_otherwise,
+    errors::values_that_no_kernel_takes,
+    registers::its_registers,
+    registers::silent_successes,
+    registers::implementation_revision,
+    registers::set_and_clear,
+    registers::line_levels,
+    registers::widths_and_names,
+    registers::cpu_interface,
+    registers::messages,
+    peers::nothing_of_the_target_is_left,
+    peers::enabled_and_active_stay,
+    peers::every_spi_keeps_its_target,
+    peers::trigger_modes_of_every_interrupt,
+    peers::priorities_of_every_interrupt,
+    peers::held_lines_are_held,
+    peers::each_vcpu_has_its_own_state,
+    peers::every_active_priority,
+    peers::lpi_tables_before_their_enable,
+    peers::memory_is_written_when_asked,
+    peers::never_a_part_of_a_state,
+    peers::a_used_its_is_reset,
+    peers::an_its_that_nobody_uses,
 }
 
 /// Runs last, by its name. A line that the test harness does not hold back.

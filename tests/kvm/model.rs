@@ -3,7 +3,7 @@
 use crate::layout;
 use crate::rig::{Config, Memory, Rig};
 use vgic_state::gicv3::Gicv3;
-use vgic_state::model::gicv3::{Device, Host, Vm};
+use vgic_state::model::gicv3::{Device, Host, Kernel, Vm};
 use vgic_state::uapi::device::{KVM_DEV_TYPE_ARM_VGIC_ITS, KVM_DEV_TYPE_ARM_VGIC_V3};
 use vgic_state::uapi::vgic_v3::its::GITS_TRANSLATER;
 use vgic_state::{Attr, AttrDevice, Command, Errno};
@@ -26,8 +26,6 @@ fn host() -> Host {
 
 #[cfg(all(target_arch = "aarch64", target_os = "linux"))]
 fn this_machine() -> Host {
-    use vgic_state::model::gicv3::Kernel;
-
     let kernel = match crate::kernel::version() {
         version if version < (6, 8) => Kernel::V6_1Stable,
         version if version < (7, 2) => Kernel::V6_12,
@@ -82,6 +80,15 @@ impl Rig for ModelRig {
 
     fn config(&self) -> Config {
         self.config
+    }
+
+    fn linux() -> (u32, u32) {
+        match host().kernel {
+            Kernel::V6_1 | Kernel::V6_1Stable => (6, 1),
+            Kernel::V6_12 => (6, 12),
+            Kernel::V7_2 => (7, 2),
+            _ => (7, 3),
+        }
     }
 
     fn memory(&self) -> &Memory {

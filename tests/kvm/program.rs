@@ -1,13 +1,28 @@
 //! Makes the state that an operating system would make: through registers and commands, without guest code.
 
 use crate::layout;
-use crate::rig::Rig;
+use crate::rig::{Config, Rig};
+use vgic_state::Errno;
 use vgic_state::uapi::vgic_v3::{dist, icc, its, redist};
 use vm_memory::{Bytes, GuestAddress};
 
 pub(crate) const FIRST_LPI: u32 = 8192;
+
 /// The collection of a vCPU.
-const FIRST_COLLECTION: u64 = 3;
+pub(crate) const fn collection(vcpu: usize) -> u64 {
+    vcpu as u64 + 3
+}
+
+/// A device table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Table {
+    /// One page: DeviceIDs below 8192.
+    Flat,
+    /// Eight pages: every DeviceID.
+    FlatWide,
+    /// Two levels: every DeviceID.
+    TwoLevels,
+}
 
 /// Devices of an ITS with their events; which event is which LPI, and where it goes.
 #[derive(Clone, Copy, Debug)]
@@ -17,7 +32,7 @@ pub(crate) struct Devices {
     pub(crate) first_id: u32,
     /// Distance from one DeviceID to the next.
     pub(crate) step: u32,
-    pub(crate) two_levels: bool,
+    pub(crate) table: Table,
 }
 
 /// One event.
@@ -30,9 +45,9 @@ pub(crate) struct Event {
 }
 
 impl Devices {
-    pub(crate) const FLAT: Devices = Devices { devices: 24, events: 16, first_id: 8, step: 8, two_levels: false };
+    pub(crate) const FLAT: Devices = Devices { devices: 24, events: 16, first_id: 8, step: 8, table: Table::Flat };
     /// DeviceIDs 5 to 61000: in each of the eight level-2 tables, with gaps of more than one entry.
-    pub(crate) const TWO_LEVELS: Devices = Devices { devices: 24, events: 16, first_id: 5, step: 2650, two_levels: true };
+    pub(crate) const TWO_LEVELS: Devices = Devices { devices: 24, events: 16, first_id: 5, step: 2650, table: Table::TwoLevels };
 
     pub(crate) fn id(&self, device: u32) -> u32 {
         self.first_id + device * self.step
@@ -167,32 +182,57 @@ pub(crate) fn wires<R: Rig>(rig: &mut R) {
     for intid in [33, 40, 70] {
         rig.spi_line(intid, true).expect("SPI line");
     }
-    rig.ppi_line(config.vcpus - 1, 20, true).expect("PPI line");
+    let line = rig.ppi_line(config.vcpus - 1, 20, true);
+    if takes_id_for_index::<R>(config) {
+        assert_eq!(line, Err(Errno::EINVAL));
+    } else {
+        line.expect("PPI line");
+    }
+}
+
+/// Whether KVM takes the id of a vCPU for its place in the order of creation, where a PPI's line is driven and where an ITS is told the
+/// target of a collection: Linux before 6.7.
+pub(crate) fn takes_id_for_index<R: Rig>(config: Config) -> bool {
+    config.id_step != 1 && R::linux() < (6, 7)
+}
+
+/// What an ITS knows a vCPU by.
+fn target<R: Rig>(config: Config, vcpu: usize) -> u64 {
+    if takes_id_for_index::<R>(config) { vcpu as u64 } else { config.vcpu(vcpu).id.get().into() }
 }
 
 /// Queue, tables and enable of an ITS.
-pub(crate) fn enable_its<R: Rig>(rig: &mut R, n: usize, two_levels: bool) {
-    let indirect = if two_levels { its::GITS_BASER_INDIRECT } else { 0 };
-    if two_levels {
+pub(crate) fn enable_its<R: Rig>(rig: &mut R, n: usize, table: Table) {
+    if table == Table::TwoLevels {
         for index in 0..8 {
             rig.write(layout::device_table(n) + index * 8, 1 << 63 | layout::level2(n, index));
         }
     }
-    for (offset, value) in [
-        (its::GITS_CBASER, 1 << 63 | layout::queue(n) | (layout::QUEUE_BYTES / 4096 - 1)),
-        (its::GITS_BASER, 1 << 63 | indirect | layout::device_table(n) | 2 << 8),
-        (its::GITS_BASER + 8, 1 << 63 | layout::collection_table(n) | 2 << 8),
-        (its::GITS_CTLR, 1),
-    ] {
+    for (offset, value) in its_registers(n, table) {
         rig.set_its(n, offset, value).expect("ITS register");
     }
+    assert_eq!(rig.its_register(n, its::GITS_CTLR) & 1, 1, "the ITS is enabled");
+}
+
+/// Registers of an ITS that is enabled, in order.
+pub(crate) fn its_registers(n: usize, table: Table) -> [(u32, u64); 4] {
+    let devices = match table {
+        Table::Flat => layout::device_table(n),
+        Table::FlatWide => layout::level2(n, 0) | 7,
+        Table::TwoLevels => layout::device_table(n) | its::GITS_BASER_INDIRECT,
+    };
+    [
+        (its::GITS_CBASER, 1 << 63 | layout::queue(n) | (layout::QUEUE_BYTES / 4096 - 1)),
+        (its::GITS_BASER, 1 << 63 | devices | 2 << 8),
+        (its::GITS_BASER + 8, 1 << 63 | layout::collection_table(n) | 2 << 8),
+        (its::GITS_CTLR, 1),
+    ]
 }
 
 /// Collections, devices and events of an ITS.
 pub(crate) fn map<R: Rig>(rig: &mut R, n: usize, devices: &Devices) {
     let config = rig.config();
-    let collection = |vcpu: usize| FIRST_COLLECTION + vcpu as u64;
-    let mut all: Vec<Command> = (0..config.vcpus).map(|vcpu| mapc(collection(vcpu), vcpu as u64)).collect();
+    let mut all: Vec<Command> = (0..config.vcpus).map(|vcpu| mapc(collection(vcpu), target::<R>(config, vcpu))).collect();
     all.extend((0..devices.devices).map(|device| mapd(devices.id(device), devices.event_bits(), layout::itt(n, device))));
     all.extend(
         devices.events(n, config.vcpus).map(|(_, event)| mapti(event.device, event.event, event.lpi, collection(event.vcpu))),

@@ -57,6 +57,9 @@ pub(crate) trait Rig: Sized {
 
     fn config(&self) -> Config;
 
+    /// The version of the kernel, to name a difference between kernels.
+    fn linux() -> (u32, u32);
+
     fn memory(&self) -> &Memory;
 
     fn gicv3(&mut self) -> &mut Gicv3<Self::Device, Memory>;

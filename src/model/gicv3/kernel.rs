@@ -24,9 +24,16 @@ impl Kernel {
     /// Every version, the oldest first.
     pub const ALL: [Kernel; 5] = [Kernel::V6_1, Kernel::V6_1Stable, Kernel::V6_12, Kernel::V7_2, Kernel::V7_3];
 
-    /// A write of `GICD_ISPENDR` or `GICR_ISPENDR0` by user space also clears the latches whose bits are 0 (Linux 6.8).
+    /// A vCPU's id is taken for its place in the order of creation, where a PPI's line is driven and where an ITS is told the target of
+    /// a collection (observed on 6.1.170; fixed in Linux 6.7). It matters to VMs whose ids have gaps.
     #[must_use]
-    pub const fn user_pending_write_clears(self) -> bool {
+    pub const fn takes_vcpu_id_for_index(self) -> bool {
+        matches!(self, Kernel::V6_1 | Kernel::V6_1Stable)
+    }
+
+    /// An ITS answers `ENXIO` to a `GRP_CTRL` attribute that it does not have; 6.1 does nothing and says success (observed on 6.1.170).
+    #[must_use]
+    pub const fn its_refuses_unknown_commands(self) -> bool {
         !matches!(self, Kernel::V6_1 | Kernel::V6_1Stable)
     }
 

@@ -42,6 +42,7 @@ impl Vm {
     /// - `ENXIO`: no GICv3.
     /// - `EINVAL`: no such vCPU, or not a PPI.
     /// - `EBUSY`: the GICv3 is not initialised.
+    /// - `EINVAL`: Linux before 6.7, where the id of the vCPU is not its place in the order of creation.
     pub fn set_ppi_level(&self, id: VcpuId, intid: u32, level: bool) -> Result<(), Errno> {
         let mut state = self.lock();
         state.in_kernel()?;
@@ -50,6 +51,10 @@ impl Vm {
             return Err(Errno::EINVAL);
         }
         state.ready_for_injection()?;
+        let vcpu = if state.host.kernel.takes_vcpu_id_for_index() { id.get() as usize } else { vcpu };
+        if vcpu >= state.cpus.len() {
+            return Err(Errno::EINVAL);
+        }
         state.irqs.inject(vcpu, intid, level)
     }
 

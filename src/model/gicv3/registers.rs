@@ -241,7 +241,6 @@ impl State {
 
     #[expect(clippy::too_many_arguments, reason = "an access is this much")]
     fn write_irqs(&mut self, reg: Reg, vcpu: usize, first: u32, bits: u32, width: u32, value: u64, by: By) {
-        let clears = by == By::User && self.host.kernel.user_pending_write_clears();
         for (at, intid) in (first..first + width * 8 / bits).enumerate() {
             let field = value >> (at as u32 * bits) & ((1 << bits) - 1);
             let set = field & 1 != 0;
@@ -250,7 +249,7 @@ impl State {
                 Reg::SetEnable if set => &|irq| irq.enabled = true,
                 Reg::ClearEnable if set => &|irq| irq.enabled = false,
                 Reg::SetPending if set => &|irq| irq.latch = true,
-                Reg::SetPending if clears => &|irq| irq.latch = false,
+                Reg::SetPending if by == By::User => &|irq| irq.latch = false,
                 Reg::ClearPending if set && by == By::Guest => &|irq| irq.latch = false,
                 Reg::SetActive if set => &|irq| irq.active = true,
                 Reg::ClearActive if set => &|irq| irq.active = false,
