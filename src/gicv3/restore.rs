@@ -166,8 +166,8 @@ fn redistributor<E>(vcpu: &VcpuState, visit: &mut impl FnMut(Step) -> Result<(),
 fn bank<E>(bank: &Bank, at: BankAt, routers: &[u32], visit: &mut impl FnMut(Step) -> Result<(), E>) -> Result<(), E> {
     BANK_ORDER.iter().try_for_each(|(step, _)| {
         let verify = match step {
-            // A kernel that only sets leaves a latch that must go, without an error. The write also queues the interrupt: it is made
-            // even where the latch is as it should be.
+            // The write also queues the interrupt: it is made even where the latch is as it should be. That it clears latches, too, is
+            // not documented for every kernel: read back.
             BankStep::Pending => Verify::ReadBack(u32::MAX.into()),
             // KVM's PPIs have fixed trigger modes, and a write is ignored.
             BankStep::Config => Verify::Unless(u32::MAX.into()),

@@ -44,12 +44,11 @@ impl Default for Config {
 }
 
 pub(crate) fn vcpus(count: u32) -> Vcpus {
-    Vcpus::new(
-        (0..count).map(|n| Vcpu {
-            id: VcpuId::new(n * 2 + n % 2).expect("id"),
-            mpidr: Mpidr::new(0, (7 * n) as u8, 1, (count - n) as u8),
-        }),
-    )
+    Vcpus::new((0..count).map(|n| Vcpu {
+        // Without gaps: kernels before 6.7 take an id for a place.
+        id: VcpuId::new(n).expect("id"),
+        mpidr: Mpidr::new(0, (7 * n) as u8, 1, (count - n) as u8),
+    }))
     .expect("vCPUs")
 }
 
