@@ -6,6 +6,7 @@
 //! before it have changed, as in KVM.
 
 use super::Host;
+use super::ctx::INITIAL_BASER;
 use crate::uapi::vgic_v3::icc::*;
 use crate::{Errno, Vcpu};
 
@@ -63,7 +64,7 @@ impl Cpu {
             ..Icc::default()
         };
         let (held, running, has_run, lpis_enabled) = (false, false, false, false);
-        Cpu { vcpu, held, running, has_run, lpis_enabled, pendbaser: 0, redistributor: None, icc }
+        Cpu { vcpu, held, running, has_run, lpis_enabled, pendbaser: INITIAL_BASER, redistributor: None, icc }
     }
 
     /// Whether an ioctl that needs every vCPU's lock fails on this one.

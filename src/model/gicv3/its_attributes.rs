@@ -75,9 +75,13 @@ pub(super) fn set(state: &mut State, index: usize, id: AttrId, user: &mut User<'
                     its.reset(ctx);
                     Ok(())
                 }
+                _ if ctx.host.kernel.its_accepts_any_command() => Ok(()),
                 _ => Err(Errno::ENXIO),
             });
-            done.unwrap_or(Err(Errno::EBADF))
+            let done = done.unwrap_or(Err(Errno::EBADF));
+            // What crashes a host.
+            state.dead |= done == Err(Errno::EIO);
+            done
         }
         _ => Err(Errno::ENXIO),
     }

@@ -2,8 +2,8 @@
 //!
 //! Source: `arch/arm64/kvm/vgic/vgic-mmio.c` and `vgic-mmio-v3.c`.
 //!
-//! Rule: the two sides differ in pending state (user space sees the latch), in `GICD_CTLR`, `GICD_IIDR`, `GICD_TYPER2` and in
-//! `GICR_TYPER.Last`; everything else is one code.
+//! Rule: the two sides differ in pending state (user space sees the latch) and in `GICD_CTLR`, `GICD_IIDR` and `GICD_TYPER2`;
+//! everything else is one code.
 
 use super::ctx::{self, Ctx};
 use super::irq::{Irq, PRIVATE_IRQS};
@@ -76,7 +76,7 @@ impl State {
                 u64::from(features | if enabled { ENABLE_LPIS } else { 0 })
             }
             Reg::RedistIidr => u64::from(IIDR),
-            Reg::RedistTyper => upper_half(self.redist_typer(vcpu, by), offset),
+            Reg::RedistTyper => upper_half(self.redist_typer(vcpu), offset),
             Reg::Propbaser => upper_half(self.propbaser, offset),
             Reg::Pendbaser => upper_half(self.cpus.get(vcpu).map_or(0, |cpu| cpu.pendbaser & !PENDBASER_PTZ), offset),
             Reg::Router if offset & 4 != 0 => 0,
@@ -168,14 +168,17 @@ impl State {
         Ok(())
     }
 
-    /// User space writes `GICD_TYPER2`: a comparison, but for a VM before INIT, which can go without nASSGIcap (Linux 6.17).
+    /// User space writes `GICD_TYPER2`: a comparison, but for a VM before INIT, which can go without nASSGIcap from Linux 6.17 on.
     fn set_typer2(&mut self, value: u32) -> Result<(), Errno> {
         let own = self.read_misc(GICD_TYPER2);
         if own == value {
             return Ok(());
         }
-        if self.dist.initialised || !self.host.kernel.presets_before_init() {
+        if !self.host.kernel.presets_before_init() {
             return Err(Errno::EINVAL);
+        }
+        if self.dist.initialised {
+            return Err(Errno::EBUSY);
         }
         if (own ^ value) & !NASSGI != 0 || value != 0 && !self.host.nassgicap {
             return Err(Errno::EINVAL);
@@ -184,10 +187,10 @@ impl State {
         Ok(())
     }
 
-    fn redist_typer(&self, vcpu: usize, by: By) -> u64 {
+    fn redist_typer(&self, vcpu: usize) -> u64 {
         let Some(cpu) = self.cpus.get(vcpu) else { return 0 };
         let affinity = u64::from(cpu.vcpu.mpidr.packed()) & ROUTER_MASK;
-        let last = by == By::Guest && self.dist.is_last_redistributor(cpu.redistributor);
+        let last = self.dist.is_last_redistributor(cpu.redistributor);
         let plpis = if self.has_its { REDIST_PLPIS } else { 0 };
         affinity << 32 | u64::from(cpu.vcpu.id.get()) << 8 | plpis | if last { REDIST_LAST } else { 0 }
     }
@@ -241,7 +244,6 @@ impl State {
 
     #[expect(clippy::too_many_arguments, reason = "an access is this much")]
     fn write_irqs(&mut self, reg: Reg, vcpu: usize, first: u32, bits: u32, width: u32, value: u64, by: By) {
-        let clears = by == By::User && self.host.kernel.user_pending_write_clears();
         for (at, intid) in (first..first + width * 8 / bits).enumerate() {
             let field = value >> (at as u32 * bits) & ((1 << bits) - 1);
             let set = field & 1 != 0;
@@ -250,7 +252,7 @@ impl State {
                 Reg::SetEnable if set => &|irq| irq.enabled = true,
                 Reg::ClearEnable if set => &|irq| irq.enabled = false,
                 Reg::SetPending if set => &|irq| irq.latch = true,
-                Reg::SetPending if clears => &|irq| irq.latch = false,
+                Reg::SetPending if by == By::User => &|irq| irq.latch = false,
                 Reg::ClearPending if set && by == By::Guest => &|irq| irq.latch = false,
                 Reg::SetActive if set => &|irq| irq.active = true,
                 Reg::ClearActive if set => &|irq| irq.active = false,
