@@ -9,7 +9,7 @@ pub use report::{Finding, Oddity, Place, Report};
 use crate::AttrId;
 use crate::buffer::IstKind;
 use crate::registers::RegisterTable;
-use crate::topology::{IntId, SpiCount, Vcpu, Vcpus};
+use crate::topology::{IntId, NrIrqs, SpiCount, Vcpu, Vcpus};
 use alloc::vec::Vec;
 
 /// A state that cannot be restored on this device. The device was not accessed.
@@ -35,6 +35,50 @@ pub enum Refusal {
         expected: SpiCount,
         /// SPIs of the state.
         found: SpiCount,
+    },
+    /// The number of interrupts of a GICv3 differs.
+    #[error("the state has {found} interrupts, the device {expected}", found = found.get(), expected = expected.get())]
+    NrIrqs {
+        /// Interrupts of the device.
+        expected: NrIrqs,
+        /// Interrupts of the state.
+        found: NrIrqs,
+    },
+    /// The SPIs of the state are not 32 by 32, each once, in order.
+    #[error("the state does not have every SPI of its {count} interrupts once and in order", count = nr_irqs.get())]
+    SpiBanks {
+        /// Interrupts of the state.
+        nr_irqs: NrIrqs,
+    },
+    /// The number of ITSes differs.
+    #[error("the state has {found} ITSes, the VM {expected}")]
+    ItsCount {
+        /// ITSes of the VM.
+        expected: usize,
+        /// ITSes of the state.
+        found: usize,
+    },
+    /// The VM lacks an ITS that the state has.
+    #[error("the state has an ITS at {base:#x}, the VM does not")]
+    ItsMissing {
+        /// Guest physical address.
+        base: u64,
+    },
+    /// The state has an ITS twice.
+    #[error("the state has two ITSes at {base:#x}")]
+    ItsTwice {
+        /// Guest physical address.
+        base: u64,
+    },
+    /// A register has a value that the kernel would refuse, or drop without an error.
+    #[error("{register} is {value:#x}: {rule}")]
+    Register {
+        /// The register.
+        register: AttrId,
+        /// Its value.
+        value: u64,
+        /// What must hold.
+        rule: &'static str,
     },
     /// An identification register that the target cannot honour.
     #[error("{register}.{field} is {found}, the device has {expected}: {rule}")]
@@ -76,6 +120,14 @@ pub enum Refusal {
     /// The guest had an LPI table, but the state has none.
     #[error("the state has no LPI IST although IRS_IST_BASER.VALID is 1")]
     LpiIstMissing,
+    /// A table of one kind in the place of the other.
+    #[error("an {found} where the {expected} belongs")]
+    IstKind {
+        /// The table that belongs there.
+        expected: IstKind,
+        /// The table that is there.
+        found: IstKind,
+    },
     /// A table does not have the size that its registers give it.
     #[error("the {table} has {found} bytes, its registers give it {expected}")]
     IstSize {
@@ -125,6 +177,18 @@ pub(crate) enum Rule {
     NotLess,
 }
 
+impl Rule {
+    /// Compares the value of a field in a state with the device's.
+    pub(crate) fn judge(self, register: AttrId, field: &'static str, expected: u64, found: u64) -> Result<(), Refusal> {
+        let (holds, rule) = match self {
+            Rule::Equal => (found == expected, "must be equal"),
+            Rule::NotGreater => (found <= expected, "must not be greater"),
+            Rule::NotLess => (found >= expected, "must not be less"),
+        };
+        if holds { Ok(()) } else { Err(Refusal::Identity { register, field, expected, found, rule }) }
+    }
+}
+
 /// Rules for one register: its key, a field by its Arm name and its mask, and what the kernel asks of it.
 pub(crate) type FieldRule = (u32, &'static str, u64, Rule);
 
@@ -139,14 +203,7 @@ pub(crate) fn check_fields<T: RegisterTable>(
         for (_, field, mask, rule) in rules.iter().filter(|(key, ..)| *key == row.key) {
             let value = |register: u64| (register & mask) >> mask.trailing_zeros();
             let (found, expected) = (value(found), value(device));
-            let (holds, rule) = match rule {
-                Rule::Equal => (found == expected, "must be equal"),
-                Rule::NotGreater => (found <= expected, "must not be greater"),
-                Rule::NotLess => (found >= expected, "must not be less"),
-            };
-            if !holds {
-                return Err(Refusal::Identity { register: attr(row.key), field, expected, found, rule });
-            }
+            rule.judge(attr(row.key), field, expected, found)?;
         }
     }
     Ok(())

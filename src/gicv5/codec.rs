@@ -5,10 +5,13 @@
 //! Rule: one function writes, whether the values come from a device or from memory; one function reads. The kernel fills the tables
 //! where they stay.
 
+use super::check::check_kinds;
 use super::{CpuInterface, Gicv5State, IrsIdentity, IrsState, Ist, VcpuState};
+use crate::Error;
 use crate::buffer::{BufferError, IstKind, IstSizes};
+use crate::image::records::{LISTED_BYTES, check_count, put_keys, put_listed, put_values, take_keys, take_listed, take_values};
 use crate::image::{self, Cursor, ImageError, IstCoding, Kind, Put, Sections, Writer};
-use crate::registers::{RegisterTable, Row};
+use crate::registers::RegisterTable;
 use crate::topology::{LpiIdBits, Mpidr, SpiCount, Vcpu, VcpuId, Vcpus};
 use alloc::borrow::Cow;
 use alloc::vec;
@@ -27,7 +30,7 @@ const SECTION_LPI_IST: u32 = 4;
 const IST_HEADER_BYTES: usize = 8;
 
 const IRS_ROWS: usize = IrsIdentity::ROWS.len() + IrsState::ROWS.len();
-const IRS_BYTES: usize = 8 + IRS_ROWS * 16;
+const IRS_BYTES: usize = 8 + IRS_ROWS * LISTED_BYTES;
 const VCPU_BYTES: usize = 8 + CpuInterface::ROWS.len() * 8;
 
 // An SPI table ends where the next section begins, so that in raw coding the LPI table follows behind one header.
@@ -143,12 +146,8 @@ fn write_irs(room: &mut [u8], head: &Head) -> Option<()> {
     let mut put = Put::new(room);
     put.u32(head.spi_count.get())?;
     put.u32(IRS_ROWS as u32)?;
-    for (row, value) in head.identity.rows().chain(head.irs.rows()) {
-        put.u32(row.key)?;
-        put.u32(0)?;
-        put.u64(value)?;
-    }
-    Some(())
+    put_listed(&mut put, &head.identity)?;
+    put_listed(&mut put, &head.irs)
 }
 
 fn write_cpu_interfaces<S: Source>(
@@ -160,7 +159,7 @@ fn write_cpu_interfaces<S: Source>(
     let head = |put: &mut Put<'_>| {
         put.u32(vcpus.len() as u32)?;
         put.u32(CpuInterface::ROWS.len() as u32)?;
-        CpuInterface::ROWS.iter().try_for_each(|row| put.u32(row.key))
+        put_keys::<CpuInterface>(put)
     };
     if head(&mut put).is_none() {
         return Ok(None);
@@ -170,7 +169,7 @@ fn write_cpu_interfaces<S: Source>(
         let mut one = || {
             put.u32(vcpu.id.get())?;
             put.u32(vcpu.mpidr.packed())?;
-            registers.rows().try_for_each(|(_, value)| put.u64(value))
+            put_values(&mut put, &registers)
         };
         if one().is_none() {
             return Ok(None);
@@ -225,34 +224,41 @@ impl<'a> Gicv5State<'a> {
     ///
     /// # Errors
     ///
-    /// [`BufferError::ImageTooSmall`]: the buffer is shorter than [`Gicv5State::image_max`].
-    pub fn encode(&self, buffer: &mut [u8], coding: IstCoding) -> Result<usize, BufferError> {
+    /// - [`Error::Buffer`]: the buffer is shorter than [`Gicv5State::image_max`].
+    /// - [`Error::Topology`], [`Error::Refused`]: the vCPUs are no possible set, or a table is in the place of the other. Such an
+    ///   image could not be read.
+    pub fn encode(&self, buffer: &mut [u8], coding: IstCoding) -> Result<usize, Error> {
+        self.topology()?;
+        check_kinds(self)?;
         let head = Head { spi_count: self.spi_count, identity: self.identity, irs: self.irs, sizes: self.ist_sizes() };
         let mut stored = Stored { spi: &self.spi_ist, lpi: self.lpi_ist.as_ref(), vcpus: self.vcpus.iter() };
-        write(buffer, &head, self.vcpus.iter().map(|state| state.vcpu), coding, &mut stored)
+        Ok(write(buffer, &head, self.vcpus.iter().map(|state| state.vcpu), coding, &mut stored)?)
     }
 
     /// The state as an image.
-    #[must_use]
-    pub fn to_image(&self, coding: IstCoding) -> Vec<u8> {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Topology`], [`Error::Refused`]: as [`Gicv5State::encode`].
+    pub fn to_image(&self, coding: IstCoding) -> Result<Vec<u8>, Error> {
         let mut image = vec![0; self.image_max(coding)];
-        let length = self.encode(&mut image, coding).unwrap_or_default();
+        let length = self.encode(&mut image, coding)?;
         image.truncate(length);
-        image
+        Ok(image)
     }
 
     /// Reads an image. Raw tables are borrowed from it. Nothing is asked of a device: [`check`](crate::InterruptState::check) does.
     ///
     /// # Errors
     ///
-    /// [`ImageError`]: not an image of a GICv5, not of this version, damaged, or contradicting itself.
+    /// [`ImageError`]: not an image of a GICv5, not of this version, or damaged.
     pub fn parse(image: &'a [u8]) -> Result<Self, ImageError> {
         let mut sections = Sections::open(image)?;
         sections.expect_kind(Kind::Gicv5)?;
         let (spi_count, identity, irs) = read_irs(sections.require(SECTION_IRS)?)?;
         let vcpus = read_cpu_interfaces(sections.require(SECTION_CPU_INTERFACES)?)?;
         let spi_ist = read_ist(sections.require(SECTION_SPI_IST)?, SECTION_SPI_IST, IstKind::Spi)?;
-        let lpi_ist = match sections.take(SECTION_LPI_IST) {
+        let lpi_ist = match sections.take(SECTION_LPI_IST)? {
             Some(bytes) => Some(read_ist(bytes, SECTION_LPI_IST, IstKind::Lpi)?),
             None => None,
         };
@@ -270,18 +276,9 @@ fn read_irs(bytes: &[u8]) -> Result<(SpiCount, IrsIdentity, IrsState), ImageErro
     let length = ImageError::SectionLength { id: ID, found: bytes.len() as u64 };
     let mut cursor = Cursor::new(bytes);
     let spi_count = SpiCount::new(cursor.u32().ok_or(length)?)?;
-    let count = cursor.u32().ok_or(length)?;
-    check_rows(count, IRS_ROWS)?;
-    let mut reader = |row: &Row| {
-        let key = cursor.u32().ok_or(length)?;
-        check_key(ID, row.key, key)?;
-        if cursor.u32().ok_or(length)? != 0 {
-            return Err(ImageError::Reserved { id: ID });
-        }
-        check_value(ID, row, cursor.u64().ok_or(length)?)
-    };
-    let identity = IrsIdentity::read(&mut reader)?;
-    let irs = IrsState::read(&mut reader)?;
+    check_count("registers", cursor.u32().ok_or(length)?, IRS_ROWS)?;
+    let identity = take_listed(&mut cursor, ID, length)?;
+    let irs = take_listed(&mut cursor, ID, length)?;
     if cursor.remaining() != 0 {
         return Err(length);
     }
@@ -293,10 +290,8 @@ fn read_cpu_interfaces(bytes: &[u8]) -> Result<Vec<VcpuState>, ImageError> {
     let length = ImageError::SectionLength { id: ID, found: bytes.len() as u64 };
     let mut cursor = Cursor::new(bytes);
     let count = cursor.u32().ok_or(length)?;
-    check_rows(cursor.u32().ok_or(length)?, CpuInterface::ROWS.len())?;
-    for row in CpuInterface::ROWS {
-        check_key(ID, row.key, cursor.u32().ok_or(length)?)?;
-    }
+    check_count("registers", cursor.u32().ok_or(length)?, CpuInterface::ROWS.len())?;
+    take_keys::<CpuInterface>(&mut cursor, ID, length)?;
     if count > VcpuId::LIMIT {
         return Err(ImageError::Count { what: "vCPUs", found: count.into(), max: VcpuId::LIMIT.into() });
     }
@@ -307,7 +302,7 @@ fn read_cpu_interfaces(bytes: &[u8]) -> Result<Vec<VcpuState>, ImageError> {
     for _ in 0..count {
         let id = VcpuId::new(cursor.u32().ok_or(length)?)?;
         let mpidr = Mpidr::from_packed(cursor.u32().ok_or(length)?);
-        let registers = CpuInterface::read(|row| check_value(ID, row, cursor.u64().ok_or(length)?))?;
+        let registers = take_values(&mut cursor, ID, length)?;
         vcpus.push(VcpuState { vcpu: Vcpu { id, mpidr }, registers });
     }
     Vcpus::new(vcpus.iter().map(|state| state.vcpu))?;
@@ -339,20 +334,4 @@ fn read_ist(bytes: &[u8], id: u32, kind: IstKind) -> Result<Ist<'_>, ImageError>
         return Err(ImageError::Coding { id, found: coding });
     };
     Ist::new(kind, table).map_err(|_| ImageError::Count { what: "table entries", found: entries as u64, max: max.into() })
-}
-
-fn check_rows(found: u32, expected: usize) -> Result<(), ImageError> {
-    if found as usize == expected {
-        Ok(())
-    } else {
-        Err(ImageError::Count { what: "registers", found: found.into(), max: expected as u64 })
-    }
-}
-
-fn check_key(id: u32, expected: u32, found: u32) -> Result<(), ImageError> {
-    if found == expected { Ok(()) } else { Err(ImageError::Register { id, expected, found }) }
-}
-
-fn check_value(id: u32, row: &Row, value: u64) -> Result<u64, ImageError> {
-    if value <= row.max { Ok(value) } else { Err(ImageError::RegisterValue { id, register: row.key, value }) }
 }

@@ -3,10 +3,11 @@
 //! Specification: `docs/image-format.md`, version 1. Everything is little-endian.
 //!
 //! Rule: the only module that slices untrusted bytes. A length is compared with the input before memory is reserved for it, and every
-//! byte of an accepted image has a meaning: there are no holes, no spare bits, and no two ways to write the same thing.
+//! byte of an accepted image has a meaning: there are no holes and no spare bits.
 
 mod error;
 mod reader;
+pub(crate) mod records;
 mod sparse;
 mod writer;
 
@@ -34,6 +35,8 @@ pub const MAX_SECTIONS: u32 = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Kind {
+    /// A virtual GICv3, with or without ITSes.
+    Gicv3,
     /// A virtual GICv5.
     Gicv5,
 }
@@ -43,12 +46,14 @@ impl Kind {
     #[must_use]
     pub const fn number(self) -> u32 {
         match self {
+            Kind::Gicv3 => 3,
             Kind::Gicv5 => 5,
         }
     }
 
     pub(crate) const fn from_number(number: u32) -> Result<Self, ImageError> {
         match number {
+            3 => Ok(Kind::Gicv3),
             5 => Ok(Kind::Gicv5),
             found => Err(ImageError::UnknownKind { found }),
         }
@@ -58,6 +63,7 @@ impl Kind {
 impl core::fmt::Display for Kind {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(match self {
+            Kind::Gicv3 => "GICv3",
             Kind::Gicv5 => "GICv5",
         })
     }
@@ -81,6 +87,15 @@ impl IstCoding {
             IstCoding::Sparse => 1,
         }
     }
+}
+
+/// The length of the image at the start of a buffer, which may be longer: an area of a fixed size, say. Only the header is looked at.
+///
+/// # Errors
+///
+/// [`ImageError`]: not an image, of another version, or longer than the buffer.
+pub fn length(buffer: &[u8]) -> Result<usize, ImageError> {
+    reader::read_header(buffer).and_then(|header| header.fits(buffer))
 }
 
 /// The kind of an image, from its checked header: which backend to hand it to.

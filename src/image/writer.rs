@@ -92,6 +92,11 @@ impl<'a> Put<'a> {
         Put { rest: buffer }
     }
 
+    /// Bytes that are still free.
+    pub(crate) fn remaining(&self) -> usize {
+        self.rest.len()
+    }
+
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Option<()> {
         let (to, rest) = core::mem::take(&mut self.rest).split_at_mut_checked(bytes.len())?;
         to.copy_from_slice(bytes);

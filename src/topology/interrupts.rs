@@ -106,6 +106,35 @@ impl LpiIdBits {
     }
 }
 
+/// Number of interrupts of a VM with a GICv3, the 32 private ones included: a multiple of 32, from 64 to 1024.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NrIrqs(u32);
+
+impl NrIrqs {
+    /// Accepts what the interface documents; a kernel may accept less than 1024.
+    ///
+    /// # Errors
+    ///
+    /// [`TopologyError::NrIrqs`]: below 64, above 1024, or no multiple of 32.
+    pub const fn new(count: u32) -> Result<Self, TopologyError> {
+        if count < 64 || count > 1024 || !count.is_multiple_of(32) {
+            return Err(TopologyError::NrIrqs { found: count });
+        }
+        Ok(NrIrqs(count))
+    }
+
+    /// The number of interrupts.
+    #[must_use]
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+
+    /// First INTID of each 32 SPIs.
+    pub fn spi_banks(self) -> impl ExactSizeIterator<Item = u32> {
+        (1..self.0 / 32).map(|bank| bank * 32)
+    }
+}
+
 /// An interrupt as messages call it: its kind and its ID within the kind, counted from 0 as GICv5 does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]

@@ -7,7 +7,7 @@
 mod interrupts;
 mod vcpus;
 
-pub use interrupts::{IntId, LpiIdBits, SpiCount};
+pub use interrupts::{IntId, LpiIdBits, NrIrqs, SpiCount};
 pub use vcpus::{Mpidr, Vcpu, VcpuId, Vcpus};
 
 /// A description of a VM that no virtual GIC can have.
@@ -17,6 +17,12 @@ pub enum TopologyError {
     /// Not a number of SPIs that KVM accepts.
     #[error("{found} SPIs: must be a multiple of 32, from 32 to 1024")]
     SpiCount {
+        /// The number given.
+        found: u32,
+    },
+    /// Not a number of interrupts that a GICv3 of KVM can have.
+    #[error("{found} interrupts: must be a multiple of 32, from 64 to 1024, the 32 private ones included")]
+    NrIrqs {
         /// The number given.
         found: u32,
     },

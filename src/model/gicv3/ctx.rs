@@ -35,10 +35,11 @@ pub(super) const INITIAL_BASER: u64 = 3 << 7 | 1 << 10;
 pub(super) fn sanitise(register: u64, share: u32, inner: u32, outer: u32) -> u64 {
     let field = |at: u32, mask: u64| register >> at & mask;
     let replace = |register: u64, at: u32, mask: u64, value: u64| register & !(mask << at) | value << at;
-    // Outer shareable becomes inner shareable; not cached inside becomes write-back; anything cached outside becomes not cached.
+    // Outer shareable becomes inner shareable; not cached inside becomes write-back; anything cached outside becomes the same as
+    // inside.
     let shareability = if field(share, 3) == 2 { 1 } else { field(share, 3) };
     let inner_cache = if field(inner, 7) <= 1 { 3 } else { field(inner, 7) };
-    let outer_cache = field(outer, 7).min(1);
+    let outer_cache = if field(outer, 7) == 1 { 1 } else { 0 };
     replace(replace(replace(register, share, 3, shareability), inner, 7, inner_cache), outer, 7, outer_cache)
 }
 
@@ -53,7 +54,7 @@ pub(super) fn sanitise_pendbaser(register: u64) -> u64 {
 impl Ctx<'_> {
     /// The vCPU that an ITS command or a collection names.
     pub(super) fn vcpu_named(&self, id: u32) -> Option<usize> {
-        if self.host.kernel.targets_are_indices() {
+        if self.host.kernel.takes_vcpu_id_for_index() {
             return (id as usize).lt(&self.cpus.len()).then_some(id as usize);
         }
         self.cpus.iter().position(|cpu| cpu.vcpu.id.get() == id)

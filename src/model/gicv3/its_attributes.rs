@@ -75,7 +75,7 @@ pub(super) fn set(state: &mut State, index: usize, id: AttrId, user: &mut User<'
                     its.reset(ctx);
                     Ok(())
                 }
-                _ if ctx.host.kernel.its_accepts_any_command() => Ok(()),
+                _ if !ctx.host.kernel.its_refuses_unknown_commands() => Ok(()),
                 _ => Err(Errno::ENXIO),
             });
             let done = done.unwrap_or(Err(Errno::EBADF));

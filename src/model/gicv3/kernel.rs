@@ -66,14 +66,14 @@ impl Kernel {
     /// ITS commands, collection table entries and `KVM_IRQ_LINE` name a vCPU by its place in the order of creation (until Linux 6.7;
     /// observed on 6.1.170), and `MAPC` wants one that exists even with V = 0; newer kernels know a vCPU by its `vcpu_id`.
     #[must_use]
-    pub const fn targets_are_indices(self) -> bool {
+    pub const fn takes_vcpu_id_for_index(self) -> bool {
         matches!(self, Kernel::V6_1 | Kernel::V6_1Stable)
     }
 
-    /// `GRP_CTRL` of an ITS takes a command that it does not have for one that has nothing to do (until 2024).
+    /// An ITS answers `ENXIO` to a `GRP_CTRL` attribute that it does not have; 6.1 does nothing and says success (observed on 6.1.170).
     #[must_use]
-    pub const fn its_accepts_any_command(self) -> bool {
-        matches!(self, Kernel::V6_1 | Kernel::V6_1Stable)
+    pub const fn its_refuses_unknown_commands(self) -> bool {
+        !matches!(self, Kernel::V6_1 | Kernel::V6_1Stable)
     }
 
     /// `KVM_IRQ_LINE` on a device that is not initialised is `EBUSY` whatever the interrupt (observed on 7.3); on older kernels an

@@ -31,7 +31,7 @@ impl Vm {
         state.irqs.inject(0, intid, level)
     }
 
-    /// `KVM_IRQ_LINE` of type PPI, by INTID: 16 to 31. An [old kernel](super::Kernel::targets_are_indices) takes the number for a place in
+    /// `KVM_IRQ_LINE` of type PPI, by INTID: 16 to 31. An [old kernel](super::Kernel::takes_vcpu_id_for_index) takes the number for a place in
     /// the order of creation.
     ///
     /// KVM ignores those that its timers and PMU own; the model has none of these, and every PPI is user space's.
@@ -46,7 +46,7 @@ impl Vm {
     pub fn set_ppi_level(&self, id: VcpuId, intid: u32, level: bool) -> Result<(), Errno> {
         let mut state = self.lock();
         state.in_kernel()?;
-        let vcpu = if state.host.kernel.targets_are_indices() {
+        let vcpu = if state.host.kernel.takes_vcpu_id_for_index() {
             Some(id.get() as usize).filter(|index| *index < state.cpus.len())
         } else {
             state.index_of(id)

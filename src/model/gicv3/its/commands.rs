@@ -202,7 +202,7 @@ impl Its {
         let id = fields.collection();
         let target = ctx.vcpu_named(fields.target()).ok_or(MAPC_PROCNUM_OOR);
         if !fields.valid() {
-            if ctx.host.kernel.targets_are_indices() {
+            if ctx.host.kernel.takes_vcpu_id_for_index() {
                 target?;
             }
             self.free_collection(id);

@@ -1,0 +1,198 @@
+//! The restore of a GICv3 as a list of steps.
+//!
+//! Source: Documentation/virt/kvm/devices/arm-vgic-its.rst, restore sequence; arm-vgic-v3.rst; `arch/arm64/kvm/vgic/`.
+//!
+//! Rule: the order is data, each phase with the reason for its place; a write that KVM may drop without an error is read back.
+
+use super::bank::{BANK_ORDER, BankAt, BankStep};
+use super::{Bank, Gicv3State, ItsUnit, VcpuState, has_icc};
+use crate::registers::RegisterTable;
+use crate::uapi::vgic_v3::its::*;
+use crate::uapi::vgic_v3::{dist, its, redist};
+use crate::{Attr, Command};
+
+/// One part of a restore.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// `GICD_IIDR`, `GICD_TYPER2`.
+    Identity,
+    /// Every ITS back to the state after its initialisation.
+    ResetIts,
+    /// `GICD_CTLR`.
+    Distributor,
+    /// Of each vCPU: LPI tables, `GICR_CTLR`, SGIs and PPIs.
+    Redistributors,
+    /// SPIs, 32 by 32.
+    Spis,
+    /// Of each vCPU: CPU interface registers.
+    CpuInterfaces,
+    /// Of each ITS: `GITS_IIDR`, command queue, `GITS_BASER`.
+    ItsRegisters,
+    /// Of each ITS: the kernel reads its tables from guest memory.
+    ItsTables,
+    /// Of each ITS: `GITS_CTLR`.
+    EnableIts,
+}
+
+/// The order of a restore.
+pub const RESTORE_ORDER: &[(Phase, &str)] = &[
+    (
+        Phase::Identity,
+        "the revision selects how all other registers behave; a kernel that cannot have it says so before anything changed",
+    ),
+    (Phase::ResetIts, "reading tables into an ITS that has some fails; a reset of a fresh one changes nothing"),
+    (Phase::Distributor, "its bits mean what the revision says"),
+    (
+        Phase::Redistributors,
+        "an ITS reads the configuration and the pending bit of each LPI through GICR_PROPBASER and GICR_PENDBASER",
+    ),
+    (Phase::Spis, "any time before the guest runs"),
+    (Phase::CpuInterfaces, "any time before the guest runs"),
+    (Phase::ItsRegisters, "GITS_BASER says where the tables are"),
+    (Phase::ItsTables, "after everything that a table entry refers to, before the ITS acts on it"),
+    (Phase::EnableIts, "enabling runs the commands that are queued, on the tables"),
+];
+
+/// What a step writes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Write {
+    /// A 32-bit register.
+    U32(Attr<u32>, u32),
+    /// A 64-bit value.
+    U64(Attr<u64>, u64),
+    /// A command.
+    Command(Command),
+}
+
+/// Whether a step is looked at again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verify {
+    /// The kernel refuses what it cannot do.
+    No,
+    /// Read back and compare these bits.
+    ReadBack(u64),
+    /// The same, but not written at all where the device has the value already: KVM normalises memory attributes on every write.
+    Unless(u64),
+}
+
+/// One write of a restore.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Step {
+    /// The ITS that it goes to, by its place in the state; the GICv3 itself otherwise.
+    pub(super) its: Option<usize>,
+    pub(super) write: Write,
+    pub(super) verify: Verify,
+}
+
+/// Shows every step of the restore of a state, in order, to `visit`, up to its first error.
+pub(super) fn plan<E>(state: &Gicv3State, mut visit: impl FnMut(Step) -> Result<(), E>) -> Result<(), E> {
+    for (phase, _) in RESTORE_ORDER {
+        phase.steps(state, &mut visit)?;
+    }
+    Ok(())
+}
+
+impl Phase {
+    fn steps<E>(self, state: &Gicv3State, visit: &mut impl FnMut(Step) -> Result<(), E>) -> Result<(), E> {
+        let mut its = (0..).zip(&state.its);
+        match self {
+            Phase::Identity => identity(state, visit),
+            Phase::ResetIts => its.try_for_each(|(n, _)| visit(command(n, Command::ItsReset))),
+            Phase::Distributor => visit(gic(Attr::dist(dist::GICD_CTLR), state.dist.ctlr, Verify::ReadBack(u32::MAX.into()))),
+            Phase::Redistributors => state.vcpus.iter().try_for_each(|vcpu| redistributor(vcpu, visit)),
+            Phase::Spis => {
+                // Line levels of SPIs are asked for through any vCPU.
+                let Some(any) = state.vcpus.first() else { return Ok(()) };
+                state
+                    .spis
+                    .iter()
+                    .try_for_each(|spis| bank(&spis.bank, BankAt::Spis(spis.first, any.vcpu.mpidr), &spis.router, visit))
+            }
+            Phase::CpuInterfaces => state.vcpus.iter().try_for_each(|vcpu| cpu_interface(vcpu, visit)),
+            Phase::ItsRegisters => its.try_for_each(|(n, its)| its_registers(n, its, visit)),
+            Phase::ItsTables => its.try_for_each(|(n, _)| visit(command(n, Command::ItsRestoreTables))),
+            Phase::EnableIts => its.try_for_each(|(n, its)| {
+                visit(its_register(n, GITS_CTLR, its.registers.ctlr.into(), Verify::ReadBack(its::GITS_CTLR_ENABLE)))
+            }),
+        }
+    }
+}
+
+fn command(its: usize, command: Command) -> Step {
+    Step { its: Some(its), write: Write::Command(command), verify: Verify::No }
+}
+
+fn its_register(its: usize, offset: u32, value: u64, verify: Verify) -> Step {
+    Step { its: Some(its), write: Write::U64(Attr::its(offset), value), verify }
+}
+
+fn gic(attr: Attr<u32>, value: u32, verify: Verify) -> Step {
+    Step { its: None, write: Write::U32(attr, value), verify }
+}
+
+fn identity<E>(state: &Gicv3State, visit: &mut impl FnMut(Step) -> Result<(), E>) -> Result<(), E> {
+    visit(gic(Attr::dist(dist::GICD_IIDR), state.identity.iidr, Verify::ReadBack(u32::MAX.into())))?;
+    visit(gic(Attr::dist(dist::GICD_TYPER2), state.identity.typer2, Verify::No))
+}
+
+/// Both halves of a 64-bit register.
+fn redist64(vcpu: &VcpuState, offset: u32, value: u64, mask: u64) -> [Step; 2] {
+    let half = |at: u32, value: u64, mask: u64| {
+        gic(Attr::redist(vcpu.vcpu.mpidr, offset + at), value as u32, Verify::Unless(mask & u64::from(u32::MAX)))
+    };
+    [half(0, value, mask), half(4, value >> 32, mask >> 32)]
+}
+
+/// Bits of `GICR_PROPBASER` that mean something: address `[51:12]` and IDbits `[4:0]`. KVM normalises the memory attributes.
+const PROPBASER: u64 = 0x000f_ffff_ffff_f01f;
+/// Bits of `GICR_PENDBASER` that mean something: address `[51:16]`.
+const PENDBASER: u64 = 0x000f_ffff_ffff_0000;
+
+fn redistributor<E>(vcpu: &VcpuState, visit: &mut impl FnMut(Step) -> Result<(), E>) -> Result<(), E> {
+    let ctlr = Attr::redist(vcpu.vcpu.mpidr, redist::GICR_CTLR);
+    // On a device that was used before, LPIs would freeze the table registers.
+    visit(gic(ctlr, 0, Verify::ReadBack(1)))?;
+    let tables = redist64(vcpu, redist::GICR_PROPBASER, vcpu.redist.propbaser, PROPBASER).into_iter().chain(redist64(
+        vcpu,
+        redist::GICR_PENDBASER,
+        vcpu.redist.pendbaser,
+        PENDBASER,
+    ));
+    tables.into_iter().try_for_each(&mut *visit)?;
+    visit(gic(ctlr, vcpu.redist.ctlr, Verify::ReadBack(1)))?;
+    bank(&vcpu.private, BankAt::Private(vcpu.vcpu.mpidr), &[], visit)
+}
+
+fn bank<E>(bank: &Bank, at: BankAt, routers: &[u32], visit: &mut impl FnMut(Step) -> Result<(), E>) -> Result<(), E> {
+    BANK_ORDER.iter().try_for_each(|(step, _)| {
+        let verify = match step {
+            // The write also queues the interrupt: it is made even where the latch is as it should be. That it clears latches, too, is
+            // not documented for every kernel: read back.
+            BankStep::Pending => Verify::ReadBack(u32::MAX.into()),
+            // KVM's PPIs have fixed trigger modes, and a write is ignored.
+            BankStep::Config => Verify::Unless(u32::MAX.into()),
+            _ => Verify::No,
+        };
+        bank.step(*step, at, routers, |attr, value| visit(gic(attr, value, verify)))
+    })
+}
+
+fn cpu_interface<E>(vcpu: &VcpuState, visit: &mut impl FnMut(Step) -> Result<(), E>) -> Result<(), E> {
+    vcpu.icc.rows().filter(|(row, _)| has_icc(row.key, vcpu.icc.ctlr)).try_for_each(|(row, value)| {
+        let attr = Attr::cpu_sysreg(vcpu.vcpu.mpidr, row.key as u16);
+        visit(Step { its: None, write: Write::U64(attr, value), verify: Verify::No })
+    })
+}
+
+fn its_registers<E>(n: usize, its: &ItsUnit, visit: &mut impl FnMut(Step) -> Result<(), E>) -> Result<(), E> {
+    visit(its_register(n, GITS_IIDR, its.identity.iidr.into(), Verify::ReadBack(u64::MAX)))?;
+    for (row, value) in its.registers.rows().filter(|(row, _)| row.key != GITS_CTLR) {
+        let verify = match row.key {
+            GITS_CBASER => Verify::Unless(GITS_CBASER_VALID | GITS_CBASER_ADDRESS | GITS_CBASER_SIZE),
+            GITS_CREADR | GITS_CWRITER => Verify::ReadBack(GITS_CMD_OFFSET),
+            _ => Verify::Unless(GITS_BASER_VALID | GITS_BASER_INDIRECT | GITS_BASER_ADDRESS | GITS_BASER_SIZE),
+        };
+        visit(its_register(n, row.key, value, verify))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,313 @@
+//! A VM of this machine's KVM.
+//!
+//! Source: Documentation/virt/kvm/api.rst, `KVM_ARM_VCPU_INIT`, `KVM_IRQ_LINE`, `KVM_SET_USER_MEMORY_REGION`, `KVM_SIGNAL_MSI`; Arm ARM
+//! for the few instructions that the guest has.
+
+use crate::layout;
+use crate::rig::{Config, Memory, Rig};
+use kvm_bindings::{KVM_ARM_VCPU_PSCI_0_2, KVM_MSI_VALID_DEVID, kvm_msi, kvm_userspace_memory_region, kvm_vcpu_init};
+use kvm_ioctls::{Kvm, VcpuExit, VcpuFd, VmFd};
+use std::os::unix::thread::JoinHandleExt;
+use std::sync::OnceLock;
+use std::thread::{JoinHandle, sleep};
+use std::time::{Duration, Instant};
+use vgic_state::gicv3::Gicv3;
+use vgic_state::kvm::KvmDevice;
+use vgic_state::uapi::vgic_v3::dist::{GICD_CTLR, GICD_TYPER2};
+use vgic_state::uapi::vgic_v3::icc::SYS_ICC_CTLR_EL1;
+use vgic_state::uapi::vgic_v3::its::GITS_TRANSLATER;
+use vgic_state::{Attr, AttrDevice, Command, Errno};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryRegion, MemoryRegionAddress};
+
+/// No test waits longer for anything.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const NOP: u32 = 0xd503_201f;
+const ISB: u32 = 0xd503_3fdf;
+/// `mrs x0, ICC_IAR1_EL1`
+const IAR: u32 = 0xd538_cc00;
+/// `msr ICC_EOIR1_EL1, x0`
+const EOIR: u32 = 0xd518_cc20;
+/// `str w0, [x1]`
+const STR: u32 = 0xb900_0020;
+/// `b .`
+const STAY: u32 = 0x1400_0000;
+
+/// Acknowledges, tells, ends, over and over. Each program begins with two instructions that do nothing: to complete the store that
+/// ended the run before, KVM moves the PC on by one.
+const ACKNOWLEDGE: &[u32] = &[NOP, NOP, IAR, STR, EOIR, ISB, STAY | (-4_i32 as u32 & 0x03ff_ffff)];
+/// Ends an interrupt, and tells.
+const END: &[u32] = &[NOP, NOP, EOIR, ISB, STR, STAY];
+/// Does nothing, for ever.
+const SPIN: &[u32] = &[NOP, NOP, STAY];
+
+const ACKNOWLEDGE_AT: u64 = layout::CODE;
+const END_AT: u64 = layout::CODE + 0x40;
+const SPIN_AT: u64 = layout::CODE + 0x80;
+const PROGRAMS: [(u64, &[u32]); 3] = [(ACKNOWLEDGE_AT, ACKNOWLEDGE), (END_AT, END), (SPIN_AT, SPIN)];
+
+/// `KVM_REG_ARM_CORE` of 64 bits at this offset of `struct kvm_regs`.
+const fn core_register(offset: u64) -> u64 {
+    0x6030_0000_0010_0000 + offset / 4
+}
+
+const PC: u64 = core_register(0x100);
+const PSTATE: u64 = core_register(0x108);
+/// EL1h, every exception masked.
+const MASKED: u64 = 0x3c5;
+
+/// The field order is the order of destruction: memory goes last.
+#[derive(Debug)]
+pub(crate) struct KernelRig {
+    gicv3: Gicv3<KvmDevice, Memory>,
+    vcpus: Vec<Option<VcpuFd>>,
+    vm: VmFd,
+    config: Config,
+    memory: Memory,
+}
+
+/// Version of the kernel.
+pub(crate) fn release() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("release of the kernel").trim().to_string()
+}
+
+/// The first two numbers of it.
+pub(crate) fn version() -> (u32, u32) {
+    let release = release();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or_default());
+    (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default())
+}
+
+/// What KVM takes over from the host: `ICC_CTLR_EL1` and `GICD_TYPER2` of a fresh VM.
+pub(crate) fn host_registers() -> (u64, u32) {
+    static REGISTERS: OnceLock<(u64, u32)> = OnceLock::new();
+    *REGISTERS.get_or_init(|| {
+        let mut rig = KernelRig::new(Config { vcpus: 1, its: 0, ..Config::default() });
+        (rig.icc(0, SYS_ICC_CTLR_EL1).expect("ICC_CTLR_EL1"), rig.dist(GICD_TYPER2))
+    })
+}
+
+fn set_registers(vcpu: &VcpuFd, registers: &[(u64, u64)]) {
+    for (id, value) in registers {
+        vcpu.set_one_reg(*id, &value.to_le_bytes()).expect("core register");
+    }
+}
+
+/// Runs a program from its first instruction to its first store, then on as long as the answer to a store is to go on.
+fn run(vcpu: &mut VcpuFd, program: u64, x0: u64, mut go_on: impl FnMut(u32) -> bool) {
+    let registers = [(PC, program), (PSTATE, MASKED), (core_register(0), x0), (core_register(8), layout::MMIO)];
+    set_registers(vcpu, &registers);
+    loop {
+        match vcpu.run().expect("KVM_RUN") {
+            VcpuExit::MmioWrite(layout::MMIO, &[a, b, c, d]) => {
+                if !go_on(u32::from_le_bytes([a, b, c, d])) {
+                    return;
+                }
+            }
+            other => panic!("the guest ended with {other:?}"),
+        }
+    }
+}
+
+impl Rig for KernelRig {
+    type Device = KvmDevice;
+
+    fn with_memory(config: Config, memory: Memory) -> Self {
+        let vm = Kvm::new().and_then(|kvm| kvm.create_vm()).expect("a VM from /dev/kvm");
+        for (slot, region) in (0..).zip(memory.iter()) {
+            let host = region.get_host_address(MemoryRegionAddress(0)).expect("address");
+            let slot = kvm_userspace_memory_region {
+                slot,
+                flags: 0,
+                guest_phys_addr: region.start_addr().0,
+                memory_size: region.len(),
+                userspace_addr: host as u64,
+            };
+            #[expect(unsafe_code, reason = "the guest writes there")]
+            // SAFETY: the region is mapped with this address and length, and lives in `memory` as long as the VM.
+            unsafe { vm.set_user_memory_region(slot) }.expect("memory slot");
+        }
+        for (address, program) in PROGRAMS {
+            for (n, instruction) in (0..).zip(program) {
+                memory.write_obj(*instruction, GuestAddress(address + 4 * n)).expect("memory for the guest's code");
+            }
+        }
+        let mut target = kvm_vcpu_init::default();
+        vm.get_preferred_target(&mut target).expect("preferred target");
+        target.features[0] |= 1 << KVM_ARM_VCPU_PSCI_0_2;
+        let vcpus: Vec<VcpuFd> = (0..config.vcpus).map(|n| vm.create_vcpu(config.vcpu(n).id.get().into()).expect("vCPU")).collect();
+        vcpus.iter().for_each(|vcpu| vcpu.vcpu_init(&target).expect("KVM_ARM_VCPU_INIT"));
+
+        let mut gic = KvmDevice::create_gicv3(&vm).expect("GICv3");
+        gic.set(Attr::dist_address(), layout::DIST).expect("distributor address");
+        gic.set(Attr::redist_address(), layout::REDIST).expect("redistributor address");
+        gic.set(Attr::nr_irqs(), config.nr_irqs).expect("NR_IRQS");
+        gic.command(Command::Init).expect("INIT");
+        let its = (0..config.its).map(|n| {
+            let mut its = KvmDevice::create_its(&vm).expect("ITS");
+            its.set(Attr::its_address(), layout::its(n)).expect("ITS address");
+            its.command(Command::Init).expect("INIT");
+            its
+        });
+        let gicv3 = Gicv3::attach(gic, its.collect(), memory.clone(), config.vcpus()).expect("attach");
+        KernelRig { gicv3, vcpus: vcpus.into_iter().map(Some).collect(), vm, config, memory }
+    }
+
+    fn config(&self) -> Config {
+        self.config
+    }
+
+    fn linux() -> (u32, u32) {
+        version()
+    }
+
+    fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    fn gicv3(&mut self) -> &mut Gicv3<KvmDevice, Memory> {
+        &mut self.gicv3
+    }
+
+    fn msi(&mut self, its: usize, device: u32, event: u32) -> Result<i32, Errno> {
+        let doorbell = layout::its(its) + GITS_TRANSLATER;
+        let msi = kvm_msi {
+            address_lo: doorbell as u32,
+            address_hi: (doorbell >> 32) as u32,
+            data: event,
+            flags: KVM_MSI_VALID_DEVID,
+            devid: device,
+            ..kvm_msi::default()
+        };
+        self.vm.signal_msi(msi).map_err(|error| Errno::from_raw(error.errno()))
+    }
+
+    fn spi_line(&mut self, intid: u32, level: bool) -> Result<(), Errno> {
+        line(&self.vm, kvm_bindings::KVM_ARM_IRQ_TYPE_SPI, 0, intid, level)
+    }
+
+    fn ppi_line(&mut self, vcpu: usize, intid: u32, level: bool) -> Result<(), Errno> {
+        line(&self.vm, kvm_bindings::KVM_ARM_IRQ_TYPE_PPI, line_vcpu(self.config, vcpu), intid, level)
+    }
+
+    fn acknowledge(&mut self, vcpu: usize) -> Vec<u32> {
+        let mut intids = Vec::new();
+        let (vm, line_vcpu) = (&self.vm, line_vcpu(self.config, vcpu));
+        let fd = self.vcpus[vcpu].as_mut().expect("vCPU is not running");
+        run(fd, ACKNOWLEDGE_AT, 0, |intid| {
+            if (1020..1024).contains(&intid) {
+                return false;
+            }
+            lower(vm, line_vcpu, intid);
+            intids.push(intid);
+            assert!(intids.len() < 0x1_0000, "the guest is never done: {:?}", &intids[..100]);
+            true
+        });
+        intids
+    }
+
+    fn enter_handler(&mut self, vcpu: usize) -> u32 {
+        let fd = self.vcpus[vcpu].as_mut().expect("vCPU is not running");
+        let mut acknowledged = 0;
+        run(fd, ACKNOWLEDGE_AT, 0, |intid| {
+            acknowledged = intid;
+            false
+        });
+        lower(&self.vm, line_vcpu(self.config, vcpu), acknowledged);
+        acknowledged
+    }
+
+    fn leave_handler(&mut self, vcpu: usize, intid: u32) {
+        let fd = self.vcpus[vcpu].as_mut().expect("vCPU is not running");
+        run(fd, END_AT, intid.into(), |_| false);
+    }
+
+    fn while_running<T>(&mut self, vcpu: usize, act: impl FnOnce(&mut Self) -> T) -> T {
+        let fd = self.vcpus[vcpu].take().expect("vCPU is not running");
+        let running = Running::start(fd);
+        let deadline = Instant::now() + PATIENCE;
+        while self.gicv3.gic().get(Attr::dist(GICD_CTLR)) != Err(Errno::EBUSY) {
+            assert!(Instant::now() < deadline, "the vCPU does not run");
+            sleep(Duration::from_millis(1));
+        }
+        let result = act(self);
+        self.vcpus[vcpu] = Some(running.stop());
+        result
+    }
+}
+
+/// How `KVM_IRQ_LINE` names a vCPU: by its id; before Linux 6.7 by its place in the order of creation.
+fn line_vcpu(config: Config, vcpu: usize) -> u32 {
+    if version() < (6, 7) { vcpu as u32 } else { config.vcpu(vcpu).id.get() }
+}
+
+/// Drives an interrupt line.
+fn line(vm: &VmFd, kind: u32, vcpu: u32, intid: u32, level: bool) -> Result<(), Errno> {
+    use kvm_bindings::{KVM_ARM_IRQ_TYPE_SHIFT, KVM_ARM_IRQ_VCPU_SHIFT};
+    let irq = kind << KVM_ARM_IRQ_TYPE_SHIFT | vcpu << KVM_ARM_IRQ_VCPU_SHIFT | intid;
+    vm.set_irq_line(irq, level).map_err(|error| Errno::from_raw(error.errno()))
+}
+
+/// What a device does when its interrupt is served.
+fn lower(vm: &VmFd, vcpu: u32, intid: u32) {
+    match intid {
+        16..32 => line(vm, kvm_bindings::KVM_ARM_IRQ_TYPE_PPI, vcpu, intid, false).expect("PPI line"),
+        32..1020 => line(vm, kvm_bindings::KVM_ARM_IRQ_TYPE_SPI, 0, intid, false).expect("SPI line"),
+        _ => {}
+    }
+}
+
+/// A vCPU in `KVM_RUN`, in a guest that never leaves it; stopped when dropped.
+struct Running(Option<JoinHandle<VcpuFd>>);
+
+impl Running {
+    fn start(mut vcpu: VcpuFd) -> Self {
+        extern "C" fn nothing(_: libc::c_int) {}
+        let handler: extern "C" fn(libc::c_int) = nothing;
+        #[expect(unsafe_code, reason = "a signal is what ends KVM_RUN")]
+        // SAFETY: a handler that does nothing. No other part of the test process uses the signal. Without SA_RESTART, which all-zero
+        // flags leave out, the signal interrupts a system call. All-zero bytes are a valid `sigaction`.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = handler as libc::sighandler_t;
+            assert_eq!(libc::sigaction(libc::SIGUSR1, &raw const action, std::ptr::null_mut()), 0);
+        }
+        Running(Some(std::thread::spawn(move || {
+            set_registers(&vcpu, &[(PC, SPIN_AT), (PSTATE, MASKED)]);
+            match vcpu.run() {
+                Err(error) if error.errno() == libc::EINTR => {}
+                Ok(VcpuExit::Intr) => {}
+                other => panic!("KVM_RUN ended with {other:?}"),
+            }
+            vcpu
+        })))
+    }
+
+    /// Signals the thread until it has noticed: a signal between two system calls is lost.
+    fn end(&mut self) -> Option<VcpuFd> {
+        let handle = self.0.take()?;
+        let deadline = Instant::now() + PATIENCE;
+        while !handle.is_finished() {
+            #[expect(unsafe_code, reason = "a signal is what ends KVM_RUN")]
+            // SAFETY: the thread has not been joined, so that its id is valid.
+            unsafe {
+                libc::pthread_kill(handle.as_pthread_t() as _, libc::SIGUSR1);
+            }
+            if Instant::now() > deadline {
+                return None;
+            }
+            sleep(Duration::from_millis(1));
+        }
+        handle.join().ok()
+    }
+
+    fn stop(mut self) -> VcpuFd {
+        self.end().expect("the vCPU stops")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

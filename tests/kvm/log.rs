@@ -1,0 +1,53 @@
+//! What a scenario observed, to compare the model's with the kernel's.
+
+use crate::rig::Rig;
+use std::fmt::Debug;
+use vgic_state::GuestRange;
+use vgic_state::gicv3::Gicv3State;
+
+/// Observations, a line each.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Log(Vec<String>);
+
+impl Log {
+    pub(crate) fn add(&mut self, line: impl Into<String>) {
+        self.0.push(line.into());
+    }
+
+    /// A value with its name.
+    pub(crate) fn value(&mut self, name: &str, value: impl Debug) {
+        self.add(format!("{name}: {value:x?}"));
+    }
+
+    /// Every register of a state.
+    pub(crate) fn state(&mut self, state: &Gicv3State) {
+        let Gicv3State { nr_irqs, identity, dist, spis, vcpus, its } = state;
+        self.value("interrupts", nr_irqs);
+        self.value("distributor", (identity, dist));
+        spis.iter().for_each(|spis| self.value("SPIs", spis));
+        vcpus.iter().for_each(|vcpu| self.value("vCPU", vcpu));
+        its.iter().for_each(|its| self.value("ITS", its));
+    }
+
+    /// Every word of guest memory in these ranges that is not zero.
+    pub(crate) fn memory<R: Rig>(&mut self, rig: &R, ranges: &[GuestRange]) {
+        for range in ranges {
+            for address in (range.start..range.end).step_by(8) {
+                match rig.read(address) {
+                    0 => {}
+                    word => self.add(format!("{address:#x}: {word:#018x}")),
+                }
+            }
+        }
+    }
+
+    /// What the model observed is what the kernel observed.
+    #[cfg(all(target_arch = "aarch64", target_os = "linux"))]
+    pub(crate) fn assert_same(&self, kernel: &Log) {
+        let release = crate::kernel::release();
+        for (line, (model, kernel)) in self.0.iter().zip(&kernel.0).enumerate() {
+            assert_eq!(model, kernel, "line {line}: the model and Linux {release} differ");
+        }
+        assert_eq!(self.0.len(), kernel.0.len(), "the model and Linux {release} differ in the number of lines");
+    }
+}

@@ -1,0 +1,109 @@
+//! A GICv3 with ITSes, programmed, saved, restored and served: on the model on every machine, and on KVM where there is one.
+//!
+//! Rule: a scenario is written once. It asserts what must hold, and logs what it observes; on KVM, the log of the kernel must be that
+//! of the model.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
+
+#[cfg(all(target_arch = "aarch64", target_os = "linux"))]
+mod kernel;
+mod layout;
+mod log;
+mod memory;
+mod model;
+mod program;
+mod rig;
+mod scenarios;
+
+use log::Log;
+
+/// Runs a scenario, and returns what it observed.
+fn observe(scenario: fn(&mut Log)) -> Log {
+    let mut log = Log::default();
+    scenario(&mut log);
+    log
+}
+
+macro_rules! scenarios {
+    ($($module:ident :: $name:ident),* $(,)?) => {
+        // Where there is KVM, the other module runs both.
+        #[cfg(not(all(target_arch = "aarch64", target_os = "linux")))]
+        mod on_the_model {
+            use crate::model::ModelRig;
+
+            $(#[test]
+            fn $name() {
+                crate::observe(crate::scenarios::$module::$name::<ModelRig>);
+            })*
+        }
+
+        #[cfg(all(target_arch = "aarch64", target_os = "linux"))]
+        mod on_kvm {
+            use crate::kernel::KernelRig;
+            use crate::model::ModelRig;
+
+            $(#[test]
+            fn $name() {
+                let kernel = crate::observe(crate::scenarios::$module::$name::<KernelRig>);
+                let model = crate::observe(crate::scenarios::$module::$name::<ModelRig>);
+                model.assert_same(&kernel);
+            })*
+        }
+
+        /// Scenarios, for the closing line.
+        const COUNT: usize = [$(stringify!($name)),*].len();
+    };
+}
+
+scenarios! {
+    migrate::flat_tables,
+    migrate::two_level_tables,
+    migrate::several_its,
+    migrate::without_its,
+    migrate::wide_gaps,
+    migrate::vcpu_ids_with_gaps,
+    migrate::onto_a_used_vm,
+    migrate::as_an_image,
+    migrate::inside_a_handler,
+    migrate::commands_that_wait,
+    errors::a_vcpu_that_runs,
+    errors::tables_restored_twice,
+    errors::no_memory_under_a_table,
+    errors::no_memory_to_flush_to,
+    errors::another_try_on_the_same_memory,
+    errors::a_vm_that_is_made_otherwise,
+    errors::values_that_no_kernel_takes,
+    registers::its_registers,
+    registers::silent_successes,
+    registers::implementation_revision,
+    registers::set_and_clear,
+    registers::line_levels,
+    registers::widths_and_names,
+    registers::cpu_interface,
+    registers::messages,
+    peers::nothing_of_the_target_is_left,
+    peers::enabled_and_active_stay,
+    peers::every_spi_keeps_its_target,
+    peers::trigger_modes_of_every_interrupt,
+    peers::priorities_of_every_interrupt,
+    peers::held_lines_are_held,
+    peers::each_vcpu_has_its_own_state,
+    peers::every_active_priority,
+    peers::lpi_tables_before_their_enable,
+    peers::memory_is_written_when_asked,
+    peers::never_a_part_of_a_state,
+    peers::a_used_its_is_reset,
+    peers::an_its_that_nobody_uses,
+}
+
+/// Runs last, by its name. A line that the test harness does not hold back.
+#[test]
+fn zz_summary() {
+    use std::io::Write;
+
+    #[cfg(all(target_arch = "aarch64", target_os = "linux"))]
+    let places = format!("the model and Linux {}", kernel::release());
+    #[cfg(not(all(target_arch = "aarch64", target_os = "linux")))]
+    let places = "the model; not on KVM, since this is no arm64 Linux";
+    writeln!(std::io::stdout().lock(), "\n{COUNT} scenarios on {places}").expect("standard output");
+}

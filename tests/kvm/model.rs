@@ -1,0 +1,146 @@
+//! A VM of the model.
+
+use crate::layout;
+use crate::rig::{Config, Memory, Rig};
+use vgic_state::gicv3::Gicv3;
+use vgic_state::model::gicv3::{Device, Host, Kernel, Vm};
+use vgic_state::uapi::device::{KVM_DEV_TYPE_ARM_VGIC_ITS, KVM_DEV_TYPE_ARM_VGIC_V3};
+use vgic_state::uapi::vgic_v3::its::GITS_TRANSLATER;
+use vgic_state::{Attr, AttrDevice, Command, Errno};
+
+#[derive(Debug)]
+pub(crate) struct ModelRig {
+    gicv3: Gicv3<Device, Memory>,
+    vm: Vm,
+    config: Config,
+    memory: Memory,
+}
+
+/// The host that the model is: this machine, where it has KVM.
+fn host() -> Host {
+    #[cfg(all(target_arch = "aarch64", target_os = "linux"))]
+    return this_machine();
+    #[cfg(not(all(target_arch = "aarch64", target_os = "linux")))]
+    Host::default()
+}
+
+#[cfg(all(target_arch = "aarch64", target_os = "linux"))]
+fn this_machine() -> Host {
+    let kernel = match crate::kernel::version() {
+        version if version < (6, 8) => Kernel::V6_1Stable,
+        version if version < (7, 2) => Kernel::V6_12,
+        (7, 2) => Kernel::V7_2,
+        _ => Kernel::V7_3,
+    };
+    let (icc_ctlr, typer2) = crate::kernel::host_registers();
+    let bit = |n: u32| icc_ctlr >> n & 1 != 0;
+    Host {
+        kernel,
+        pri_bits: (icc_ctlr >> 8 & 7) as u32 + 1,
+        id_bits: if bit(11) { 24 } else { 16 },
+        seis: bit(14),
+        a3v: bit(15),
+        nassgicap: typer2 >> 8 & 1 != 0,
+        ..Host::default()
+    }
+}
+
+impl ModelRig {
+    fn lower(&self, vcpu: usize, intid: u32) {
+        match intid {
+            16..32 => self.vm.set_ppi_level(self.config.vcpu(vcpu).id, intid, false).expect("PPI line"),
+            32..1020 => self.vm.set_spi_level(intid, false).expect("SPI line"),
+            _ => {}
+        }
+    }
+}
+
+impl Rig for ModelRig {
+    type Device = Device;
+
+    fn with_memory(config: Config, memory: Memory) -> Self {
+        let vm = Vm::new(host(), memory.clone());
+        for n in 0..config.vcpus {
+            vm.create_vcpu(config.vcpu(n)).expect("vCPU");
+        }
+        let mut gic = vm.create_device(KVM_DEV_TYPE_ARM_VGIC_V3).expect("GICv3");
+        gic.set(Attr::dist_address(), layout::DIST).expect("distributor address");
+        gic.set(Attr::redist_address(), layout::REDIST).expect("redistributor address");
+        gic.set(Attr::nr_irqs(), config.nr_irqs).expect("NR_IRQS");
+        gic.command(Command::Init).expect("INIT");
+        let its = (0..config.its).map(|n| {
+            let mut its = vm.create_device(KVM_DEV_TYPE_ARM_VGIC_ITS).expect("ITS");
+            its.set(Attr::its_address(), layout::its(n)).expect("ITS address");
+            its.command(Command::Init).expect("INIT");
+            its
+        });
+        let gicv3 = Gicv3::attach(gic, its.collect(), memory.clone(), config.vcpus()).expect("attach");
+        ModelRig { gicv3, vm, config, memory }
+    }
+
+    fn config(&self) -> Config {
+        self.config
+    }
+
+    fn linux() -> (u32, u32) {
+        match host().kernel {
+            Kernel::V6_1 | Kernel::V6_1Stable => (6, 1),
+            Kernel::V6_12 => (6, 12),
+            Kernel::V7_2 => (7, 2),
+            _ => (7, 3),
+        }
+    }
+
+    fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    fn gicv3(&mut self) -> &mut Gicv3<Device, Memory> {
+        &mut self.gicv3
+    }
+
+    fn msi(&mut self, its: usize, device: u32, event: u32) -> Result<i32, Errno> {
+        self.vm.signal_msi(layout::its(its) + GITS_TRANSLATER, device, event)
+    }
+
+    fn spi_line(&mut self, intid: u32, level: bool) -> Result<(), Errno> {
+        self.vm.set_spi_level(intid, level)
+    }
+
+    fn ppi_line(&mut self, vcpu: usize, intid: u32, level: bool) -> Result<(), Errno> {
+        self.vm.set_ppi_level(self.config.vcpu(vcpu).id, intid, level)
+    }
+
+    fn acknowledge(&mut self, vcpu: usize) -> Vec<u32> {
+        let id = self.config.vcpu(vcpu).id;
+        let served = self.vm.run(id, |guest| {
+            let mut intids = Vec::new();
+            while let Some(intid) = guest.acknowledge() {
+                self.lower(vcpu, intid);
+                guest.eoi(intid);
+                intids.push(intid);
+                assert!(intids.len() < 0x1_0000, "the guest is never done: {:?}", &intids[..100]);
+            }
+            intids
+        });
+        served.expect("KVM_RUN")
+    }
+
+    fn enter_handler(&mut self, vcpu: usize) -> u32 {
+        let intid = self.vm.run(self.config.vcpu(vcpu).id, |guest| guest.acknowledge()).expect("KVM_RUN").unwrap_or(1023);
+        self.lower(vcpu, intid);
+        intid
+    }
+
+    fn leave_handler(&mut self, vcpu: usize, intid: u32) {
+        self.vm.run(self.config.vcpu(vcpu).id, |guest| guest.eoi(intid)).expect("KVM_RUN");
+    }
+
+    fn while_running<T>(&mut self, vcpu: usize, act: impl FnOnce(&mut Self) -> T) -> T {
+        let id = self.config.vcpu(vcpu).id;
+        self.vm.hold_vcpu(id, true);
+        let result = act(self);
+        self.vm.hold_vcpu(id, false);
+        result
+    }
+}

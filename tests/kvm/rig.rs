@@ -1,0 +1,142 @@
+//! What a scenario needs of a VM, whether the model's or KVM's.
+
+use crate::layout;
+use vgic_state::gicv3::Gicv3;
+use vgic_state::{Attr, AttrDevice, Errno, Mpidr, Vcpu, Vcpus};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
+
+pub(crate) type Memory = GuestMemoryMmap<()>;
+
+/// A VM to be made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Config {
+    pub(crate) vcpus: usize,
+    /// Distance from one `vcpu_id` to the next.
+    pub(crate) id_step: usize,
+    pub(crate) nr_irqs: u32,
+    pub(crate) its: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config { vcpus: 2, id_step: 1, nr_irqs: 128, its: 1 }
+    }
+}
+
+impl Config {
+    /// The vCPUs, with the affinities that KVM gives them.
+    pub(crate) fn vcpus(&self) -> Vcpus {
+        Vcpus::new((0..self.vcpus).map(|n| self.vcpu(n))).expect("vCPUs")
+    }
+
+    pub(crate) fn vcpu(&self, n: usize) -> Vcpu {
+        Vcpu::with_default_mpidr((n * self.id_step) as u32).expect("vCPU id")
+    }
+
+    pub(crate) fn mpidr(&self, n: usize) -> Mpidr {
+        self.vcpu(n).mpidr
+    }
+}
+
+/// Guest memory of a VM, all zero.
+pub(crate) fn fresh_memory() -> Memory {
+    Memory::from_ranges(&[(GuestAddress(layout::RAM), layout::RAM_BYTES)]).expect("memory")
+}
+
+/// A VM with memory, vCPUs, a GICv3 and ITSes.
+pub(crate) trait Rig: Sized {
+    type Device: AttrDevice + std::fmt::Debug;
+
+    /// A VM with fresh memory.
+    fn new(config: Config) -> Self {
+        Self::with_memory(config, fresh_memory())
+    }
+
+    /// A VM with memory that has something in it, or holes.
+    fn with_memory(config: Config, memory: Memory) -> Self;
+
+    fn config(&self) -> Config;
+
+    /// The version of the kernel, to name a difference between kernels.
+    fn linux() -> (u32, u32);
+
+    fn memory(&self) -> &Memory;
+
+    fn gicv3(&mut self) -> &mut Gicv3<Self::Device, Memory>;
+
+    /// `KVM_SIGNAL_MSI` to an ITS.
+    fn msi(&mut self, its: usize, device: u32, event: u32) -> Result<i32, Errno>;
+
+    /// `KVM_IRQ_LINE` of an SPI by its INTID.
+    fn spi_line(&mut self, intid: u32, level: bool) -> Result<(), Errno>;
+
+    /// `KVM_IRQ_LINE` of a PPI by its INTID.
+    fn ppi_line(&mut self, vcpu: usize, intid: u32, level: bool) -> Result<(), Errno>;
+
+    /// Runs the guest on a vCPU: it acknowledges group 1 interrupts and ends them, until there is none. The device behind an SPI or
+    /// PPI that was acknowledged lowers its line.
+    fn acknowledge(&mut self, vcpu: usize) -> Vec<u32>;
+
+    /// The guest acknowledges an interrupt, and is stopped in its handler.
+    fn enter_handler(&mut self, vcpu: usize) -> u32;
+
+    /// The guest ends an interrupt.
+    fn leave_handler(&mut self, vcpu: usize, intid: u32);
+
+    /// Does something while a vCPU is in `KVM_RUN`.
+    fn while_running<T>(&mut self, vcpu: usize, act: impl FnOnce(&mut Self) -> T) -> T;
+
+    fn read(&self, address: u64) -> u64 {
+        self.memory().read_obj(GuestAddress(address)).expect("memory")
+    }
+
+    fn write(&self, address: u64, value: u64) {
+        self.memory().write_obj(value, GuestAddress(address)).expect("memory");
+    }
+
+    fn dist(&mut self, offset: u32) -> u32 {
+        self.gicv3().gic().get(Attr::dist(offset)).expect("distributor register")
+    }
+
+    fn set_dist(&mut self, offset: u32, value: u32) {
+        self.gicv3().gic_mut().set(Attr::dist(offset), value).expect("distributor register");
+    }
+
+    fn redist(&mut self, vcpu: usize, offset: u32) -> u32 {
+        let mpidr = self.config().mpidr(vcpu);
+        self.gicv3().gic().get(Attr::redist(mpidr, offset)).expect("redistributor register")
+    }
+
+    fn set_redist(&mut self, vcpu: usize, offset: u32, value: u32) {
+        let mpidr = self.config().mpidr(vcpu);
+        self.gicv3().gic_mut().set(Attr::redist(mpidr, offset), value).expect("redistributor register");
+    }
+
+    /// Both halves of a redistributor register.
+    fn set_redist64(&mut self, vcpu: usize, offset: u32, value: u64) {
+        self.set_redist(vcpu, offset, value as u32);
+        self.set_redist(vcpu, offset + 4, (value >> 32) as u32);
+    }
+
+    fn redist64(&mut self, vcpu: usize, offset: u32) -> u64 {
+        u64::from(self.redist(vcpu, offset + 4)) << 32 | u64::from(self.redist(vcpu, offset))
+    }
+
+    fn icc(&mut self, vcpu: usize, instr: u16) -> Result<u64, Errno> {
+        let mpidr = self.config().mpidr(vcpu);
+        self.gicv3().gic().get(Attr::cpu_sysreg(mpidr, instr))
+    }
+
+    fn set_icc(&mut self, vcpu: usize, instr: u16, value: u64) -> Result<(), Errno> {
+        let mpidr = self.config().mpidr(vcpu);
+        self.gicv3().gic_mut().set(Attr::cpu_sysreg(mpidr, instr), value)
+    }
+
+    fn its_register(&mut self, its: usize, offset: u32) -> u64 {
+        self.gicv3().its()[its].get(Attr::its(offset)).expect("ITS register")
+    }
+
+    fn set_its(&mut self, its: usize, offset: u32, value: u64) -> Result<(), Errno> {
+        self.gicv3().its_mut()[its].set(Attr::its(offset), value)
+    }
+}

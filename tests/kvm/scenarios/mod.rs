@@ -1,0 +1,51 @@
+//! What must hold, on every kernel.
+
+pub(crate) mod errors;
+pub(crate) mod migrate;
+pub(crate) mod peers;
+pub(crate) mod registers;
+
+use crate::memory;
+use crate::program::{self, Devices, Event};
+use crate::rig::Rig;
+use vgic_state::gicv3::Gicv3State;
+use vgic_state::{DynInterruptState, InterruptState};
+
+/// Programs a VM, lets interrupts arrive, and tells which LPIs are pending.
+fn populate<R: Rig>(rig: &mut R, devices: &Devices) -> Vec<Event> {
+    program::basics(rig);
+    program::wires(rig);
+    lpis(rig, devices)
+}
+
+/// Programs the ITSes, lets LPIs arrive, and tells which.
+fn lpis<R: Rig>(rig: &mut R, devices: &Devices) -> Vec<Event> {
+    let config = rig.config();
+    let mut pending = Vec::new();
+    for n in 0..config.its {
+        program::enable_its(rig, n, devices.table);
+        program::map(rig, n, devices);
+        for (device, event) in devices.events(n, config.vcpus).filter(|(_, event)| (event.lpi + event.lpi / 7) % 5 != 0) {
+            // A whole device without a pending interrupt.
+            if device != 3 {
+                assert_eq!(rig.msi(n, event.device, event.event), Ok(1), "an event that is mapped is delivered");
+                pending.push(event);
+            }
+        }
+    }
+    pending
+}
+
+/// Flushes tables, and saves.
+fn save<R: Rig>(rig: &mut R) -> Gicv3State {
+    rig.gicv3().flush_tables().expect("flush");
+    rig.gicv3().save().expect("save")
+}
+
+/// A new VM with the state of this one and a copy of its memory.
+fn moved<R: Rig>(source: &mut R) -> R {
+    let state = save(source);
+    let mut target = R::with_memory(source.config(), memory::copy(source.memory()));
+    target.gicv3().restore(&state).expect("restore");
+    target
+}
