@@ -8,6 +8,7 @@ mod common;
 mod snapshot;
 
 mod errors;
+mod guest;
 mod image;
 mod lists;
 mod order;
