@@ -7,7 +7,8 @@
 
 use core::fmt;
 
-/// An error number as the kernel returned it: positive, never 0.
+/// An error number as the kernel returned it, as a positive number. The kernel has none of 0: [`Errno::from_raw`] keeps a 0 that a
+/// caller makes up, and it has no name.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Errno(i32);
 

@@ -55,6 +55,12 @@ impl<M: GuestMemoryRead + ?Sized> GuestMemoryRead for &M {
     }
 }
 
+impl<M: GuestMemoryRead + ?Sized> GuestMemoryRead for alloc::sync::Arc<M> {
+    fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
+        (**self).read(address, bytes)
+    }
+}
+
 /// No guest memory: for a VM whose controller keeps nothing there (a GICv3 without ITS).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NoGuestMemory;

@@ -5,13 +5,13 @@
 //! # Contract
 //!
 //! **Save.** Every vCPU is out of `KVM_RUN` and out of every other vCPU ioctl; devices, irqfds and whatever else injects interrupts
-//! are stopped. Save the interrupt state before the last pass over guest memory, so that memory that the kernel writes on the way is
-//! in it. The source may go on running afterwards.
+//! are stopped. Where [`GuestMemoryUse::written_by_flush`] says so, flush the tables first; save the state; make the last pass over
+//! guest memory after that. The source may go on running afterwards.
 //!
-//! **Restore.** The device is fresh: the same vCPUs exist, the device is initialised with the same number of interrupts, and no vCPU
-//! of the VM has ever run. Guest memory is in place. Nothing of the image is believed: it is checked first, and a refusal leaves the
+//! **Restore.** The same vCPUs exist, and the devices are initialised with the same number of interrupts and have their addresses. A
+//! GICv5 is fresh: no vCPU of the VM has ever run; a GICv3 may have been used. Guest memory is in place. Nothing of the image is believed: it is checked first, and a refusal leaves the
 //! device as it was, without a single access. An error after that leaves a VM that must be thrown away. When all is done, drive every
-//! interrupt line that a device holds high; lines are not part of the state where the documentation of the backend says so.
+//! interrupt line that a device holds high of a GICv5, whose lines are not part of its state; those of a GICv3 are.
 
 use crate::Error;
 use crate::buffer::IstSizes;
@@ -34,9 +34,11 @@ pub struct Requirements {
 
 /// What a save or a restore does with guest memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct GuestMemoryUse {
-    /// A save makes the kernel write guest memory: collect dirty pages afterwards.
-    pub written_by_save: bool,
+    /// [`DynInterruptState::flush_tables`] makes the kernel write guest memory: call it before a save, and collect dirty pages
+    /// afterwards. A save itself writes nothing.
+    pub written_by_flush: bool,
     /// A restore makes the kernel read guest memory: load it first.
     pub read_by_restore: bool,
     /// A restore makes the kernel write guest memory.
@@ -45,7 +47,7 @@ pub struct GuestMemoryUse {
 
 impl GuestMemoryUse {
     /// Guest memory plays no part.
-    pub const NONE: GuestMemoryUse = GuestMemoryUse { written_by_save: false, read_by_restore: false, written_by_restore: false };
+    pub const NONE: GuestMemoryUse = GuestMemoryUse { written_by_flush: false, read_by_restore: false, written_by_restore: false };
 }
 
 /// The interrupt state of a VM as bytes, without knowing which controller it has. Object-safe: a VMM holds a `Box<dyn
@@ -70,10 +72,14 @@ pub trait DynInterruptState {
     ///
     /// # Errors
     ///
-    /// [`Error::Access`]: the kernel refused; some tables may be written. [`Error::Tables`]: all are written, but where cannot be told.
+    /// [`Error::Access`]: the kernel refused. If it refused a command, some tables may be written already, and it is not told which:
+    /// take all of guest memory for dirty, or ask KVM's dirty log.
     fn flush_tables(&mut self) -> Result<Vec<GuestRange>, Error>;
 
     /// Saves the state into a buffer as an image, and returns the length of the image in bytes.
+    ///
+    /// What the buffer holds behind the image means nothing. A reader of the whole buffer finds the length with
+    /// [`image::length`](crate::image::length).
     ///
     /// # Errors
     ///
@@ -93,7 +99,8 @@ pub trait DynInterruptState {
     /// # Errors
     ///
     /// - [`Error::Image`], [`Error::Refused`]: the image cannot be restored here; the device was not accessed.
-    /// - [`Error::Access`]: the kernel refused a write. The error says which, and what was written before; the VM must be thrown away.
+    /// - [`Error::Access`], [`Error::ReadBack`]: the kernel refused a write, or accepted it and did not do it. The error says which,
+    ///   and what was done before; the VM must be thrown away. [`Error::can_retry_on_same_memory`] says whether its memory can be used.
     fn restore_image(&mut self, image: &[u8]) -> Result<Report, Error>;
 }
 

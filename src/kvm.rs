@@ -5,14 +5,41 @@
 //!
 //! Rule: all unsafe code for attributes is here. A pointer that the kernel gets comes from a buffer that this module owns or from a
 //! slice that the caller lent, with the length of that slice.
+//!
+//! ```no_run
+//! use kvm_ioctls::Kvm;
+//! use vgic_state::gicv5::Gicv5;
+//! use vgic_state::kvm::{KvmDevice, probe};
+//! use vgic_state::{DynInterruptState, SpiCount, Vcpus};
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let vm = Kvm::new()?.create_vm()?;
+//!     if !probe(&vm)?.gicv5 {
+//!         return Err("this host offers no GICv5".into());
+//!     }
+//!     // All vCPUs, with ids and affinities as the guest sees them; then their controller.
+//!     let vcpus = Vcpus::with_default_mpidrs(2)?;
+//!     let fds = vcpus.iter().map(|vcpu| vm.create_vcpu(vcpu.id.get().into())).collect::<Result<Vec<_>, _>>()?;
+//!     let gic = Gicv5::initialise(KvmDevice::create_gicv5(&vm)?, 0x0800_0000, SpiCount::new(64)?, vcpus)?;
+//!
+//!     // The guest runs on `fds`, and is stopped.
+//!     let mut image = vec![0; gic.requirements()?.image_max];
+//!     let length = gic.save_image(&mut image)?;
+//!     image.truncate(length);
+//!     drop(fds);
+//!     Ok(())
+//! }
+//! ```
 
 #![expect(unsafe_code, reason = "the kernel reads and writes through addresses inside of ioctl arguments")]
 
+use crate::Errno;
 use crate::attr::{Attr, AttrDevice, AttrId, Command, IstDevice, Word};
+use crate::gicv3::Gicv3State;
+use crate::image::{self, ImageError, Kind};
 use crate::uapi::device::{KVM_CREATE_DEVICE, KVM_CREATE_DEVICE_TEST, KVM_DEV_TYPE_ARM_VGIC_ITS, KVM_DEV_TYPE_ARM_VGIC_V2};
 use crate::uapi::device::{KVM_DEV_TYPE_ARM_VGIC_V3, KVM_DEV_TYPE_ARM_VGIC_V5, kvm_create_device};
 use crate::uapi::vgic_v5::kvm_vgic_v5_ist;
-use crate::{Errno, uapi};
 use kvm_bindings::kvm_device_attr;
 use kvm_ioctls::{DeviceFd, VmFd};
 use std::os::fd::AsRawFd;
@@ -28,6 +55,34 @@ pub struct Offered {
     pub its: bool,
     /// Virtual GICv5.
     pub gicv5: bool,
+}
+
+impl Offered {
+    /// Whether an image can be restored on this host, as far as the kind of controller goes; whether it fits a VM says
+    /// [`check_image`](crate::DynInterruptState::check_image).
+    ///
+    /// ```
+    /// # fn f(image: &[u8]) -> Result<(), vgic_state::image::ImageError> {
+    /// use vgic_state::kvm::Offered;
+    ///
+    /// // An Arm server of today.
+    /// let host = Offered { gicv3: true, its: true, ..Offered::default() };
+    /// if !host.can_restore(image)? {
+    ///     eprintln!("the guest has a {}, this host does not offer one", vgic_state::image::kind(image)?);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ImageError`]: the bytes are not an image that can be read.
+    pub fn can_restore(&self, image: &[u8]) -> Result<bool, ImageError> {
+        Ok(match image::kind(image)? {
+            Kind::Gicv5 => self.gicv5,
+            Kind::Gicv3 => self.gicv3 && (self.its || Gicv3State::parse(image)?.its.is_empty()),
+        })
+    }
 }
 
 /// Asks which interrupt controllers the host can give this VM. No device is created.
@@ -124,7 +179,7 @@ impl KvmDevice {
         KvmDevice { fd }
     }
 
-    /// The descriptor, for a VMM that needs it beside this crate (`KVM_DEV_VFIO` and the like).
+    /// The descriptor, for attributes that this crate has no name for.
     #[must_use]
     pub fn device_fd(&self) -> &DeviceFd {
         &self.fd
@@ -147,8 +202,12 @@ impl KvmDevice {
         unsafe { self.fd.get_device_attr(&mut attr) }.map_err(|error| Errno::from_raw(error.errno()))
     }
 
-    /// `KVM_SET_DEVICE_ATTR`; `addr` is what the kernel reads. The kernel writes no user memory in it, so the worst that a wrong
-    /// address does is `EFAULT` or a wrong value.
+    /// `KVM_SET_DEVICE_ATTR`; `addr` is what the kernel reads.
+    ///
+    /// Safe with any address: through `addr` and what it names, the kernel only reads, so the worst that a wrong address does is
+    /// `EFAULT` or a wrong value. [`Command::SavePendingTables`] and [`Command::ItsSaveTables`] do make the kernel write, but to guest
+    /// memory, by way of the memory slots: whoever called the unsafe `VmFd::set_user_memory_region` has promised that memory to KVM
+    /// for as long as the slot exists, and the guest may write there as well.
     fn set_raw(&self, id: AttrId, addr: u64) -> Result<(), Errno> {
         let attr = kvm_device_attr { flags: 0, group: id.group(), attr: id.attr(), addr };
         self.fd.set_device_attr(&attr).map_err(|error| Errno::from_raw(error.errno()))
@@ -203,13 +262,22 @@ impl IstDevice for KvmDevice {
 
 /// Where kvm-bindings has a constant, it is the same; the GICv5 ones are not there yet.
 const _: () = {
+    use crate::uapi::device as dev;
+    use core::mem::offset_of;
     use kvm_bindings as kb;
     assert!(KVM_DEV_TYPE_ARM_VGIC_V2 == kb::kvm_device_type_KVM_DEV_TYPE_ARM_VGIC_V2);
     assert!(KVM_DEV_TYPE_ARM_VGIC_V3 == kb::kvm_device_type_KVM_DEV_TYPE_ARM_VGIC_V3);
     assert!(KVM_DEV_TYPE_ARM_VGIC_ITS == kb::kvm_device_type_KVM_DEV_TYPE_ARM_VGIC_ITS);
     assert!(KVM_CREATE_DEVICE_TEST == kb::KVM_CREATE_DEVICE_TEST);
     assert!(size_of::<kvm_create_device>() == size_of::<kb::kvm_create_device>());
-    assert!(size_of::<uapi::device::kvm_device_attr>() == size_of::<kvm_device_attr>());
+    assert!(offset_of!(kvm_create_device, type_) == offset_of!(kb::kvm_create_device, type_));
+    assert!(offset_of!(kvm_create_device, fd) == offset_of!(kb::kvm_create_device, fd));
+    assert!(offset_of!(kvm_create_device, flags) == offset_of!(kb::kvm_create_device, flags));
+    assert!(size_of::<dev::kvm_device_attr>() == size_of::<kvm_device_attr>());
+    assert!(offset_of!(dev::kvm_device_attr, flags) == offset_of!(kvm_device_attr, flags));
+    assert!(offset_of!(dev::kvm_device_attr, group) == offset_of!(kvm_device_attr, group));
+    assert!(offset_of!(dev::kvm_device_attr, attr) == offset_of!(kvm_device_attr, attr));
+    assert!(offset_of!(dev::kvm_device_attr, addr) == offset_of!(kvm_device_attr, addr));
 };
 
 #[cfg(target_arch = "aarch64")]
@@ -243,3 +311,32 @@ const _: () = {
     assert!(dev::KVM_DEV_ARM_VGIC_V3_MPIDR_MASK == kb::KVM_DEV_ARM_VGIC_V3_MPIDR_MASK as u64);
     assert!(dev::KVM_DEV_ARM_VGIC_SYSREG_INSTR_MASK == kb::KVM_DEV_ARM_VGIC_SYSREG_INSTR_MASK as u64);
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    /// What descriptor 0 is, if it is open.
+    fn standard_input() -> Option<PathBuf> {
+        std::fs::read_link("/proc/self/fd/0").ok()
+    }
+
+    /// `KVM_DEV_TYPE_VFIO` exists on every architecture, so that a host without a GIC answers a test with success, too.
+    #[test]
+    fn a_test_that_succeeds_leaves_standard_input_open() {
+        const KVM_DEV_TYPE_VFIO: u32 = 4;
+        let vm = match kvm_ioctls::Kvm::new().and_then(|kvm| kvm.create_vm()) {
+            Ok(vm) => vm,
+            Err(error) => return eprintln!("skipped: no VM from /dev/kvm: {error}"),
+        };
+        let Some(before) = standard_input() else { return eprintln!("skipped: standard input is closed") };
+        match offers(&vm, KVM_DEV_TYPE_VFIO) {
+            Ok(false) => return eprintln!("skipped: this KVM has no VFIO device"),
+            answer => assert_eq!(answer, Ok(true)),
+        }
+        assert_eq!(standard_input(), Some(before.clone()));
+        assert_eq!(offers(&vm, KVM_DEV_TYPE_VFIO), Ok(true));
+        assert_eq!(standard_input(), Some(before));
+    }
+}

@@ -79,12 +79,15 @@ impl Attr<u32> {
         Attr::new(v3::KVM_DEV_ARM_VGIC_GRP_REDIST_REGS, of_vcpu(mpidr, offset))
     }
 
-    /// `GRP_LEVEL_INFO`: line levels of 32 interrupts from INTID `first`, a multiple of 32 below 1024. Those of PPIs (`first` 0)
+    /// `GRP_LEVEL_INFO`: line levels of 32 interrupts from INTID `first` below 1024, rounded down to a multiple of 32. Those of PPIs (`first` 0)
     /// belong to one vCPU; for SPIs it does not matter which vCPU is named.
     #[must_use]
     pub const fn line_levels(mpidr: Mpidr, first: u32) -> Self {
         let info = v3::VGIC_LEVEL_INFO_LINE_LEVEL << v3::KVM_DEV_ARM_VGIC_LINE_LEVEL_INFO_SHIFT;
-        Attr::new(v3::KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO, of_vcpu(mpidr, info | (first & v3::KVM_DEV_ARM_VGIC_LINE_LEVEL_INTID_MASK)))
+        Attr::new(
+            v3::KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO,
+            of_vcpu(mpidr, info | (first & v3::KVM_DEV_ARM_VGIC_LINE_LEVEL_INTID_MASK & !31)),
+        )
     }
 }
 
@@ -235,7 +238,7 @@ pub trait IstDevice: AttrDevice {
     fn restore_ist(&mut self, spi: &[u8], lpi: Option<&[u8]>) -> Result<(), Errno>;
 }
 
-impl<D: AttrDevice + ?Sized> AttrDevice for &mut D {
+impl<D: AttrDevice> AttrDevice for &mut D {
     fn get<W: Word>(&self, attr: Attr<W>) -> Result<W, Errno> {
         (**self).get(attr)
     }
@@ -253,7 +256,7 @@ impl<D: AttrDevice + ?Sized> AttrDevice for &mut D {
     }
 }
 
-impl<D: IstDevice + ?Sized> IstDevice for &mut D {
+impl<D: IstDevice> IstDevice for &mut D {
     fn save_ist(&self, spi: &mut [u8], lpi: Option<&mut [u8]>) -> Result<(), Errno> {
         (**self).save_ist(spi, lpi)
     }

@@ -120,6 +120,14 @@ pub enum Refusal {
     /// The guest had an LPI table, but the state has none.
     #[error("the state has no LPI IST although IRS_IST_BASER.VALID is 1")]
     LpiIstMissing,
+    /// A table of one kind in the place of the other.
+    #[error("an {found} where the {expected} belongs")]
+    IstKind {
+        /// The table that belongs there.
+        expected: IstKind,
+        /// The table that is there.
+        found: IstKind,
+    },
     /// A table does not have the size that its registers give it.
     #[error("the {table} has {found} bytes, its registers give it {expected}")]
     IstSize {

@@ -61,7 +61,11 @@ pub enum Oddity {
     UnimplementedPriority,
     /// An entry's hardware-use bits are set: KVM clears them.
     HardwareUse,
-    /// A register has bits that KVM ignores in Linux 7.4: they may be lost.
+    /// An ITS that is enabled has commands in its queue: they run as soon as it is restored, and may write guest memory.
+    QueuedCommands,
+    /// The kernel has a newer revision of its distributor than the guest has seen, and cannot take the guest's.
+    NewerRevision,
+    /// A register has bits that KVM ignores: they may be lost.
     IgnoredBits,
 }
 
@@ -73,6 +77,8 @@ impl fmt::Display for Oddity {
             Oddity::PendingDisabled => "pending and disabled",
             Oddity::UnimplementedPriority => "the priority has bits that the IRS does not implement",
             Oddity::HardwareUse => "HWU is set: the kernel clears it",
+            Oddity::QueuedCommands => "commands are queued in an ITS that is enabled: they run at once",
+            Oddity::NewerRevision => "the kernel keeps its newer revision",
             Oddity::IgnoredBits => "bits that KVM ignores are set: they may be lost",
         })
     }
@@ -80,6 +86,7 @@ impl fmt::Display for Oddity {
 
 /// What a check found in a state that can be restored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Report {
     /// One finding per oddity and table or register, tables first.
     pub findings: Vec<Finding>,

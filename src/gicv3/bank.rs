@@ -67,9 +67,9 @@ pub(super) enum BankStep {
 /// Order of the restore of a bank.
 pub(super) const BANK_ORDER: &[(BankStep, &str)] = &[
     (BankStep::Group, "before an interrupt can be signalled"),
+    (BankStep::Route, "before enable and pending: an interrupt is queued for its target"),
     (BankStep::ClearEnable, "a set register only sets: all ones into the clear register first"),
     (BankStep::Enable, "the saved bits into the set register"),
-    (BankStep::Route, "before pending: a pending interrupt is queued for its target"),
     (BankStep::Config, "before level and pending: they mean other things to edge and level interrupts"),
     (BankStep::Level, "before pending: a latch is kept beside the line"),
     (BankStep::Pending, "the latch, as it was"),

@@ -5,7 +5,8 @@
 //!
 //! Rule: what the target cannot have, and what the kernel would drop silently, is refused.
 
-use super::{Gicv3State, ItsIdentity, ItsUnit, RedistIdentity, VcpuState, has_icc};
+use super::bank::BankAt;
+use super::{Bank, Gicv3State, ItsIdentity, ItsUnit, RedistIdentity, VcpuState, has_icc};
 use crate::check::{FieldRule, Finding, Oddity, Place, Refusal, Report, Rule, check_fields, check_vcpus};
 use crate::registers::RegisterTable;
 use crate::topology::{Mpidr, NrIrqs, Vcpu, Vcpus};
@@ -46,41 +47,42 @@ pub struct TargetVcpu {
 
 const DIST_RULES: &[FieldRule] = &[
     (GICD_TYPER, "ITLinesNumber", 0x1f, Rule::Equal),
-    (GICD_TYPER, "LPIS and others", 0x0007_ffe0, Rule::Equal),
+    (GICD_TYPER, "LPIS", 1 << 17, Rule::Equal),
+    (GICD_TYPER, "[18],[16:5]", 0x0005_ffe0, Rule::Equal),
     (GICD_TYPER, "IDbits", 0x00f8_0000, Rule::Equal),
-    (GICD_TYPER, "A3V and others", 0xff00_0000, Rule::Equal),
+    (GICD_TYPER, "[31:24]", 0xff00_0000, Rule::Equal),
     (GICD_IIDR, "Implementer", 0xfff, Rule::Equal),
     (GICD_IIDR, "Revision", 0xf000, Rule::NotGreater),
-    (GICD_IIDR, "ProductID and Variant", 0xffff_0000, Rule::Equal),
+    (GICD_IIDR, "ProductID, Variant", 0xffff_0000, Rule::Equal),
     (GICD_TYPER2, "nASSGIcap", 1 << 8, Rule::Equal),
-    (GICD_TYPER2, "others", !(1 << 8) & 0xffff_ffff, Rule::Equal),
+    (GICD_TYPER2, "[31:9],[7:0]", !(1 << 8) & 0xffff_ffff, Rule::Equal),
 ];
 
 const REDIST_RULES: &[FieldRule] = &[
     (GICR_IIDR, "Implementer", 0xfff, Rule::Equal),
     (GICR_IIDR, "ProductID", 0xff00_0000, Rule::Equal),
     (GICR_TYPER, "PLPIS", 1, Rule::Equal),
-    (GICR_TYPER, "VLPIS and DirectLPI", 0xe, Rule::Equal),
+    (GICR_TYPER, "[3:1]", 0xe, Rule::Equal),
     (GICR_TYPER, "Last", 1 << 4, Rule::Equal),
-    (GICR_TYPER, "DPGS and MPAM", 0xe0, Rule::Equal),
+    (GICR_TYPER, "[7:5]", 0xe0, Rule::Equal),
     (GICR_TYPER, "Processor_Number", 0x00ff_ff00, Rule::Equal),
-    (GICR_TYPER, "others", 0xff00_0000, Rule::Equal),
+    (GICR_TYPER, "[31:24]", 0xff00_0000, Rule::Equal),
     (GICR_TYPER, "Affinity_Value", 0xffff_ffff_0000_0000, Rule::Equal),
 ];
 
 const ITS_RULES: &[FieldRule] = &[
     (GITS_TYPER, "Physical", GITS_TYPER_PLPIS, Rule::Equal),
-    (GITS_TYPER, "Virtual and others", 0xe, Rule::Equal),
+    (GITS_TYPER, "[3:1]", 0xe, Rule::Equal),
     (GITS_TYPER, "ITT_entry_size", GITS_TYPER_ITT_ENTRY_SIZE, Rule::Equal),
     (GITS_TYPER, "ID_bits", GITS_TYPER_IDBITS, Rule::Equal),
     (GITS_TYPER, "Devbits", GITS_TYPER_DEVBITS, Rule::Equal),
     (GITS_TYPER, "SEIS", 1 << 18, Rule::Equal),
     (GITS_TYPER, "PTA", GITS_TYPER_PTA, Rule::Equal),
     (GITS_TYPER, "HCC", GITS_TYPER_HCC, Rule::Equal),
-    (GITS_TYPER, "others", 0xffff_ffff_00f0_0000, Rule::Equal),
+    (GITS_TYPER, "[63:32],[23:20]", 0xffff_ffff_00f0_0000, Rule::Equal),
     (GITS_IIDR, "Implementer", 0xfff, Rule::Equal),
     (GITS_IIDR, "Revision", GITS_IIDR_REV, Rule::NotGreater),
-    (GITS_IIDR, "ProductID and Variant", 0xffff_0000, Rule::Equal),
+    (GITS_IIDR, "ProductID, Variant", 0xffff_0000, Rule::Equal),
 ];
 
 /// `ICC_CTLR_EL1`: a field, its mask, and what `vgic-sys-reg-v3.c` asks of it.
@@ -101,14 +103,19 @@ pub fn check(state: &Gicv3State, target: &Target, strict: bool) -> Result<Report
     if state.nr_irqs != target.nr_irqs {
         return Err(Refusal::NrIrqs { expected: target.nr_irqs, found: state.nr_irqs });
     }
-    if !state.spis.iter().map(|spis| spis.first).eq(state.nr_irqs.spi_banks()) {
-        return Err(Refusal::SpiBanks { nr_irqs: state.nr_irqs });
-    }
-    check_fields(&state.identity, &target.identity, DIST_RULES, |offset| Attr::dist(offset).id())?;
-    for vcpu in &state.vcpus {
-        check_vcpu(vcpu, target)?;
-    }
+    check_spis(state)?;
+    // Before the registers that follow from it.
     check_its_set(state, target)?;
+    check_fields(&state.identity, &target.identity, DIST_RULES, |offset| Attr::dist(offset).id())?;
+    if (state.identity.iidr >> 12) & 0xf < 2 {
+        let register = Attr::dist(GICD_IIDR).id();
+        let rule = "KVM has no revision below 2 since Linux 4.20";
+        return Err(Refusal::Register { register, value: state.identity.iidr.into(), rule });
+    }
+    let propbaser = state.vcpus.first().map_or(0, |vcpu| vcpu.redist.propbaser);
+    for vcpu in &state.vcpus {
+        check_vcpu(vcpu, target, propbaser)?;
+    }
     for its in &state.its {
         check_its(its)?;
     }
@@ -119,7 +126,16 @@ pub fn check(state: &Gicv3State, target: &Target, strict: bool) -> Result<Report
     }
 }
 
-fn check_vcpu(state: &VcpuState, target: &Target) -> Result<(), Refusal> {
+/// Whether the SPIs are all there, each once and in order.
+pub(super) fn check_spis(state: &Gicv3State) -> Result<(), Refusal> {
+    if state.spis.iter().map(|spis| spis.first).eq(state.nr_irqs.spi_banks()) {
+        Ok(())
+    } else {
+        Err(Refusal::SpiBanks { nr_irqs: state.nr_irqs })
+    }
+}
+
+fn check_vcpu(state: &VcpuState, target: &Target, propbaser: u64) -> Result<(), Refusal> {
     let mpidr = state.vcpu.mpidr;
     let Some(device) = target.per_vcpu.iter().find(|device| device.vcpu == state.vcpu) else {
         return Err(Refusal::VcpuMissing { vcpu: state.vcpu });
@@ -130,6 +146,13 @@ fn check_vcpu(state: &VcpuState, target: &Target) -> Result<(), Refusal> {
         let (found, expected) =
             ((state.icc.ctlr & mask) >> mask.trailing_zeros(), (device.icc_ctlr & mask) >> mask.trailing_zeros());
         rule.judge(icc(SYS_ICC_CTLR_EL1), field, expected, found)?;
+    }
+    let redist = |offset: u32, value: u64, rule| Err(Refusal::Register { register: Attr::redist(mpidr, offset).id(), value, rule });
+    if state.redist.ctlr & 1 != 0 && state.identity.typer & 1 == 0 {
+        return redist(GICR_CTLR, state.redist.ctlr.into(), "a VM without an ITS has no LPIs");
+    }
+    if state.redist.propbaser != propbaser {
+        return redist(GICR_PROPBASER, state.redist.propbaser, "KVM has one value for all vCPUs");
     }
     if state.icc.sre & 1 == 0 {
         return Err(Refusal::Register { register: icc(SYS_ICC_SRE_EL1), value: state.icc.sre, rule: "SRE must be set" });
@@ -169,6 +192,9 @@ fn its_attr(offset: u32) -> AttrId {
 fn check_its(its: &ItsUnit) -> Result<(), Refusal> {
     let registers = &its.registers;
     let refuse = |offset: u32, value: u64, rule| Err(Refusal::Register { register: its_attr(offset), value, rule });
+    if registers.cbaser & 0xf000 != 0 {
+        return refuse(GITS_CBASER, registers.cbaser, "KVM aligns the queue to 64 KiB");
+    }
     let queue = ((registers.cbaser & GITS_CBASER_SIZE) + 1) * 4096;
     for (offset, value) in [(GITS_CREADR, registers.creadr), (GITS_CWRITER, registers.cwriter)] {
         if value & !GITS_CMD_OFFSET != 0 {
@@ -203,7 +229,7 @@ fn check_its(its: &ItsUnit) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// SPIs that are enabled and routed to no vCPU.
+/// What is odd about a state that can be restored.
 fn scan(state: &Gicv3State, vcpus: &Vcpus) -> Report {
     let mut affinities: Vec<Mpidr> = vcpus.iter().map(|vcpu| vcpu.mpidr).collect();
     affinities.sort_unstable();
@@ -217,5 +243,31 @@ fn scan(state: &Gicv3State, vcpus: &Vcpus) -> Report {
         let first = Place::Register(super::bank::router(intid).id());
         report.findings.push(Finding { oddity: Oddity::NoSuchTarget, first, count: 1 + lost.count() as u32 });
     }
+    let mut odd = |oddity, registers: &mut dyn Iterator<Item = AttrId>| {
+        if let Some(first) = registers.next() {
+            let count = 1 + registers.count() as u32;
+            report.findings.push(Finding { oddity, first: Place::Register(first), count });
+        }
+    };
+    odd(Oddity::IgnoredBits, &mut ignored_bits(state));
+    // KVM runs commands as they are written: an ITS that is enabled has none left.
+    let queued =
+        |its: &&ItsUnit| u64::from(its.registers.ctlr) & GITS_CTLR_ENABLE != 0 && its.registers.creadr != its.registers.cwriter;
+    odd(Oddity::QueuedCommands, &mut state.its.iter().filter(queued).map(|_| its_attr(GITS_CWRITER)));
     report
+}
+
+/// Registers with bits that KVM does not keep: the lower bits of priorities, and a target beyond Aff2.
+fn ignored_bits(state: &Gicv3State) -> impl Iterator<Item = AttrId> + '_ {
+    let priorities = |at: BankAt, bank: &Bank| {
+        let odd = (0..).zip(bank.priority).filter(|(_, word)| word & 0x0707_0707 != 0);
+        odd.map(move |(n, _)| at.priority(n).id())
+    };
+    let private = state.vcpus.iter().flat_map(move |vcpu| priorities(BankAt::Private(vcpu.vcpu.mpidr), &vcpu.private));
+    let any = state.vcpus.first().map_or(Mpidr::from_packed(0), |vcpu| vcpu.vcpu.mpidr);
+    let shared = state.spis.iter().flat_map(move |spis| {
+        let routers = (spis.first..).zip(spis.router).filter(|(_, target)| target >> 24 != 0);
+        priorities(BankAt::Spis(spis.first, any), &spis.bank).chain(routers.map(|(intid, _)| super::bank::router(intid).id()))
+    });
+    private.chain(shared)
 }

@@ -4,8 +4,10 @@
 //!
 //! Rule: one function writes and one reads each section, next to each other.
 
+use super::check::check_spis;
 use super::{Bank, CpuInterface, DistIdentity, DistState, Gicv3State, ItsIdentity, ItsState, ItsUnit};
 use super::{RedistIdentity, RedistState, SpiBank, VcpuState};
+use crate::Error;
 use crate::buffer::BufferError;
 use crate::image::records::{LISTED_BYTES, check_count, put_keys, put_listed, put_values, take_keys, take_listed, take_values};
 use crate::image::{Cursor, ImageError, Kind, Put, SECTION_ALIGN, Sections, Writer};
@@ -23,7 +25,7 @@ const SECTION_ITS: u32 = 18;
 const SECTIONS: u32 = 3;
 
 /// More ITSes than any VM has; a bound for a reader.
-const MAX_ITS: u32 = 64;
+pub(super) const MAX_ITS: u32 = 64;
 
 const DIST_ROWS: usize = DistIdentity::ROWS.len() + DistState::ROWS.len();
 const DIST_HEAD_BYTES: usize = 8 + DIST_ROWS * LISTED_BYTES;
@@ -61,19 +63,29 @@ impl Gicv3State {
     ///
     /// # Errors
     ///
-    /// [`BufferError::ImageTooSmall`]: the buffer is shorter than [`Gicv3State::image_bytes`].
-    pub fn encode(&self, buffer: &mut [u8]) -> Result<usize, BufferError> {
+    /// - [`Error::Buffer`]: the buffer is shorter than [`Gicv3State::image_bytes`].
+    /// - [`Error::Topology`], [`Error::Refused`], [`Error::Image`]: the vCPUs are no possible set, the SPIs are not those of the
+    ///   number of interrupts, or there are more than 64 ITSes. Such an image could not be read.
+    pub fn encode(&self, buffer: &mut [u8]) -> Result<usize, Error> {
+        self.topology()?;
+        check_spis(self)?;
+        if self.its.len() > MAX_ITS as usize {
+            return Err(ImageError::Count { what: "ITSes", found: self.its.len() as u64, max: MAX_ITS.into() }.into());
+        }
         let (needed, found) = (self.image_bytes(), buffer.len());
-        self.write(buffer).ok_or(BufferError::ImageTooSmall { needed, found })
+        Ok(self.write(buffer).ok_or(BufferError::ImageTooSmall { needed, found })?)
     }
 
     /// The state as an image.
-    #[must_use]
-    pub fn to_image(&self) -> Vec<u8> {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Topology`], [`Error::Refused`]: as [`Gicv3State::encode`].
+    pub fn to_image(&self) -> Result<Vec<u8>, Error> {
         let mut image = vec![0; self.image_bytes()];
-        let length = self.encode(&mut image).unwrap_or_default();
+        let length = self.encode(&mut image)?;
         image.truncate(length);
-        image
+        Ok(image)
     }
 
     fn write(&self, buffer: &mut [u8]) -> Option<usize> {
@@ -137,7 +149,7 @@ impl Gicv3State {
     ///
     /// # Errors
     ///
-    /// [`ImageError`]: not an image of a GICv3, not of this version, damaged, or contradicting itself.
+    /// [`ImageError`]: not an image of a GICv3, not of this version, or damaged.
     pub fn parse(image: &[u8]) -> Result<Self, ImageError> {
         let mut sections = Sections::open(image)?;
         sections.expect_kind(Kind::Gicv3)?;

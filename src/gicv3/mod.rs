@@ -10,6 +10,7 @@ mod bank;
 mod check;
 mod codec;
 mod registers;
+mod replay;
 mod restore;
 mod state;
 mod tables;
@@ -21,20 +22,23 @@ pub use registers::{
 };
 pub use restore::{Phase, RESTORE_ORDER};
 pub use state::{Gicv3State, ItsUnit, VcpuState};
-pub use tables::TableUnreadable;
 
 use crate::check::Report;
-use crate::error::{AccessError, Applied, DeviceError, Operation, ReadBackError};
+use crate::error::{AccessError, DeviceError, Operation};
 use crate::guest_memory::{GuestMemoryRead, GuestRange, join};
 use crate::image::Kind;
 use crate::interrupt_state::{DynInterruptState, GuestMemoryUse, InterruptState, Requirements};
 use crate::registers::{RegisterTable, Row};
 use crate::topology::{Mpidr, NrIrqs, Vcpu, Vcpus};
 use crate::uapi::vgic_v3::icc::SYS_ICC_CTLR_EL1;
-use crate::{Attr, AttrDevice, AttrId, BufferError, Command, Error, Word};
+use crate::{Attr, AttrDevice, BufferError, Command, Errno, Error, Word};
 use alloc::vec::Vec;
 use bank::{BankAt, router};
-use restore::{Step, Verify, Write, plan};
+
+/// `GICD_TYPER.LPIS`: the VM has LPIs, which it has with an ITS.
+const GICD_TYPER_LPIS: u32 = 1 << 17;
+/// `GICR_TYPER.Last`: the last redistributor of a region.
+const GICR_TYPER_LAST: u64 = 1 << 4;
 
 /// What a VMM decides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,6 +46,29 @@ use restore::{Step, Verify, Write, plan};
 pub struct Options {
     /// Refuse a state with any finding, instead of reporting it. Default: false.
     pub strict: bool,
+    /// Go on where the kernel has a newer revision of its distributor than the guest has seen and cannot take the guest's, as kernels
+    /// before 2026 cannot; report it as a finding. Revision 3 adds `GICR_CTLR.IR` and `CES` to revision 2. Default: false.
+    pub accept_newer_revision: bool,
+}
+
+/// Gives a new device the identification that a guest has seen, before it is initialised: `GICD_IIDR`, `GICD_TYPER2`.
+///
+/// Linux 6.17 and later allow it. A guest of a host without GICv4.1 can only then be restored on a host with it, which would show the
+/// guest `GICD_TYPER2.nASSGIcap`. Returns false where the kernel is older.
+///
+/// # Errors
+///
+/// [`Error::Access`]: the kernel refused a value.
+pub fn preset<D: AttrDevice>(gic: &mut D, identity: &DistIdentity) -> Result<bool, Error> {
+    use crate::uapi::vgic_v3::dist::{GICD_IIDR, GICD_TYPER2};
+    for (offset, value) in [(GICD_IIDR, identity.iidr), (GICD_TYPER2, identity.typer2)] {
+        match gic.set(Attr::dist(offset), value) {
+            Ok(()) => {}
+            Err(Errno::EBUSY) => return Ok(false),
+            Err(errno) => return Err(AccessError::new(Operation::Set, Attr::dist(offset).id(), errno).into()),
+        }
+    }
+    Ok(true)
 }
 
 /// The state of a virtual GICv3 behind its devices: the GICv3 itself, and its ITSes.
@@ -61,11 +88,16 @@ impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
     /// Attaches to devices that are initialised and have their addresses: reads what they are, so that a state can be checked later
     /// without touching them.
     ///
-    /// No vCPU may be running, every vCPU is initialised. `vcpus` are all vCPUs of the VM, `its` all its ITSes.
+    /// No vCPU may be running, every vCPU is initialised. `vcpus` are all vCPUs of the VM, `its` all its ITSes, `memory` its memory.
+    ///
+    /// What is given is compared with what the device shows of itself: affinity and id of each vCPU, whether the last redistributor
+    /// is among them, whether there are ITSes. The interface does not tell how many vCPUs a VM has: a list that lacks one in the
+    /// middle is not found out, and its state is lost.
     ///
     /// # Errors
     ///
-    /// [`Error::Access`]: a device cannot be read. [`Error::Device`]: it reports what no device can.
+    /// [`Error::Access`]: a device cannot be read; `EINVAL`: the VM has no vCPU with this affinity. [`Error::Device`]: the vCPUs or
+    /// ITSes are not those of the VM, or the device reports what no device can.
     pub fn attach(gic: D, its: Vec<D>, memory: M, vcpus: Vcpus) -> Result<Self, Error> {
         let nr_irqs = get(&gic, Attr::nr_irqs(), None)?;
         let nr_irqs = NrIrqs::new(nr_irqs).map_err(|_| DeviceError::Impossible {
@@ -74,20 +106,36 @@ impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
             reason: "not a number of interrupts that the interface allows",
         })?;
         let identity = DistIdentity::read(|row| read_dist(&gic, row))?;
-        let per_vcpu: Result<Vec<TargetVcpu>, Error> = vcpus
-            .iter()
-            .map(|vcpu| {
-                let redist = RedistIdentity::read(|row| read_redist(&gic, vcpu.mpidr, row))?;
-                let icc_ctlr = get(&gic, Attr::cpu_sysreg(vcpu.mpidr, SYS_ICC_CTLR_EL1), None)?;
-                Ok(TargetVcpu { vcpu, redist, icc_ctlr })
-            })
-            .collect();
-        let mut units = Vec::with_capacity(its.len());
+        let mut per_vcpu = Vec::with_capacity(vcpus.len());
+        for vcpu in vcpus.iter() {
+            let redist = RedistIdentity::read(|row| read_redist(&gic, vcpu.mpidr, row))?;
+            // Affinity [63:32] without Aff3, and Processor_Number [23:8], which is the vcpu_id.
+            let names = u64::from(vcpu.mpidr.packed() & 0x00ff_ffff) << 32 | u64::from(vcpu.id.get()) << 8;
+            if redist.typer & 0x00ff_ffff_00ff_ff00 != names {
+                return Err(DeviceError::OtherVcpu { vcpu, typer: redist.typer }.into());
+            }
+            let icc_ctlr = get(&gic, Attr::cpu_sysreg(vcpu.mpidr, SYS_ICC_CTLR_EL1), None)?;
+            per_vcpu.push(TargetVcpu { vcpu, redist, icc_ctlr });
+        }
+        if per_vcpu.iter().all(|vcpu| vcpu.redist.typer & GICR_TYPER_LAST == 0) {
+            return Err(DeviceError::LastVcpuMissing.into());
+        }
+        let lpis = identity.typer & GICD_TYPER_LPIS != 0;
+        if lpis == its.is_empty() {
+            return Err(DeviceError::ItsMissing { lpis, given: its.len() }.into());
+        }
+        if its.len() > codec::MAX_ITS as usize {
+            return Err(DeviceError::TooManyIts { given: its.len() }.into());
+        }
+        let mut units: Vec<(u64, ItsIdentity)> = Vec::with_capacity(its.len());
         for its in &its {
             let base = get(its, Attr::its_address(), None)?;
+            if units.iter().any(|(other, _)| *other == base) {
+                return Err(DeviceError::ItsTwice { base }.into());
+            }
             units.push((base, ItsIdentity::read(|row| read_its(its, base, row))?));
         }
-        let target = Target { nr_irqs, identity, vcpus, per_vcpu: per_vcpu?, its: units };
+        let target = Target { nr_irqs, identity, vcpus, per_vcpu, its: units };
         Ok(Gicv3 { gic, its, memory, target, options: Options::default() })
     }
 
@@ -160,82 +208,6 @@ impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
         }
         Ok(SpiBank { first, bank, router: targets })
     }
-
-    /// What the kernel writes while it saves tables, or clears while it restores them.
-    fn pending_tables(vcpus: impl Iterator<Item = RedistState>) -> Vec<GuestRange> {
-        vcpus.filter_map(|redist| tables::pending_table(&redist)).collect()
-    }
-
-    /// Writes a state that was checked.
-    fn replay(&mut self, state: &Gicv3State) -> Result<(), Error> {
-        let mut total = 0;
-        let Ok(()) = plan::<core::convert::Infallible>(state, |_| {
-            total += 1;
-            Ok(())
-        });
-        let mut applied = Applied { done: 0, total, last: None, memory_consumed: false };
-        // The same ITSes in the order of the state.
-        let order: Vec<usize> =
-            state.its.iter().filter_map(|its| self.target.its.iter().position(|(base, _)| *base == its.base)).collect();
-        plan(state, |step| {
-            let its = step.its.and_then(|n| order.get(n)).and_then(|n| Some((self.its.get_mut(*n)?, self.target.its.get(*n)?.0)));
-            let id = step.id();
-            applied.memory_consumed |= id == Command::ItsRestoreTables.id();
-            let (device, base) = match its {
-                Some((device, base)) => (device, Some(base)),
-                None => (&mut self.gic, None),
-            };
-            execute(device, step, base, applied)?;
-            applied.done += 1;
-            applied.last = Some(id);
-            Ok::<(), Error>(())
-        })
-    }
-}
-
-impl Step {
-    fn id(&self) -> AttrId {
-        match self.write {
-            Write::U32(attr, _) => attr.id(),
-            Write::U64(attr, _) => attr.id(),
-            Write::Command(command) => command.id(),
-        }
-    }
-}
-
-fn execute(device: &mut impl AttrDevice, step: Step, its: Option<u64>, applied: Applied) -> Result<(), Error> {
-    match step.write {
-        Write::U32(attr, value) => write(device, attr, value, step.verify, its, applied),
-        Write::U64(attr, value) => write(device, attr, value, step.verify, its, applied),
-        Write::Command(command) => device.command(command).map_err(|errno| {
-            AccessError { its, applied: Some(applied), ..AccessError::new(Operation::Set, command.id(), errno) }.into()
-        }),
-    }
-}
-
-fn write<W: Word + Into<u64>>(
-    device: &mut impl AttrDevice,
-    attr: Attr<W>,
-    value: W,
-    verify: Verify,
-    its: Option<u64>,
-    applied: Applied,
-) -> Result<(), Error> {
-    let failed = |operation, errno| AccessError { its, applied: Some(applied), ..AccessError::new(operation, attr.id(), errno) };
-    let Verify::Bits(mask) = verify else {
-        device.set(attr, value).map_err(|errno| failed(Operation::Set, errno))?;
-        return Ok(());
-    };
-    if device.get(attr).map_err(|errno| failed(Operation::Get, errno))? == value {
-        return Ok(());
-    }
-    device.set(attr, value).map_err(|errno| failed(Operation::Set, errno))?;
-    let found = device.get(attr).map_err(|errno| failed(Operation::Get, errno))?;
-    let (written, found) = (value.into() & mask, found.into() & mask);
-    if written != found {
-        return Err(ReadBackError { attr: attr.id(), its, written, found, applied }.into());
-    }
-    Ok(())
 }
 
 impl<D: AttrDevice, M: GuestMemoryRead> InterruptState for Gicv3<D, M> {
@@ -244,20 +216,22 @@ impl<D: AttrDevice, M: GuestMemoryRead> InterruptState for Gicv3<D, M> {
     fn save(&self) -> Result<Gicv3State, Error> {
         let identity = DistIdentity::read(|row| read_dist(&self.gic, row))?;
         let dist = DistState::read(|row| read_dist(&self.gic, row))?;
-        let vcpus: Result<Vec<VcpuState>, Error> = self.target.vcpus.iter().map(|vcpu| self.read_vcpu(vcpu)).collect();
+        let mut vcpus = Vec::with_capacity(self.target.vcpus.len());
+        for vcpu in self.target.vcpus.iter() {
+            vcpus.push(self.read_vcpu(vcpu)?);
+        }
         let any = self.target.vcpus.iter().next().map_or(Mpidr::from_packed(0), |vcpu| vcpu.mpidr);
-        let spis: Result<Vec<SpiBank>, Error> = self.target.nr_irqs.spi_banks().map(|first| self.read_spis(first, any)).collect();
-        let its: Result<Vec<ItsUnit>, Error> = self
-            .its
-            .iter()
-            .zip(&self.target.its)
-            .map(|(its, (base, _))| {
-                let identity = ItsIdentity::read(|row| read_its(its, *base, row))?;
-                let registers = ItsState::read(|row| read_its(its, *base, row))?;
-                Ok(ItsUnit { base: *base, identity, registers })
-            })
-            .collect();
-        Ok(Gicv3State { nr_irqs: self.target.nr_irqs, identity, dist, spis: spis?, vcpus: vcpus?, its: its? })
+        let mut spis = Vec::with_capacity(self.target.nr_irqs.spi_banks().len());
+        for first in self.target.nr_irqs.spi_banks() {
+            spis.push(self.read_spis(first, any)?);
+        }
+        let mut its = Vec::with_capacity(self.its.len());
+        for (device, (base, _)) in self.its.iter().zip(&self.target.its) {
+            let identity = ItsIdentity::read(|row| read_its(device, *base, row))?;
+            let registers = ItsState::read(|row| read_its(device, *base, row))?;
+            its.push(ItsUnit { base: *base, identity, registers });
+        }
+        Ok(Gicv3State { nr_irqs: self.target.nr_irqs, identity, dist, spis, vcpus, its })
     }
 
     fn check(&self, state: &Gicv3State) -> Result<Report, Error> {
@@ -266,9 +240,9 @@ impl<D: AttrDevice, M: GuestMemoryRead> InterruptState for Gicv3<D, M> {
 
     fn restore(&mut self, state: &Gicv3State) -> Result<Report, Error> {
         let mut report = self.check(state)?;
-        self.replay(state)?;
+        self.replay(state, &mut report)?;
         if !state.its.is_empty() {
-            report.guest_memory_written = join(Self::pending_tables(state.vcpus.iter().map(|vcpu| vcpu.redist)));
+            report.guest_memory_written = join(state.vcpus.iter().map(|vcpu| tables::pending_table(&vcpu.redist)).collect());
         }
         Ok(report)
     }
@@ -282,7 +256,7 @@ impl<D: AttrDevice, M: GuestMemoryRead> DynInterruptState for Gicv3<D, M> {
     fn requirements(&self) -> Result<Requirements, Error> {
         let image_max = codec::image_bytes(self.target.nr_irqs, self.target.vcpus.len(), self.its.len());
         let used = !self.its.is_empty();
-        let guest_memory = GuestMemoryUse { written_by_save: used, read_by_restore: used, written_by_restore: used };
+        let guest_memory = GuestMemoryUse { written_by_flush: used, read_by_restore: used, written_by_restore: used };
         Ok(Requirements { image_max, ist: None, guest_memory })
     }
 
@@ -291,9 +265,21 @@ impl<D: AttrDevice, M: GuestMemoryRead> DynInterruptState for Gicv3<D, M> {
     /// The kernel writes: a device table entry for each device that the guest has mapped, its interrupt translation table, at the
     /// address that the guest once gave, the collection table, and the pending bits of LPIs. If the guest has put other data
     /// there since, as a guest that resumed from hibernation may have, that data is overwritten.
+    ///
+    /// The ranges cover all of that, and may be more. Addresses are the guest's: a range may lie outside of its memory.
     fn flush_tables(&mut self) -> Result<Vec<GuestRange>, Error> {
         if self.its.is_empty() {
             return Ok(Vec::new());
+        }
+        // Registers first: once the kernel has written, nothing may keep the caller from learning where.
+        let mut ranges = Vec::new();
+        for vcpu in self.target.vcpus.iter() {
+            let redist = RedistState::read(|row| read_redist(&self.gic, vcpu.mpidr, row))?;
+            ranges.push(tables::pending_table(&redist));
+        }
+        let mut registers = Vec::with_capacity(self.its.len());
+        for (its, (base, _)) in self.its.iter().zip(&self.target.its) {
+            registers.push(ItsState::read(|row| read_its(its, *base, row))?);
         }
         let command = |device: &mut D, command: Command, its| {
             device.command(command).map_err(|errno| AccessError { its, ..AccessError::new(Operation::Set, command.id(), errno) })
@@ -302,12 +288,8 @@ impl<D: AttrDevice, M: GuestMemoryRead> DynInterruptState for Gicv3<D, M> {
         for (its, (base, _)) in self.its.iter_mut().zip(&self.target.its) {
             command(its, Command::ItsSaveTables, Some(*base))?;
         }
-        let redist = self.target.vcpus.iter().map(|vcpu| RedistState::read(|row| read_redist(&self.gic, vcpu.mpidr, row)));
-        let redist: Result<Vec<RedistState>, Error> = redist.collect();
-        let mut ranges = Self::pending_tables(redist?.into_iter());
-        for (its, (base, _)) in self.its.iter().zip(&self.target.its) {
-            let registers = ItsState::read(|row| read_its(its, *base, row))?;
-            tables::written_by_save(&registers, &self.memory, &mut ranges)?;
+        for (registers, (_, identity)) in registers.iter().zip(&self.target.its) {
+            tables::written_by_save(identity, registers, &self.memory, &mut ranges);
         }
         Ok(join(ranges))
     }
@@ -317,7 +299,7 @@ impl<D: AttrDevice, M: GuestMemoryRead> DynInterruptState for Gicv3<D, M> {
         if found < needed {
             return Err(BufferError::ImageTooSmall { needed, found }.into());
         }
-        Ok(self.save()?.encode(image)?)
+        self.save()?.encode(image)
     }
 
     fn check_image(&self, image: &[u8]) -> Result<Report, Error> {

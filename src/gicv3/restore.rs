@@ -4,7 +4,7 @@
 //!
 //! Rule: the order is data, each phase with the reason for its place; a write that KVM may drop without an error is read back.
 
-use super::bank::{BANK_ORDER, BankAt, router};
+use super::bank::{BANK_ORDER, BankAt, BankStep};
 use super::{Bank, Gicv3State, ItsUnit, VcpuState, has_icc};
 use crate::registers::RegisterTable;
 use crate::uapi::vgic_v3::its::*;
@@ -14,9 +14,11 @@ use crate::{Attr, Command};
 /// One part of a restore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
+    /// `GICD_IIDR`, `GICD_TYPER2`.
+    Identity,
     /// Every ITS back to the state after its initialisation.
     ResetIts,
-    /// `GICD_IIDR`, `GICD_TYPER2`, `GICD_CTLR`.
+    /// `GICD_CTLR`.
     Distributor,
     /// Of each vCPU: LPI tables, `GICR_CTLR`, SGIs and PPIs.
     Redistributors,
@@ -34,8 +36,12 @@ pub enum Phase {
 
 /// The order of a restore.
 pub const RESTORE_ORDER: &[(Phase, &str)] = &[
+    (
+        Phase::Identity,
+        "the revision selects how all other registers behave; a kernel that cannot have it says so before anything changed",
+    ),
     (Phase::ResetIts, "reading tables into an ITS that has some fails; a reset of a fresh one changes nothing"),
-    (Phase::Distributor, "the revision in GICD_IIDR selects how all other registers behave"),
+    (Phase::Distributor, "its bits mean what the revision says"),
     (
         Phase::Redistributors,
         "an ITS reads the configuration and the pending bit of each LPI through GICR_PROPBASER and GICR_PENDBASER",
@@ -63,9 +69,10 @@ pub(super) enum Write {
 pub(super) enum Verify {
     /// The kernel refuses what it cannot do.
     No,
-    /// Read back and compare these bits; not written at all where the device has the value already, since KVM normalises some bits
-    /// on every write.
-    Bits(u64),
+    /// Read back and compare these bits.
+    ReadBack(u64),
+    /// The same, but not written at all where the device has the value already: KVM normalises memory attributes on every write.
+    Unless(u64),
 }
 
 /// One write of a restore.
@@ -89,8 +96,9 @@ impl Phase {
     fn steps<E>(self, state: &Gicv3State, visit: &mut impl FnMut(Step) -> Result<(), E>) -> Result<(), E> {
         let mut its = (0..).zip(&state.its);
         match self {
+            Phase::Identity => identity(state, visit),
             Phase::ResetIts => its.try_for_each(|(n, _)| visit(command(n, Command::ItsReset))),
-            Phase::Distributor => distributor(state, visit),
+            Phase::Distributor => visit(gic(Attr::dist(dist::GICD_CTLR), state.dist.ctlr, Verify::ReadBack(u32::MAX.into()))),
             Phase::Redistributors => state.vcpus.iter().try_for_each(|vcpu| redistributor(vcpu, visit)),
             Phase::Spis => {
                 // Line levels of SPIs are asked for through any vCPU.
@@ -104,7 +112,7 @@ impl Phase {
             Phase::ItsRegisters => its.try_for_each(|(n, its)| its_registers(n, its, visit)),
             Phase::ItsTables => its.try_for_each(|(n, _)| visit(command(n, Command::ItsRestoreTables))),
             Phase::EnableIts => its.try_for_each(|(n, its)| {
-                visit(its_register(n, GITS_CTLR, its.registers.ctlr.into(), Verify::Bits(its::GITS_CTLR_ENABLE)))
+                visit(its_register(n, GITS_CTLR, its.registers.ctlr.into(), Verify::ReadBack(its::GITS_CTLR_ENABLE)))
             }),
         }
     }
@@ -122,16 +130,15 @@ fn gic(attr: Attr<u32>, value: u32, verify: Verify) -> Step {
     Step { its: None, write: Write::U32(attr, value), verify }
 }
 
-fn distributor<E>(state: &Gicv3State, visit: &mut impl FnMut(Step) -> Result<(), E>) -> Result<(), E> {
-    visit(gic(Attr::dist(dist::GICD_IIDR), state.identity.iidr, Verify::Bits(u32::MAX.into())))?;
-    visit(gic(Attr::dist(dist::GICD_TYPER2), state.identity.typer2, Verify::No))?;
-    visit(gic(Attr::dist(dist::GICD_CTLR), state.dist.ctlr, Verify::No))
+fn identity<E>(state: &Gicv3State, visit: &mut impl FnMut(Step) -> Result<(), E>) -> Result<(), E> {
+    visit(gic(Attr::dist(dist::GICD_IIDR), state.identity.iidr, Verify::ReadBack(u32::MAX.into())))?;
+    visit(gic(Attr::dist(dist::GICD_TYPER2), state.identity.typer2, Verify::No))
 }
 
 /// Both halves of a 64-bit register.
 fn redist64(vcpu: &VcpuState, offset: u32, value: u64, mask: u64) -> [Step; 2] {
     let half = |at: u32, value: u64, mask: u64| {
-        gic(Attr::redist(vcpu.vcpu.mpidr, offset + at), value as u32, Verify::Bits(mask & u64::from(u32::MAX)))
+        gic(Attr::redist(vcpu.vcpu.mpidr, offset + at), value as u32, Verify::Unless(mask & u64::from(u32::MAX)))
     };
     [half(0, value, mask), half(4, value >> 32, mask >> 32)]
 }
@@ -144,7 +151,7 @@ const PENDBASER: u64 = 0x000f_ffff_ffff_0000;
 fn redistributor<E>(vcpu: &VcpuState, visit: &mut impl FnMut(Step) -> Result<(), E>) -> Result<(), E> {
     let ctlr = Attr::redist(vcpu.vcpu.mpidr, redist::GICR_CTLR);
     // On a device that was used before, LPIs would freeze the table registers.
-    visit(gic(ctlr, 0, Verify::Bits(1)))?;
+    visit(gic(ctlr, 0, Verify::ReadBack(1)))?;
     let tables = redist64(vcpu, redist::GICR_PROPBASER, vcpu.redist.propbaser, PROPBASER).into_iter().chain(redist64(
         vcpu,
         redist::GICR_PENDBASER,
@@ -152,13 +159,22 @@ fn redistributor<E>(vcpu: &VcpuState, visit: &mut impl FnMut(Step) -> Result<(),
         PENDBASER,
     ));
     tables.into_iter().try_for_each(&mut *visit)?;
-    visit(gic(ctlr, vcpu.redist.ctlr, Verify::Bits(1)))?;
+    visit(gic(ctlr, vcpu.redist.ctlr, Verify::ReadBack(1)))?;
     bank(&vcpu.private, BankAt::Private(vcpu.vcpu.mpidr), &[], visit)
 }
 
 fn bank<E>(bank: &Bank, at: BankAt, routers: &[u32], visit: &mut impl FnMut(Step) -> Result<(), E>) -> Result<(), E> {
-    debug_assert!(routers.is_empty() || router(at.first()).id() == Attr::dist(dist::GICD_IROUTER + 8 * at.first()).id());
-    BANK_ORDER.iter().try_for_each(|(step, _)| bank.step(*step, at, routers, |attr, value| visit(gic(attr, value, Verify::No))))
+    BANK_ORDER.iter().try_for_each(|(step, _)| {
+        let verify = match step {
+            // The write also queues the interrupt: it is made even where the latch is as it should be. That it clears latches, too, is
+            // not documented for every kernel: read back.
+            BankStep::Pending => Verify::ReadBack(u32::MAX.into()),
+            // KVM's PPIs have fixed trigger modes, and a write is ignored.
+            BankStep::Config => Verify::Unless(u32::MAX.into()),
+            _ => Verify::No,
+        };
+        bank.step(*step, at, routers, |attr, value| visit(gic(attr, value, verify)))
+    })
 }
 
 fn cpu_interface<E>(vcpu: &VcpuState, visit: &mut impl FnMut(Step) -> Result<(), E>) -> Result<(), E> {
@@ -169,14 +185,14 @@ fn cpu_interface<E>(vcpu: &VcpuState, visit: &mut impl FnMut(Step) -> Result<(),
 }
 
 fn its_registers<E>(n: usize, its: &ItsUnit, visit: &mut impl FnMut(Step) -> Result<(), E>) -> Result<(), E> {
-    visit(its_register(n, GITS_IIDR, its.identity.iidr.into(), Verify::Bits(u64::MAX)))?;
+    visit(its_register(n, GITS_IIDR, its.identity.iidr.into(), Verify::ReadBack(u64::MAX)))?;
     for (row, value) in its.registers.rows().filter(|(row, _)| row.key != GITS_CTLR) {
-        let mask = match row.key {
-            GITS_CBASER => GITS_CBASER_VALID | GITS_CBASER_ADDRESS | GITS_CBASER_SIZE,
-            GITS_CREADR | GITS_CWRITER => GITS_CMD_OFFSET,
-            _ => GITS_BASER_VALID | GITS_BASER_INDIRECT | GITS_BASER_ADDRESS | GITS_BASER_SIZE,
+        let verify = match row.key {
+            GITS_CBASER => Verify::Unless(GITS_CBASER_VALID | GITS_CBASER_ADDRESS | GITS_CBASER_SIZE),
+            GITS_CREADR | GITS_CWRITER => Verify::ReadBack(GITS_CMD_OFFSET),
+            _ => Verify::Unless(GITS_BASER_VALID | GITS_BASER_INDIRECT | GITS_BASER_ADDRESS | GITS_BASER_SIZE),
         };
-        visit(its_register(n, row.key, value, Verify::Bits(mask)))?;
+        visit(its_register(n, row.key, value, verify))?;
     }
     Ok(())
 }

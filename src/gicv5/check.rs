@@ -90,7 +90,18 @@ fn check_identity(found: &IrsIdentity, device: &IrsIdentity) -> Result<(), Refus
     Ok(())
 }
 
+/// Whether each table is in its place.
+pub(super) fn check_kinds(state: &Gicv5State<'_>) -> Result<(), Refusal> {
+    let tables = [(IstKind::Spi, Some(&state.spi_ist)), (IstKind::Lpi, state.lpi_ist.as_ref())];
+    let wrong = tables.into_iter().find_map(|(expected, table)| {
+        let found = table?.kind();
+        (found != expected).then_some(Refusal::IstKind { expected, found })
+    });
+    wrong.map_or(Ok(()), Err)
+}
+
 fn check_tables(state: &Gicv5State<'_>) -> Result<(), Refusal> {
+    check_kinds(state)?;
     let size = |table, expected: usize, ist: &Ist<'_>| match ist.as_bytes().len() {
         found if found == expected => Ok(()),
         found => Err(Refusal::IstSize { table, expected, found }),

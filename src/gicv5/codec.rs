@@ -5,7 +5,9 @@
 //! Rule: one function writes, whether the values come from a device or from memory; one function reads. The kernel fills the tables
 //! where they stay.
 
+use super::check::check_kinds;
 use super::{CpuInterface, Gicv5State, IrsIdentity, IrsState, Ist, VcpuState};
+use crate::Error;
 use crate::buffer::{BufferError, IstKind, IstSizes};
 use crate::image::records::{LISTED_BYTES, check_count, put_keys, put_listed, put_values, take_keys, take_listed, take_values};
 use crate::image::{self, Cursor, ImageError, IstCoding, Kind, Put, Sections, Writer};
@@ -222,34 +224,41 @@ impl<'a> Gicv5State<'a> {
     ///
     /// # Errors
     ///
-    /// [`BufferError::ImageTooSmall`]: the buffer is shorter than [`Gicv5State::image_max`].
-    pub fn encode(&self, buffer: &mut [u8], coding: IstCoding) -> Result<usize, BufferError> {
+    /// - [`Error::Buffer`]: the buffer is shorter than [`Gicv5State::image_max`].
+    /// - [`Error::Topology`], [`Error::Refused`]: the vCPUs are no possible set, or a table is in the place of the other. Such an
+    ///   image could not be read.
+    pub fn encode(&self, buffer: &mut [u8], coding: IstCoding) -> Result<usize, Error> {
+        self.topology()?;
+        check_kinds(self)?;
         let head = Head { spi_count: self.spi_count, identity: self.identity, irs: self.irs, sizes: self.ist_sizes() };
         let mut stored = Stored { spi: &self.spi_ist, lpi: self.lpi_ist.as_ref(), vcpus: self.vcpus.iter() };
-        write(buffer, &head, self.vcpus.iter().map(|state| state.vcpu), coding, &mut stored)
+        Ok(write(buffer, &head, self.vcpus.iter().map(|state| state.vcpu), coding, &mut stored)?)
     }
 
     /// The state as an image.
-    #[must_use]
-    pub fn to_image(&self, coding: IstCoding) -> Vec<u8> {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Topology`], [`Error::Refused`]: as [`Gicv5State::encode`].
+    pub fn to_image(&self, coding: IstCoding) -> Result<Vec<u8>, Error> {
         let mut image = vec![0; self.image_max(coding)];
-        let length = self.encode(&mut image, coding).unwrap_or_default();
+        let length = self.encode(&mut image, coding)?;
         image.truncate(length);
-        image
+        Ok(image)
     }
 
     /// Reads an image. Raw tables are borrowed from it. Nothing is asked of a device: [`check`](crate::InterruptState::check) does.
     ///
     /// # Errors
     ///
-    /// [`ImageError`]: not an image of a GICv5, not of this version, damaged, or contradicting itself.
+    /// [`ImageError`]: not an image of a GICv5, not of this version, or damaged.
     pub fn parse(image: &'a [u8]) -> Result<Self, ImageError> {
         let mut sections = Sections::open(image)?;
         sections.expect_kind(Kind::Gicv5)?;
         let (spi_count, identity, irs) = read_irs(sections.require(SECTION_IRS)?)?;
         let vcpus = read_cpu_interfaces(sections.require(SECTION_CPU_INTERFACES)?)?;
         let spi_ist = read_ist(sections.require(SECTION_SPI_IST)?, SECTION_SPI_IST, IstKind::Spi)?;
-        let lpi_ist = match sections.take(SECTION_LPI_IST) {
+        let lpi_ist = match sections.take(SECTION_LPI_IST)? {
             Some(bytes) => Some(read_ist(bytes, SECTION_LPI_IST, IstKind::Lpi)?),
             None => None,
         };

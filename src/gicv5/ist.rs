@@ -108,6 +108,14 @@ impl<'a> Ist<'a> {
         self.words().get(id as usize).map(|word| Iste::from_bits(u32::from_le_bytes(*word)))
     }
 
+    /// Replaces the entry of one interrupt. False if there is no such interrupt.
+    #[must_use]
+    pub fn set(&mut self, id: u32, entry: Iste) -> bool {
+        let words = self.bytes.to_mut().as_chunks_mut::<4>().0;
+        let word = usize::try_from(id).ok().and_then(|id| words.get_mut(id));
+        word.map(|word| *word = entry.into_bits().to_le_bytes()).is_some()
+    }
+
     /// Every entry, in the order of IDs.
     pub fn entries(&self) -> impl ExactSizeIterator<Item = (IntId, Iste)> + '_ {
         let kind = self.kind;

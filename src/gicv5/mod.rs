@@ -29,6 +29,7 @@ use crate::image::{IstCoding, Kind};
 use crate::interrupt_state::{DynInterruptState, GuestMemoryUse, InterruptState, Requirements};
 use crate::registers::{RegisterTable, Row};
 use crate::topology::{LpiIdBits, SpiCount, Vcpu, Vcpus};
+use crate::uapi::vgic_v5::icc::SYS_ICC_ICSR_EL1;
 use crate::uapi::vgic_v5::irs;
 use crate::{Attr, AttrDevice, AttrId, Command, Errno, Error, IstDevice, Word};
 use alloc::vec;
@@ -40,9 +41,9 @@ use alloc::vec::Vec;
 pub struct Options {
     /// Refuse a state with any [`Finding`](crate::check::Finding), instead of reporting it. Default: false.
     pub strict: bool,
-    /// How often a save of the tables is repeated after `EBUSY`, which says that an interrupt arrived while the VM was saved. Each
-    /// attempt takes the kernel up to 10 ms. Default: 3.
-    pub retries: u32,
+    /// How often a save of the tables is repeated after `EBUSY`, which says that an interrupt arrived while the VM was saved. In each
+    /// attempt the kernel asks the hardware up to three times, and waits up to 10 ms for each answer. Default: 3.
+    pub retries: u8,
     /// How tables are written into images. Default: raw, as the kernel writes them.
     pub ist_coding: IstCoding,
 }
@@ -55,7 +56,8 @@ impl Default for Options {
 
 /// The state of a virtual GICv5 behind its device.
 ///
-/// ```
+#[cfg_attr(feature = "model", doc = "```")]
+#[cfg_attr(not(feature = "model"), doc = "```ignore")]
 /// use vgic_state::gicv5::Gicv5;
 /// use vgic_state::model::gicv5::{Host, Vm};
 /// use vgic_state::{InterruptState, SpiCount, Vcpus, uapi};
@@ -94,12 +96,15 @@ impl<D: IstDevice> Gicv5<D> {
     ///
     /// Every vCPU must exist. `irs_base` is a guest physical address, aligned to 64 KiB; the frames take 128 KiB.
     ///
+    /// An address or a number of SPIs that the device has already is no error if it is the same, so that a failed initialisation can
+    /// be tried again: lend the device (`&mut device`), and it outlives the failure.
+    ///
     /// # Errors
     ///
     /// [`Error::Access`]: the kernel refused a step; the error says which and why. [`Error::Device`] as [`Gicv5::attach`].
     pub fn initialise(mut device: D, irs_base: u64, spi_count: SpiCount, vcpus: Vcpus) -> Result<Self, Error> {
-        set(&mut device, Attr::irs_address(), irs_base)?;
-        set(&mut device, Attr::nr_irqs(), spi_count.get())?;
+        set_once(&mut device, Attr::irs_address(), irs_base, Errno::EEXIST)?;
+        set_once(&mut device, Attr::nr_irqs(), spi_count.get(), Errno::EBUSY)?;
         device.command(Command::Init).map_err(|errno| AccessError::new(Operation::Set, AttrId::INIT, errno))?;
         Self::attach(device, vcpus)
     }
@@ -107,11 +112,13 @@ impl<D: IstDevice> Gicv5<D> {
     /// Attaches to a device that is set up: reads how many SPIs it has and what it is, so that a state can be checked later without
     /// touching it.
     ///
-    /// No vCPU may be running. `vcpus` are all vCPUs of the VM.
+    /// No vCPU may be running. `vcpus` are all vCPUs of the VM: their number is compared with `IRS_IDR1.PE_CNT`, and the device is
+    /// asked whether it knows each affinity.
     ///
     /// # Errors
     ///
-    /// [`Error::Device`]: the device is not initialised, or reports what no device can. [`Error::Access`]: it cannot be read.
+    /// [`Error::Device`]: the device is not initialised, has another number of vCPUs, or reports what no device can.
+    /// [`Error::Access`]: it cannot be read; `EINVAL` for a CPU interface register: the VM has no vCPU with this affinity.
     pub fn attach(device: D, vcpus: Vcpus) -> Result<Self, Error> {
         let spi_count = get(&device, Attr::nr_irqs())?;
         if spi_count == 0 {
@@ -123,6 +130,14 @@ impl<D: IstDevice> Gicv5<D> {
             reason: "not a number of SPIs that the interface allows",
         })?;
         let identity = IrsIdentity::read(|row| read_irs(&device, row))?;
+        let pes = Idr1::from_bits(identity.idr1).pe_cnt().into();
+        if pes != vcpus.len() {
+            return Err(DeviceError::Vcpus { device: pes, given: vcpus.len() }.into());
+        }
+        for vcpu in vcpus.iter() {
+            let known = Attr::cpu_sysreg(vcpu.mpidr, SYS_ICC_ICSR_EL1).id();
+            device.has(known).map_err(|errno| AccessError::new(Operation::Has, known, errno))?;
+        }
         Ok(Gicv5 { device, target: Target { spi_count, identity, vcpus }, options: Options::default() })
     }
 
@@ -203,7 +218,7 @@ impl<D: IstDevice> Gicv5<D> {
         while let Err(errno) = self.device.save_ist(spi, lpi.as_deref_mut()) {
             // The registers were just read: the vCPUs are stopped and the device is initialised. What is left of EBUSY is a VM that
             // did not come to rest.
-            if errno != Errno::EBUSY || attempts > self.options.retries {
+            if errno != Errno::EBUSY || attempts > u32::from(self.options.retries) {
                 return Err(AccessError { attempts, ..AccessError::new(Operation::Get, AttrId::IST, errno) }.into());
             }
             attempts += 1;
@@ -277,13 +292,15 @@ impl<D: IstDevice> InterruptState for Gicv5<D> {
         let mut spi = vec![0; head.sizes.spi];
         let mut lpi = head.sizes.lpi.map(|bytes| vec![0; bytes]);
         self.transfer(&head.sizes, &mut spi, lpi.as_deref_mut())?;
-        let vcpus = self.target.vcpus.iter();
-        let vcpus: Result<_, Error> = vcpus.map(|vcpu| Ok(VcpuState { vcpu, registers: self.cpu_interface(vcpu)? })).collect();
+        let mut vcpus = Vec::with_capacity(self.target.vcpus.len());
+        for vcpu in self.target.vcpus.iter() {
+            vcpus.push(VcpuState { vcpu, registers: self.cpu_interface(vcpu)? });
+        }
         Ok(Gicv5State {
             spi_count: head.spi_count,
             identity: head.identity,
             irs: head.irs,
-            vcpus: vcpus?,
+            vcpus,
             spi_ist: Ist::sized(crate::IstKind::Spi, spi),
             lpi_ist: lpi.map(|lpi| Ist::sized(crate::IstKind::Lpi, lpi)),
         })
@@ -353,8 +370,12 @@ fn get<W: Word>(device: &impl AttrDevice, attr: Attr<W>) -> Result<W, Error> {
     device.get(attr).map_err(|errno| AccessError::new(Operation::Get, attr.id(), errno).into())
 }
 
-fn set<W: Word>(device: &mut impl AttrDevice, attr: Attr<W>, value: W) -> Result<(), Error> {
-    device.set(attr, value).map_err(|errno| AccessError::new(Operation::Set, attr.id(), errno).into())
+/// Sets what can be set once; `again` is the kernel's answer where it is set already.
+fn set_once<W: Word>(device: &mut impl AttrDevice, attr: Attr<W>, value: W, again: Errno) -> Result<(), Error> {
+    match device.set(attr, value) {
+        Err(errno) if errno == again && device.get(attr) == Ok(value) => Ok(()),
+        result => result.map_err(|errno| AccessError::new(Operation::Set, attr.id(), errno).into()),
+    }
 }
 
 fn read_irs(device: &impl AttrDevice, row: &Row) -> Result<u64, Error> {

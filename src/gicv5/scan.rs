@@ -88,7 +88,13 @@ fn irs_kept(offset: u32) -> u64 {
     match offset {
         irs::GICV5_IRS_CR0 => (GICV5_IRS_CR0_IRSEN | GICV5_IRS_CR0_IDLE).into(),
         irs::GICV5_IRS_CR1 => (0xffff & !(GICV5_IRS_CR1_VMT_WA | GICV5_IRS_CR1_VPET_WA)).into(),
+        irs::GICV5_IRS_SPI_SELR => GICV5_IRS_SPI_SELR_ID.into(),
+        irs::GICV5_IRS_PE_SELR => GICV5_IRS_PE_SELR_IAFFID.into(),
         irs::GICV5_IRS_IST_BASER => GICV5_IRS_IST_BASER_VALID | GICV5_IRS_IST_BASER_ADDR,
+        irs::GICV5_IRS_IST_CFGR => {
+            (GICV5_IRS_IST_CFGR_LPI_ID_BITS | GICV5_IRS_IST_CFGR_L2SZ | GICV5_IRS_IST_CFGR_ISTSZ | GICV5_IRS_IST_CFGR_STRUCTURE)
+                .into()
+        }
         _ => u64::MAX,
     }
 }

@@ -13,7 +13,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 impl Serialize for Gicv5State<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(&self.to_image(IstCoding::Sparse))
+        let image = self.to_image(IstCoding::Sparse).map_err(serde::ser::Error::custom)?;
+        serializer.serialize_bytes(&image)
     }
 }
 
@@ -34,6 +35,10 @@ impl<'de> Visitor<'de> for ImageVisitor {
 
     fn visit_bytes<E: Error>(self, image: &[u8]) -> Result<Self::Value, E> {
         Gicv5State::parse(image).map(Gicv5State::into_owned).map_err(E::custom)
+    }
+
+    fn visit_byte_buf<E: Error>(self, image: Vec<u8>) -> Result<Self::Value, E> {
+        self.visit_bytes(&image)
     }
 
     // Formats without bytes, JSON for one, write a sequence of numbers. Its length is believed only as it arrives.

@@ -19,7 +19,18 @@ use alloc::vec::Vec;
 /// - **External line levels of SPIs.** After a restore, drive every line that a device holds high again (`KVM_IRQ_LINE` or irqfd).
 /// - **SPI trigger modes beyond `ISTE.HM`.** `IRS_SPI_CFGR` cannot be read for each SPI once a vCPU has run, and cannot be restored.
 ///   The mode of an SPI is restored from `ISTE.HM`. Whether hardware keeps that bit equal to what a guest wrote to `IRS_SPI_CFGR` is
-///   not documented; a guest that uses `GIC CDHM` is safe.
+///   not documented; a guest that uses `GIC CDHM` is safe. A VMM that told the guest which SPIs are level-triggered (device tree, ACPI)
+///   can put that into the state before it restores it:
+///
+///   ```
+///   # fn f(state: &mut vgic_state::gicv5::Gicv5State<'_>, level_triggered: &[u32]) {
+///   for spi in level_triggered {
+///       if let Some(entry) = state.spi_ist.get(*spi) {
+///           assert!(state.spi_ist.set(*spi, entry.with_hm(true)));
+///       }
+///   }
+///   # }
+///   ```
 /// - **Which PPIs there are.** KVM derives it from the vCPU (timers, PMU): create the vCPUs with the same features.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gicv5State<'a> {

@@ -74,8 +74,14 @@ pub enum ImageError {
         /// The section.
         id: u32,
     },
-    /// Flags that this version does not know.
-    #[error("section {id} has unknown flags {flags:#x}")]
+    /// A section behind one with a greater id.
+    #[error("section {id} is out of order")]
+    SectionOrder {
+        /// The section.
+        id: u32,
+    },
+    /// Flags that this version does not know, or that the section cannot have.
+    #[error("section {id} cannot have the flags {flags:#x}")]
     SectionFlags {
         /// The section.
         id: u32,

@@ -3,7 +3,7 @@
 //! Specification: `docs/image-format.md`, version 1. Everything is little-endian.
 //!
 //! Rule: the only module that slices untrusted bytes. A length is compared with the input before memory is reserved for it, and every
-//! byte of an accepted image has a meaning: there are no holes, no spare bits, and no two ways to write the same thing.
+//! byte of an accepted image has a meaning: there are no holes and no spare bits.
 
 mod error;
 mod reader;
@@ -87,6 +87,15 @@ impl IstCoding {
             IstCoding::Sparse => 1,
         }
     }
+}
+
+/// The length of the image at the start of a buffer, which may be longer: an area of a fixed size, say. Only the header is looked at.
+///
+/// # Errors
+///
+/// [`ImageError`]: not an image, of another version, or longer than the buffer.
+pub fn length(buffer: &[u8]) -> Result<usize, ImageError> {
+    reader::read_header(buffer).and_then(|header| header.fits(buffer))
 }
 
 /// The kind of an image, from its checked header: which backend to hand it to.

@@ -46,6 +46,47 @@ impl<'a> Cursor<'a> {
     }
 }
 
+/// A header whose magic and version are right.
+pub(super) struct Header<'a> {
+    kind: u32,
+    length: u64,
+    sections: u32,
+    checksum: u32,
+    /// What follows.
+    rest: Cursor<'a>,
+}
+
+/// Reads the header at the start of some bytes.
+pub(super) fn read_header(bytes: &[u8]) -> Result<Header<'_>, ImageError> {
+    let mut header = Cursor::new(bytes);
+    let magic = header.take(MAGIC.len().min(bytes.len())).unwrap_or_default();
+    if !MAGIC.starts_with(magic) {
+        return Err(ImageError::NotAnImage);
+    }
+    let truncated = ImageError::Truncated { expected: HEADER_BYTES as u64, found: bytes.len() as u64 };
+    let version = header.u32().ok_or(truncated)?;
+    if version != VERSION {
+        return Err(ImageError::UnknownVersion { found: version });
+    }
+    Ok(Header {
+        kind: header.u32().ok_or(truncated)?,
+        length: header.u64().ok_or(truncated)?,
+        sections: header.u32().ok_or(truncated)?,
+        checksum: header.u32().ok_or(truncated)?,
+        rest: header,
+    })
+}
+
+impl Header<'_> {
+    /// The length of the image, if the bytes hold all of it.
+    pub(super) fn fits(&self, bytes: &[u8]) -> Result<usize, ImageError> {
+        usize::try_from(self.length)
+            .ok()
+            .filter(|length| *length <= bytes.len())
+            .ok_or(ImageError::Truncated { expected: self.length, found: bytes.len() as u64 })
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Section<'a> {
     id: u32,
@@ -64,35 +105,17 @@ pub(crate) struct Sections<'a> {
 impl<'a> Sections<'a> {
     /// Reads the header and the section table.
     pub(crate) fn open(image: &'a [u8]) -> Result<Self, ImageError> {
-        let found = image.len() as u64;
-        let truncated = |expected| ImageError::Truncated { expected, found };
-        let header_bytes = HEADER_BYTES as u64;
-
-        let mut header = Cursor::new(image);
-        let magic = header.take(MAGIC.len().min(image.len())).unwrap_or_default();
-        if !MAGIC.starts_with(magic) {
-            return Err(ImageError::NotAnImage);
-        }
-        let version = header.u32().ok_or(truncated(header_bytes))?;
-        if version != VERSION {
-            return Err(ImageError::UnknownVersion { found: version });
-        }
-        let kind = header.u32().ok_or(truncated(header_bytes))?;
-        let length = header.u64().ok_or(truncated(header_bytes))?;
-        let count = header.u32().ok_or(truncated(header_bytes))?;
-        let checksum = header.u32().ok_or(truncated(header_bytes))?;
-        if length > found {
-            return Err(truncated(length));
-        }
-        if length < found {
-            return Err(ImageError::TrailingBytes { expected: length, found });
+        let header = read_header(image)?;
+        let length = header.fits(image)?;
+        if length != image.len() {
+            return Err(ImageError::TrailingBytes { expected: length as u64, found: image.len() as u64 });
         }
         let computed = super::writer::checksum(image);
-        if computed != checksum {
-            return Err(ImageError::Checksum { expected: checksum, found: computed });
+        if computed != header.checksum {
+            return Err(ImageError::Checksum { expected: header.checksum, found: computed });
         }
-        let kind = Kind::from_number(kind)?;
-        let sections = read_table(image, header, count)?;
+        let kind = Kind::from_number(header.kind)?;
+        let sections = read_table(image, header.rest, header.sections)?;
         Ok(Sections { kind, sections })
     }
 
@@ -106,15 +129,19 @@ impl<'a> Sections<'a> {
     }
 
     /// The contents of a section, if the image has it.
-    pub(crate) fn take(&mut self, id: u32) -> Option<&'a [u8]> {
-        let section = self.sections.iter_mut().find(|section| section.id == id)?;
+    pub(crate) fn take(&mut self, id: u32) -> Result<Option<&'a [u8]>, ImageError> {
+        let Some(section) = self.sections.iter_mut().find(|section| section.id == id) else { return Ok(None) };
+        if !section.critical {
+            // Every section of version 1 is.
+            return Err(ImageError::SectionFlags { id, flags: 0 });
+        }
         section.taken = true;
-        Some(section.bytes)
+        Ok(Some(section.bytes))
     }
 
     /// The contents of a section that must be there.
     pub(crate) fn require(&mut self, id: u32) -> Result<&'a [u8], ImageError> {
-        self.take(id).ok_or(ImageError::MissingSection { id })
+        self.take(id)?.ok_or(ImageError::MissingSection { id })
     }
 
     /// Refuses an image with a critical section that nobody has taken.
@@ -142,8 +169,10 @@ fn read_table<'a>(image: &'a [u8], mut table: Cursor<'a>, count: u32) -> Result<
         if flags & !SECTION_CRITICAL != 0 {
             return Err(ImageError::SectionFlags { id, flags });
         }
-        if sections.iter().any(|section| section.id == id) {
-            return Err(ImageError::DuplicateSection { id });
+        match sections.last() {
+            Some(last) if last.id == id => return Err(ImageError::DuplicateSection { id }),
+            Some(last) if last.id > id => return Err(ImageError::SectionOrder { id }),
+            _ => {}
         }
         let start = end.next_multiple_of(SECTION_ALIGN);
         check_padding(image, end, start)?;

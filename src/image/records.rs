@@ -1,6 +1,6 @@
 //! Registers inside sections: as a list of keys and values, or as a row of values under a row of keys.
 //!
-//! Specification: `docs/image-format.md`, "Registers".
+//! Specification: `docs/image-format.md`, sections 1, 2, 16, 17 and 18.
 //!
 //! Rule: an image names the registers it holds; a reader compares the names before it takes a value.
 

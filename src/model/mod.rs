@@ -13,6 +13,7 @@ pub mod gicv3;
 pub mod gicv5;
 
 mod fault;
+mod shared;
 mod trace;
 mod user;
 

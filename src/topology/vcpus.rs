@@ -176,7 +176,7 @@ impl Vcpus {
     }
 
     /// The vCPUs in the order of their ids.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = Vcpu> + '_ {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Vcpu> + Clone + '_ {
         self.0.iter().copied()
     }
 

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+use std::collections::HashSet;
 use vgic_state::gicv5::Gicv5;
 use vgic_state::model::gicv5::{Host, Vm};
 use vgic_state::uapi::vgic_v5::{icc, irs};
@@ -95,10 +96,28 @@ pub(crate) fn without_hwu(table: &[u8]) -> Vec<u8> {
     table.chunks(4).flat_map(|word| [word[0], word[1] & !0x06, word[2], word[3]]).collect()
 }
 
+/// Fails unless the values of [`irs_values`] and [`icc_values`] are all different, where the registers have the bits for it.
+fn assert_distinct(lpi_bits: Option<u32>, vcpus: &Vcpus) {
+    // The mask has 5 bits: enough for this many vCPUs.
+    let few = vcpus.len() <= 16;
+    let cpu = vcpus.iter().flat_map(icc_values).filter(|(instr, value)| match *instr {
+        icc::SYS_ICC_CR0_EL1 => false, // 1 bit
+        icc::SYS_ICC_PCR_EL1 => few,
+        _ => *value != 0, // PPIs 64 to 127 are not emulated
+    });
+    let mut values: Vec<u64> = irs_values(lpi_bits).into_iter().map(|(_, value)| value).collect();
+    let irs = values.len();
+    values.extend(cpu.map(|(_, value)| value));
+    // Of 26 registers all but CR0 and the 11 of PPIs 64 to 127.
+    assert_eq!(values.len(), irs + vcpus.len() * if few { 14 } else { 13 }, "a register without a value");
+    assert_eq!(values.iter().collect::<HashSet<_>>().len(), values.len(), "two registers with the same value");
+}
+
 /// Gives every register and every interrupt of a VM a value of its own, as a guest and its hardware would have.
 pub(crate) fn fill(gic: &mut Gicv5<Vm>, lpi_bits: Option<u32>) {
     let vcpus = gic.target().vcpus.clone();
     let spis = gic.target().spi_count.get() as usize;
+    assert_distinct(lpi_bits, &vcpus);
     let vm = gic.device_mut();
     vm.plant_spi_ist(&table(1, spis, &vcpus)).expect("SPI table");
     if let Some(bits) = lpi_bits {

@@ -40,7 +40,7 @@ fn a_restore_that_fails_at_any_step_names_it_and_stops_there() {
 
         let text = error.to_string();
         assert!(text.contains(&step.to_string()) && text.contains("ENOSPC"), "{text}");
-        assert!(text.ends_with(if k == 0 { "nothing is applied" } else { "discard this VM" }), "{text}");
+        assert!(text.ends_with(if k == 0 { "nothing is done yet" } else { "discard this VM" }), "{text}");
     }
 }
 
@@ -78,6 +78,38 @@ fn a_device_that_cannot_be_set_up_or_attached_to_says_at_which_step() {
         let error = access_error(error);
         assert_eq!((vm.trace().len(), error.attr, error.errno), (k as usize + 1, last.id, Errno::ENOMEM));
     }
+}
+
+#[test]
+fn vcpus_that_are_not_those_of_the_vm() {
+    let (two, three) = (vcpus(2), vcpus(3));
+    let given = |vm: &vgic_state::Vcpus, given: &vgic_state::Vcpus| {
+        let vm = Vm::with_device(Default::default(), vm).expect("VM");
+        Gicv5::initialise(vm, 0x0800_0000, SpiCount::MIN, given.clone()).expect_err("another set of vCPUs")
+    };
+    assert_eq!(given(&three, &two), Error::Device(DeviceError::Vcpus { device: 3, given: 2 }));
+    assert_eq!(given(&two, &three), Error::Device(DeviceError::Vcpus { device: 2, given: 3 }));
+    // As many, with other affinities: the device does not know one of them.
+    let other = vgic_state::Vcpus::with_default_mpidrs(2).expect("vCPUs");
+    let error = access_error(given(&two, &other));
+    assert_eq!((error.operation, error.errno), (Operation::Has, Errno::EINVAL));
+    assert_eq!(error.attr.mpidr(), other.iter().next().map(|vcpu| vcpu.mpidr));
+    assert!(error.to_string().contains("no vCPU has this affinity"), "{error}");
+}
+
+#[test]
+fn a_failed_initialisation_can_be_tried_again() {
+    let mut vm = Vm::with_device(Default::default(), &vcpus(1)).expect("VM");
+    vm.set_fault(Fault::host(HostStep::Init, Errno::ENOSPC));
+    let error = Gicv5::initialise(&mut vm, 0x0800_0000, SpiCount::MAX, vcpus(1)).expect_err("fault");
+    assert_eq!(access_error(error).attr, AttrId::INIT);
+    let gic = Gicv5::initialise(&mut vm, 0x0800_0000, SpiCount::MAX, vcpus(1)).expect("the second time");
+    assert_eq!(gic.target().spi_count, SpiCount::MAX);
+    // Another address or number of SPIs than the device has is an error as ever.
+    let error = Gicv5::initialise(&mut vm, 0x0900_0000, SpiCount::MAX, vcpus(1)).expect_err("address");
+    assert_eq!((access_error(error.clone()).attr, access_error(error).errno), (Attr::irs_address().id(), Errno::EEXIST));
+    let error = Gicv5::initialise(&mut vm, 0x0800_0000, SpiCount::MIN, vcpus(1)).expect_err("SPIs");
+    assert_eq!((access_error(error.clone()).attr, access_error(error).errno), (Attr::nr_irqs().id(), Errno::EBUSY));
 }
 
 #[test]
@@ -172,12 +204,15 @@ fn a_vm_that_is_not_quiet_is_tried_again_as_often_as_asked() {
         source.device_mut().set_fault(Fault::not_quiesced(disturbances));
         let result = source.save();
         let attempts = source.device().trace().iter().filter(|access| access.id == AttrId::IST).count() as u32;
-        assert_eq!(attempts, (disturbances + 1).min(retries + 1));
+        assert_eq!(attempts, (disturbances + 1).min(u32::from(retries) + 1));
         match result {
             Ok(state) => assert_eq!((saved, Some(state)), (true, expected)),
             Err(error) => {
                 assert!(!saved);
-                assert_eq!((access_error(error.clone()).errno, access_error(error).attempts), (Errno::EBUSY, retries + 1));
+                assert_eq!(
+                    (access_error(error.clone()).errno, access_error(error).attempts),
+                    (Errno::EBUSY, u32::from(retries) + 1)
+                );
             }
         }
     }
@@ -245,7 +280,10 @@ fn an_image_buffer_that_is_too_small_is_refused_before_the_tables_are_saved() {
         assert!(source.device().trace().iter().all(|access| access.id != AttrId::IST));
         source.save_image(&mut vec![0; needed]).expect("exactly enough");
         let state = source.save().expect("save");
-        assert_eq!(state.encode(&mut vec![0; needed - 1], coding), Err(BufferError::ImageTooSmall { needed, found: needed - 1 }));
+        assert_eq!(
+            state.encode(&mut vec![0; needed - 1], coding),
+            Err(Error::Buffer(BufferError::ImageTooSmall { needed, found: needed - 1 }))
+        );
     }
 }
 

@@ -105,7 +105,10 @@ fn priorities_below_what_the_irs_implements() {
 fn bits_that_kvm_ignores() {
     let first = vcpus(2).iter().next().expect("vCPU").mpidr;
     type Change = fn(&mut Gicv5State<'static>);
-    let cases: [(Change, vgic_state::AttrId, u32); 12] = [
+    let cases: [(Change, vgic_state::AttrId, u32); 15] = [
+        (|state| state.irs.spi_selr |= 1 << 24, Attr::irs(0x108).id(), 1),
+        (|state| state.irs.pe_selr |= 1 << 16, Attr::irs(0x140).id(), 1),
+        (|state| state.irs.ist_cfgr |= 1 << 9, Attr::irs(0x190).id(), 1),
         (|state| state.irs.cr1 |= 1 << 9, Attr::irs(0x84).id(), 1),
         (|state| state.irs.cr1 |= 1 << 11, Attr::irs(0x84).id(), 1),
         (|state| state.irs.cr1 |= 1 << 16, Attr::irs(0x84).id(), 1),
@@ -135,6 +138,9 @@ fn bits_that_kvm_ignores() {
     state.irs.cr1 = 0xffff & !(1 << 9 | 1 << 11);
     state.irs.cr0 = 3;
     state.irs.ist_baser = 0x00ff_ffff_ffff_ffc0;
+    state.irs.ist_cfgr = 0x0001_01ff;
+    state.irs.spi_selr = 0x00ff_ffff;
+    state.irs.pe_selr = 0xffff;
     state.vcpus[1].registers.icsr = 0x0000_ffff_0000_f83f;
     state.vcpus[1].registers.apr = 0xffff_ffff;
     state.vcpus[1].registers.pcr = 0x1f;

@@ -35,7 +35,7 @@ fn forge(mut image: Vec<u8>) -> Vec<u8> {
 }
 
 fn good(coding: IstCoding) -> Vec<u8> {
-    filled(&vcpus(2), 32, Some(8)).save().expect("save").to_image(coding)
+    filled(&vcpus(2), 32, Some(8)).save().expect("save").to_image(coding).expect("image")
 }
 
 /// Offset and length of a section, by the section table.
@@ -56,7 +56,7 @@ fn the_checksum_is_the_documented_one() {
 #[test]
 fn layout() {
     for (name, coding) in [("image_raw", IstCoding::Raw), ("image_sparse", IstCoding::Sparse)] {
-        let image = filled(&vcpus(2), 32, Some(8)).save().expect("save").to_image(coding);
+        let image = filled(&vcpus(2), 32, Some(8)).save().expect("save").to_image(coding).expect("image");
         let mut text = format!(
             "{:?} version {} kind {} length {} sections {}\n",
             std::str::from_utf8(&image[..8]).expect("ASCII"),
@@ -120,9 +120,9 @@ fn sixty_four_of_65536_lpis_take_less_than_2_kib() {
         }
         gic.device_mut().plant_lpi_ist(16, &lpis).expect("table");
         let state = gic.save().expect("save");
-        let image = state.to_image(IstCoding::Sparse);
+        let image = state.to_image(IstCoding::Sparse).expect("image");
         assert!(image.len() < 2048, "{} bytes", image.len());
-        assert!(state.to_image(IstCoding::Raw).len() > 4 << 16);
+        assert!(state.to_image(IstCoding::Raw).expect("image").len() > 4 << 16);
         assert_eq!(Gicv5State::parse(&image).expect("parse"), state);
     }
 }
@@ -171,6 +171,8 @@ fn headers() {
         })),
         Err(ImageError::UnknownKind { found: 77 })
     );
+    let wrong = ImageError::WrongKind { expected: Kind::Gicv5, found: Kind::Gicv3 };
+    assert_eq!(refusal(|image| put32(image, 12, 3)), wrong);
     let mut image = good(IstCoding::Raw);
     image[40] ^= 1;
     assert!(matches!(refusal_of(image), ImageError::Checksum { .. }));
@@ -178,6 +180,21 @@ fn headers() {
     let found = image.len() as u64;
     put64(&mut image, 16, u64::MAX);
     assert_eq!(refusal_of(image), ImageError::Truncated { expected: u64::MAX, found });
+}
+
+#[test]
+fn the_length_of_an_image_in_an_area_of_a_fixed_size() {
+    let image = good(IstCoding::Sparse);
+    let mut area = image.clone();
+    area.resize(8192, 0xa5);
+    assert_eq!(image::length(&area), Ok(image.len()));
+    assert_eq!(image::length(&image), Ok(image.len()));
+    let (expected, found) = (image.len() as u64, image.len() as u64 - 1);
+    assert_eq!(image::length(&image[..image.len() - 1]), Err(ImageError::Truncated { expected, found }));
+    assert_eq!(image::length(&image[..20]), Err(ImageError::Truncated { expected: 32, found: 20 }));
+    assert_eq!(image::length(&[0xa5; 64]), Err(ImageError::NotAnImage));
+    put64(&mut area, 16, u64::MAX);
+    assert_eq!(image::length(&area), Err(ImageError::Truncated { expected: u64::MAX, found: 8192 }));
 }
 
 #[test]
@@ -194,7 +211,9 @@ fn section_tables() {
 
     assert_eq!(refusal(|image| put32(image, 36, 3)), ImageError::SectionFlags { id: 1, flags: 3 });
     assert_eq!(refusal(|image| put32(image, 32 + 24, 1)), ImageError::DuplicateSection { id: 1 });
-    assert_eq!(refusal(|image| put32(image, 32 + 24, 9)), ImageError::MissingSection { id: 2 });
+    assert_eq!(refusal(|image| put32(image, 32 + 24, 9)), ImageError::SectionOrder { id: 3 });
+    assert_eq!(refusal(|image| put32(image, 32, 0)), ImageError::MissingSection { id: 1 });
+    assert_eq!(refusal(|image| put32(image, 36, 0)), ImageError::SectionFlags { id: 1, flags: 0 });
     for offset in [0, 8, 127, 129, 136, u64::MAX, 1 << 32] {
         assert_eq!(refusal(|image| put64(image, 40, offset)), ImageError::SectionPlace { id: 1 });
     }
@@ -345,6 +364,7 @@ fn messages() {
         ImageError::NotAnImage,
         ImageError::UnknownVersion { found: 9 },
         ImageError::UnknownKind { found: 4 },
+        ImageError::WrongKind { expected: Kind::Gicv5, found: Kind::Gicv3 },
         ImageError::Truncated { expected: 100, found: 99 },
         ImageError::TrailingBytes { expected: 100, found: 101 },
         ImageError::Checksum { expected: 1, found: 2 },
@@ -353,6 +373,7 @@ fn messages() {
         ImageError::SectionFlags { id: 3, flags: 2 },
         ImageError::Padding { offset: 64 },
         ImageError::DuplicateSection { id: 3 },
+        ImageError::SectionOrder { id: 2 },
         ImageError::UnknownCriticalSection { id: 9 },
         ImageError::MissingSection { id: 3 },
         ImageError::SectionLength { id: 3, found: 7 },
@@ -365,7 +386,7 @@ fn messages() {
     ];
     let text: String = all.iter().map(|error| format!("{error}\n")).collect();
     snapshot!("image_errors", text);
-    assert_eq!(Kind::Gicv5.to_string(), "GICv5");
+    assert_eq!([Kind::Gicv3, Kind::Gicv5].map(|kind| kind.to_string()), ["GICv3", "GICv5"]);
 }
 
 proptest! {
@@ -385,7 +406,7 @@ proptest! {
         }
         let image = forge(image);
         if let Ok(state) = Gicv5State::parse(&image) {
-            let again = state.to_image(coding);
+            let again = state.to_image(coding).expect("image");
             prop_assert_eq!(Gicv5State::parse(&again), Ok(state));
         }
         let mut destination = fresh(&vcpus(2), 32);

@@ -1,6 +1,7 @@
 //! The strongest property: save, restore into a fresh device, save again, equal.
 
 use crate::common::{fill, filled, fresh, icc_values, irs_values, on_host, table, vcpus, without_hwu};
+use proptest::prelude::*;
 use vgic_state::gicv5::{Gicv5State, Options};
 use vgic_state::image::IstCoding;
 use vgic_state::model::gicv5::Host;
@@ -58,13 +59,13 @@ fn by_image_in_either_coding() {
 
                 // The typed way gives the same bytes, and the bytes give the same state.
                 let state = source.save().expect("typed");
-                assert_eq!(state.to_image(coding), image);
+                assert_eq!(state.to_image(coding).expect("image"), image);
                 assert_eq!(Gicv5State::parse(image).expect("parse"), state);
                 assert_eq!(source.kind(), destination.kind());
                 assert_eq!(Gicv5State::parse(image).expect("parse").into_owned().topology().as_ref(), Ok(&vcpus));
                 // Either coding is of the same state.
                 let other = if coding == IstCoding::Raw { IstCoding::Sparse } else { IstCoding::Raw };
-                assert_eq!(Gicv5State::parse(&state.to_image(other)).expect("parse"), state);
+                assert_eq!(Gicv5State::parse(&state.to_image(other).expect("image")).expect("parse"), state);
             }
         }
     }
@@ -195,4 +196,54 @@ fn a_guest_goes_on_where_it_was() {
         assert_eq!(guest.acknowledge(), None);
     })
     .expect("run");
+}
+
+#[test]
+fn an_spi_can_be_made_level_triggered_on_the_way() {
+    let vcpus = vcpus(1);
+    let mut state = fresh(&vcpus, 32).save().expect("save");
+    let entry = state.spi_ist.get(9).expect("SPI 9");
+    assert!(state.spi_ist.set(9, entry.with_hm(true)));
+    assert!(!state.spi_ist.set(32, entry));
+    let mut destination = fresh(&vcpus, 32);
+    destination.restore(&state).expect("restore");
+    let vm = destination.device_mut();
+    vm.set_spi_level(9, true).expect("line");
+    assert!(vm.spi(9).expect("SPI 9").level);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// Whatever registers a state has: it is odd, or comes back as it was.
+    #[test]
+    fn a_state_without_findings_comes_back_as_it_was(
+        irs in any::<[u32; 5]>(),
+        ist_baser in any::<u64>(),
+        masks in any::<[bool; 5]>(),
+        icc in any::<[u64; 6]>(),
+        narrow in any::<bool>(),
+    ) {
+        let vcpus = vcpus(1);
+        let mut state = fresh(&vcpus, 32).save().expect("save");
+        let keep = |value: u32, mask: u32, keep: bool| if keep { value & mask } else { value };
+        state.irs.cr0 = keep(irs[0], 1, masks[0]) | 2;
+        state.irs.cr1 = keep(irs[1], 0xf5ff, masks[1]);
+        state.irs.spi_selr = keep(irs[2], 0x00ff_ffff, masks[2]);
+        state.irs.pe_selr = keep(irs[3], 0xffff, masks[3]);
+        state.irs.ist_cfgr = keep(irs[4], 0x0001_01ff, masks[4]);
+        state.irs.ist_baser = ist_baser & if narrow { 0x00ff_ffff_ffff_ffc0 } else { !1 };
+        let registers = &mut state.vcpus[0].registers;
+        registers.icsr = icc[0] & if narrow { 0x0000_ffff_0000_f83f } else { u64::MAX };
+        registers.apr = icc[1] & if narrow { 0xffff_ffff } else { u64::MAX };
+        registers.pcr = icc[2] & if narrow { 0x1f } else { u64::MAX };
+        registers.ppi_priorityr5 = icc[3] & if narrow { 0x1f1f_1f1f_1f1f_1f1f } else { u64::MAX };
+        registers.ppi_spendr1 = if narrow { 0 } else { icc[4] };
+        registers.ppi_enabler0 = icc[5];
+
+        let mut destination = fresh(&vcpus, 32);
+        let report = destination.restore(&state).expect("nothing that must be refused");
+        let again = destination.save().expect("save");
+        prop_assert_eq!(report.findings.is_empty(), again == state);
+    }
 }

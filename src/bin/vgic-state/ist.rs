@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use vgic_state::gicv5::{Ist, Iste};
-use vgic_state::{IntId, IstKind, LpiIdBits};
+use vgic_state::{IstKind, LpiIdBits};
 
 const COLUMNS: [&str; 10] = ["intid", "word", "pending", "active", "hm", "enable", "irm", "hwu", "priority", "iaffid"];
 
@@ -57,15 +57,15 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     match args.format {
         Format::Tsv => {
             writeln!(out, "{}", COLUMNS.join("\t"))?;
-            for (id, entry) in table.nonzero() {
-                writeln!(out, "{}", cells(id, entry).join("\t"))?;
+            for (number, entry) in nonzero(&table) {
+                writeln!(out, "{}", cells(number, entry).join("\t"))?;
             }
         }
         Format::Table => {
             let mut text = Table::new();
             text.load_style(presets::NOTHING).set_header(COLUMNS);
-            for (id, entry) in table.nonzero() {
-                text.add_row(cells(id, entry));
+            for (number, entry) in nonzero(&table) {
+                text.add_row(cells(number, entry));
             }
             for column in text.column_iter_mut() {
                 column.set_cell_alignment(CellAlignment::Right);
@@ -89,11 +89,12 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-fn cells(id: IntId, entry: Iste) -> [String; 10] {
-    let number = match id {
-        IntId::Spi(number) | IntId::Lpi(number) => number,
-        other => return std::array::from_fn(|_| other.to_string()),
-    };
+/// The entries that are not zero, each with the ID of its interrupt.
+fn nonzero(table: &Ist<'_>) -> impl Iterator<Item = (usize, Iste)> {
+    table.entries().map(|(_, entry)| entry).enumerate().filter(|(_, entry)| entry.into_bits() != 0)
+}
+
+fn cells(number: usize, entry: Iste) -> [String; 10] {
     [
         number.to_string(),
         format!("0x{:08x}", entry.into_bits()),

@@ -6,6 +6,7 @@
 //! before it have changed, as in KVM.
 
 use super::Host;
+use super::ctx::INITIAL_BASER;
 use crate::uapi::vgic_v3::icc::*;
 use crate::{Errno, Vcpu};
 
@@ -44,9 +45,6 @@ pub(super) struct Icc {
     pub(super) a3v: bool,
 }
 
-/// `GICR_PENDBASER` with or without an ITS in the VM: inner write-back, inner shareable.
-const INITIAL_PENDBASER: u64 = 3 << 7 | 1 << 10;
-
 const CTLR_CBPR: u64 = 1 << 0;
 const CTLR_EOIMODE: u64 = 1 << 1;
 const CTLR_PRI_BITS: u32 = 8;
@@ -66,7 +64,7 @@ impl Cpu {
             ..Icc::default()
         };
         let (held, running, has_run, lpis_enabled) = (false, false, false, false);
-        Cpu { vcpu, held, running, has_run, lpis_enabled, pendbaser: INITIAL_PENDBASER, redistributor: None, icc }
+        Cpu { vcpu, held, running, has_run, lpis_enabled, pendbaser: INITIAL_BASER, redistributor: None, icc }
     }
 
     /// Whether an ioctl that needs every vCPU's lock fails on this one.

@@ -28,8 +28,8 @@ const PENDBASER_RES0: u64 = 0xb8f0_0000_0000_f07f;
 /// Priority in a configuration byte; an LPI has six bits of it.
 const CONFIG_PRIORITY: u8 = 0xfc;
 const CONFIG_ENABLE: u8 = 1;
-/// `GICR_PROPBASER` with an ITS in the VM: inner write-back, inner shareable.
-pub(super) const INITIAL_PROPBASER: u64 = 3 << 7 | 1 << 10;
+/// Inner write-back, inner shareable: `GICR_PENDBASER` of a new vCPU, and `GICR_PROPBASER` whenever an ITS is created.
+pub(super) const INITIAL_BASER: u64 = 3 << 7 | 1 << 10;
 
 /// Memory attributes that KVM has: shareability and cacheability fields at the given positions.
 pub(super) fn sanitise(register: u64, share: u32, inner: u32, outer: u32) -> u64 {
@@ -52,10 +52,10 @@ pub(super) fn sanitise_pendbaser(register: u64) -> u64 {
 }
 
 impl Ctx<'_> {
-    /// The vCPU with a `vcpu_id`.
-    pub(super) fn vcpu_by_id(&self, id: u32) -> Option<usize> {
+    /// The vCPU that an ITS command or a collection names.
+    pub(super) fn vcpu_named(&self, id: u32) -> Option<usize> {
         if self.host.kernel.takes_vcpu_id_for_index() {
-            return Some(id as usize).filter(|index| *index < self.cpus.len());
+            return (id as usize).lt(&self.cpus.len()).then_some(id as usize);
         }
         self.cpus.iter().position(|cpu| cpu.vcpu.id.get() == id)
     }

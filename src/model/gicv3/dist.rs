@@ -18,8 +18,6 @@ const MIN_IRQS: u32 = 64;
 /// KVM compares with 1023 and asks for a multiple of 32: 992 is the greatest, whatever the document says.
 const MAX_IRQS: u32 = 1023;
 const LATEST_REVISION: u32 = 3;
-/// PPI of the maintenance interrupt unless user space says otherwise.
-const DEFAULT_MAINTENANCE: u32 = 25;
 
 /// The GICv3 of a VM. Without one, what is here is what KVM reads out of an empty structure.
 #[derive(Debug, Default)]
@@ -36,6 +34,7 @@ pub(super) struct Dist {
     pub(super) revision: u32,
     pub(super) nassgicap: bool,
     pub(super) nassgireq: bool,
+    /// PPI of the maintenance interrupt; 0 unless user space said.
     pub(super) maintenance: u32,
 }
 
@@ -74,10 +73,10 @@ fn overlap(a: u64, a_size: u64, b: u64, b_size: u64) -> bool {
 
 impl Dist {
     pub(super) fn new(nassgicap: bool) -> Self {
-        Dist { exists: true, revision: LATEST_REVISION, nassgicap, maintenance: DEFAULT_MAINTENANCE, ..Dist::default() }
+        Dist { exists: true, revision: LATEST_REVISION, nassgicap, ..Dist::default() }
     }
 
-    /// `GICR_TYPER.Last` as a guest sees it.
+    /// `GICR_TYPER.Last`.
     pub(super) fn is_last_redistributor(&self, place: Option<(u8, u32)>) -> bool {
         let Some((index, slot)) = place else { return false };
         let Some(region) = self.regions.iter().find(|region| region.index == index) else { return false };
@@ -176,10 +175,7 @@ impl State {
         if self.dist.initialised {
             return Ok(());
         }
-        // As the document says; where KVM looks was not found.
-        if self.cpus.is_empty() {
-            return Err(Errno::ENODEV);
-        }
+        // The document says that a VM without vCPUs is refused; it is not.
         if self.dist.nr_spis == 0 {
             self.dist.nr_spis = DEFAULT_IRQS - PRIVATE_IRQS;
         }

@@ -45,7 +45,8 @@ pub(super) fn get(state: &mut State, id: AttrId, user: &mut User<'_>) -> Result<
             let cpu = state.cpus.get(vcpu).ok_or(Errno::EINVAL)?;
             user.write(cpu.icc.get(instr(attr))?)
         }
-        (DIST_REGS | REDIST_REGS | LEVEL_INFO | MAINT_IRQ, _) => {
+        (MAINT_IRQ, _) if state.host.kernel.has_maintenance_irq() => user.write(state.dist.maintenance),
+        (DIST_REGS | REDIST_REGS | LEVEL_INFO, _) => {
             let vcpu = accessible(state, id, None)?;
             user.write(state.read_attribute(id, vcpu)?)
         }
@@ -78,7 +79,18 @@ pub(super) fn set(state: &mut State, id: AttrId, user: &mut User<'_>) -> Result<
             let host = state.host;
             state.cpus.get_mut(vcpu).ok_or(Errno::EINVAL)?.icc.set(instr(attr), value, &host)
         }
-        (DIST_REGS | REDIST_REGS | LEVEL_INFO | MAINT_IRQ, _) => {
+        (MAINT_IRQ, _) if state.host.kernel.has_maintenance_irq() => {
+            let intid = user.read()?;
+            if state.dist.initialised {
+                return Err(Errno::EBUSY);
+            }
+            if !(SGIS..PRIVATE_IRQS).contains(&intid) {
+                return Err(Errno::EINVAL);
+            }
+            state.dist.maintenance = intid;
+            Ok(())
+        }
+        (DIST_REGS | REDIST_REGS | LEVEL_INFO, _) => {
             let vcpu = accessible(state, id, Some(user))?;
             let value = user.read()?;
             state.write_attribute(id, vcpu, value)
@@ -116,9 +128,6 @@ fn named_vcpu(state: &State, id: AttrId) -> Result<usize, Errno> {
 
 /// What every access to a register passes; `incoming` is a value that KVM copies before it takes a lock.
 fn accessible(state: &State, id: AttrId, incoming: Option<&User<'_>>) -> Result<usize, Errno> {
-    if id.group() == MAINT_IRQ && !state.host.kernel.has_maintenance_irq() {
-        return Err(Errno::ENXIO);
-    }
     let vcpu = named_vcpu(state, id)?;
     incoming.map_or(Ok(0), User::read::<u32>)?;
     state.lock_vcpus()?;
@@ -135,7 +144,6 @@ impl State {
         Ok(match id.group() {
             DIST_REGS => self.read_register(Frame::Dist, vcpu, offset, 4, By::User) as u32,
             REDIST_REGS => self.read_register(Frame::Redist, vcpu, offset, 4, By::User) as u32,
-            MAINT_IRQ => self.dist.maintenance,
             _ => {
                 let mut levels = 0;
                 for (bit, intid) in (0..32).zip(first_line(offset)?..) {
@@ -152,8 +160,6 @@ impl State {
         match id.group() {
             DIST_REGS => return self.write_register(Frame::Dist, vcpu, offset, 4, value.into(), By::User),
             REDIST_REGS => return self.write_register(Frame::Redist, vcpu, offset, 4, value.into(), By::User),
-            MAINT_IRQ if !(SGIS..PRIVATE_IRQS).contains(&value) => return Err(Errno::EINVAL),
-            MAINT_IRQ => self.dist.maintenance = value,
             _ => {
                 for (bit, intid) in (0..32).zip(first_line(offset)?..).filter(|(_, intid)| *intid >= SGIS) {
                     // An edge interrupt takes the level too: its trigger mode may come later.

@@ -31,7 +31,7 @@ pub struct Lpi {
 /// What an ITS has mapped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mappings {
-    /// Devices, by ID.
+    /// Devices, by ID. A second restore can make one twice; commands find the first.
     pub devices: Vec<MappedDevice>,
     /// Collections, in the order in which they were made.
     pub collections: Vec<MappedCollection>,
@@ -114,7 +114,8 @@ impl State {
 
 impl Mappings {
     fn of(its: &Its) -> Self {
-        let devices = its.devices.iter().map(|(id, device)| MappedDevice {
+        let devices = its.devices.iter().flat_map(|(id, devices)| devices.iter().map(move |device| (id, device)));
+        let devices = devices.map(|(id, device)| MappedDevice {
             id: *id,
             itt: device.itt,
             event_bits: device.event_bits,

@@ -68,7 +68,6 @@ pub(super) fn set(state: &mut State, index: usize, id: AttrId, user: &mut User<'
         (CTRL, INIT) => Ok(()),
         (CTRL, command) => {
             state.lock_vcpus()?;
-            let unknown_is_nothing = !state.host.kernel.its_refuses_unknown_commands();
             let done = state.with_its(index, |its, ctx, _| match command {
                 SAVE_TABLES => its.save_tables(ctx),
                 RESTORE_TABLES => its.restore_tables(ctx),
@@ -76,10 +75,13 @@ pub(super) fn set(state: &mut State, index: usize, id: AttrId, user: &mut User<'
                     its.reset(ctx);
                     Ok(())
                 }
-                _ if unknown_is_nothing => Ok(()),
+                _ if !ctx.host.kernel.its_refuses_unknown_commands() => Ok(()),
                 _ => Err(Errno::ENXIO),
             });
-            done.unwrap_or(Err(Errno::EBADF))
+            let done = done.unwrap_or(Err(Errno::EBADF));
+            // What crashes a host.
+            state.dead |= done == Err(Errno::EIO);
+            done
         }
         _ => Err(Errno::ENXIO),
     }

@@ -24,26 +24,14 @@ impl Kernel {
     /// Every version, the oldest first.
     pub const ALL: [Kernel; 5] = [Kernel::V6_1, Kernel::V6_1Stable, Kernel::V6_12, Kernel::V7_2, Kernel::V7_3];
 
-    /// A vCPU's id is taken for its place in the order of creation, where a PPI's line is driven and where an ITS is told the target of
-    /// a collection (observed on 6.1.170; fixed in Linux 6.7). It matters to VMs whose ids have gaps.
-    #[must_use]
-    pub const fn takes_vcpu_id_for_index(self) -> bool {
-        matches!(self, Kernel::V6_1 | Kernel::V6_1Stable)
-    }
-
-    /// An ITS answers `ENXIO` to a `GRP_CTRL` attribute that it does not have; 6.1 does nothing and says success (observed on 6.1.170).
-    #[must_use]
-    pub const fn its_refuses_unknown_commands(self) -> bool {
-        !matches!(self, Kernel::V6_1 | Kernel::V6_1Stable)
-    }
-
     /// The revision that user space writes to `GICD_IIDR` takes effect; older kernels say success and keep their own (fixed in 2026).
     #[must_use]
     pub const fn applies_implementation_revision(self) -> bool {
         matches!(self, Kernel::V7_2 | Kernel::V7_3)
     }
 
-    /// `GICD_IIDR` and `GICD_TYPER2` can be accessed before `INIT` (Linux 6.17).
+    /// `GICD_IIDR` and `GICD_TYPER2` can be accessed before `INIT`, and `GICD_TYPER2` loses nASSGIcap there; afterwards another value is
+    /// `EBUSY` (Linux 6.17). Older kernels compare, and give `EINVAL`.
     #[must_use]
     pub const fn presets_before_init(self) -> bool {
         matches!(self, Kernel::V7_2 | Kernel::V7_3)
@@ -66,6 +54,33 @@ impl Kernel {
     #[must_use]
     pub const fn save_skips_devices_without_entry(self) -> bool {
         !matches!(self, Kernel::V6_1 | Kernel::V6_1Stable)
+    }
+
+    /// `SAVE_TABLES` clears the entry of an event whose collection is unmapped (observed on 7.3). On 6.1.170 the
+    /// host crashes, and a guest can bring that about; the model's VM is dead then.
+    #[must_use]
+    pub const fn save_clears_events_without_collection(self) -> bool {
+        !matches!(self, Kernel::V6_1 | Kernel::V6_1Stable)
+    }
+
+    /// ITS commands, collection table entries and `KVM_IRQ_LINE` name a vCPU by its place in the order of creation (until Linux 6.7;
+    /// observed on 6.1.170), and `MAPC` wants one that exists even with V = 0; newer kernels know a vCPU by its `vcpu_id`.
+    #[must_use]
+    pub const fn takes_vcpu_id_for_index(self) -> bool {
+        matches!(self, Kernel::V6_1 | Kernel::V6_1Stable)
+    }
+
+    /// An ITS answers `ENXIO` to a `GRP_CTRL` attribute that it does not have; 6.1 does nothing and says success (observed on 6.1.170).
+    #[must_use]
+    pub const fn its_refuses_unknown_commands(self) -> bool {
+        !matches!(self, Kernel::V6_1 | Kernel::V6_1Stable)
+    }
+
+    /// `KVM_IRQ_LINE` on a device that is not initialised is `EBUSY` whatever the interrupt (observed on 7.3); on older kernels an
+    /// impossible interrupt comes first.
+    #[must_use]
+    pub const fn irq_line_needs_init_first(self) -> bool {
+        matches!(self, Kernel::V7_2 | Kernel::V7_3)
     }
 
     /// A write that changes a `GITS_BASER` frees what the table maps even if the register stays valid (observed on 6.12 and later).

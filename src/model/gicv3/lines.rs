@@ -19,7 +19,7 @@ impl Vm {
     /// - `EIO`: the VM is dead.
     /// - `ENXIO`: no GICv3.
     /// - `EINVAL`: below 32.
-    /// - `EBUSY`: the GICv3 is not initialised.
+    /// - `EBUSY`: the GICv3 is not initialised; [from Linux 7 on](super::Kernel::irq_line_needs_init_first) before the interrupt.
     /// - `EINVAL`: no such interrupt. An LPI that is mapped is one.
     pub fn set_spi_level(&self, intid: u32, level: bool) -> Result<(), Errno> {
         let mut state = self.lock();
@@ -27,11 +27,12 @@ impl Vm {
         if intid < PRIVATE_IRQS {
             return Err(Errno::EINVAL);
         }
-        state.ready_for_injection()?;
+        state.initialised()?;
         state.irqs.inject(0, intid, level)
     }
 
-    /// `KVM_IRQ_LINE` of type PPI, by INTID: 16 to 31.
+    /// `KVM_IRQ_LINE` of type PPI, by INTID: 16 to 31. An [old kernel](super::Kernel::takes_vcpu_id_for_index) takes the number for a place in
+    /// the order of creation.
     ///
     /// KVM ignores those that its timers and PMU own; the model has none of these, and every PPI is user space's.
     ///
@@ -41,20 +42,20 @@ impl Vm {
     /// - `EIO`: the VM is dead.
     /// - `ENXIO`: no GICv3.
     /// - `EINVAL`: no such vCPU, or not a PPI.
-    /// - `EBUSY`: the GICv3 is not initialised.
-    /// - `EINVAL`: Linux before 6.7, where the id of the vCPU is not its place in the order of creation.
+    /// - `EBUSY`: the GICv3 is not initialised; [from Linux 7 on](super::Kernel::irq_line_needs_init_first) before the interrupt.
     pub fn set_ppi_level(&self, id: VcpuId, intid: u32, level: bool) -> Result<(), Errno> {
         let mut state = self.lock();
         state.in_kernel()?;
-        let vcpu = state.index_of(id).ok_or(Errno::EINVAL)?;
+        let vcpu = if state.host.kernel.takes_vcpu_id_for_index() {
+            Some(id.get() as usize).filter(|index| *index < state.cpus.len())
+        } else {
+            state.index_of(id)
+        };
+        let vcpu = vcpu.ok_or(Errno::EINVAL)?;
         if !(SGIS..PRIVATE_IRQS).contains(&intid) {
             return Err(Errno::EINVAL);
         }
-        state.ready_for_injection()?;
-        let vcpu = if state.host.kernel.takes_vcpu_id_for_index() { id.get() as usize } else { vcpu };
-        if vcpu >= state.cpus.len() {
-            return Err(Errno::EINVAL);
-        }
+        state.initialised()?;
         state.irqs.inject(vcpu, intid, level)
     }
 
@@ -87,10 +88,13 @@ impl Vm {
 impl State {
     fn in_kernel(&self) -> Result<(), Errno> {
         self.alive()?;
-        if self.dist.exists { Ok(()) } else { Err(Errno::ENXIO) }
+        if !self.dist.exists {
+            return Err(Errno::ENXIO);
+        }
+        if self.host.kernel.irq_line_needs_init_first() { self.initialised() } else { Ok(()) }
     }
 
-    fn ready_for_injection(&self) -> Result<(), Errno> {
+    fn initialised(&self) -> Result<(), Errno> {
         if self.dist.initialised { Ok(()) } else { Err(Errno::EBUSY) }
     }
 }

@@ -123,11 +123,11 @@ const GICR_IGRPMODR0: u32 = redist::SGI_BASE + 0xd00;
 /// `GICR_NSACR`.
 const GICR_NSACR: u32 = redist::SGI_BASE + 0xe00;
 
+// GICR_STATUSR is not among them: KVM searches its table as if sorted, and does not find it.
 pub(super) const REDIST: &[Region] = &[
     plain(redist::GICR_CTLR, 4, W32, Reg::RedistCtlr),
     plain(redist::GICR_IIDR, 4, W32, Reg::RedistIidr),
     plain(redist::GICR_TYPER, 8, W64 | W32, Reg::RedistTyper),
-    // Not GICR_STATUSR: KVM's list names it out of order, and does not find it (observed on 6.1 and 7.3).
     plain(redist::GICR_WAKER, 4, W32, Reg::Zero),
     plain(redist::GICR_PROPBASER, 8, W64 | W32, Reg::Propbaser),
     plain(redist::GICR_PENDBASER, 8, W64 | W32, Reg::Pendbaser),

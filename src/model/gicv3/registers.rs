@@ -2,8 +2,8 @@
 //!
 //! Source: `arch/arm64/kvm/vgic/vgic-mmio.c` and `vgic-mmio-v3.c`.
 //!
-//! Rule: the two sides differ in pending state (user space sees the latch), in `GICD_CTLR`, `GICD_IIDR` and `GICD_TYPER2`; everything
-//! else is one code.
+//! Rule: the two sides differ in pending state (user space sees the latch) and in `GICD_CTLR`, `GICD_IIDR` and `GICD_TYPER2`;
+//! everything else is one code.
 
 use super::ctx::{self, Ctx};
 use super::irq::{Irq, PRIVATE_IRQS};
@@ -168,14 +168,17 @@ impl State {
         Ok(())
     }
 
-    /// User space writes `GICD_TYPER2`: a comparison, but for a VM before INIT, which can go without nASSGIcap (Linux 6.17).
+    /// User space writes `GICD_TYPER2`: a comparison, but for a VM before INIT, which can go without nASSGIcap from Linux 6.17 on.
     fn set_typer2(&mut self, value: u32) -> Result<(), Errno> {
         let own = self.read_misc(GICD_TYPER2);
         if own == value {
             return Ok(());
         }
-        if self.dist.initialised || !self.host.kernel.presets_before_init() {
+        if !self.host.kernel.presets_before_init() {
             return Err(Errno::EINVAL);
+        }
+        if self.dist.initialised {
+            return Err(Errno::EBUSY);
         }
         if (own ^ value) & !NASSGI != 0 || value != 0 && !self.host.nassgicap {
             return Err(Errno::EINVAL);

@@ -7,7 +7,7 @@
 //! they would in KVM.
 
 use super::cpu::Cpu;
-use super::ctx::{Ctx, INITIAL_PROPBASER};
+use super::ctx::{Ctx, INITIAL_BASER};
 use super::dist::Dist;
 use super::irq::Irqs;
 use super::its::{Executed, Its};
@@ -172,7 +172,7 @@ impl Vm {
             Origin::Gic
         } else {
             state.its.push(Its::new());
-            (state.has_its, state.propbaser) = (true, INITIAL_PROPBASER);
+            (state.has_its, state.propbaser) = (true, INITIAL_BASER);
             Origin::Its(state.its.len() - 1)
         };
         Ok(Device::new(self.clone(), origin))

@@ -72,11 +72,11 @@ impl Vm {
     }
 
     fn intercept(&self, op: Op, id: AttrId) -> Result<(), Errno> {
-        self.log.borrow_mut().intercept(op, id)
+        self.log.lock().intercept(op, id)
     }
 
     fn record(&self, access: Access) -> Result<(), Errno> {
-        self.log.borrow_mut().trace.push(access);
+        self.log.lock().trace.push(access);
         access.result
     }
 
@@ -139,7 +139,7 @@ impl Vm {
                 self.writable()?;
                 let arg = ist_arg(user)?;
                 let vgic = self.device.as_mut().and_then(|device| device.vgic.as_mut()).ok_or(Errno::EBUSY)?;
-                vgic.restore(arg, self.log.get_mut(), &mut self.dead)
+                vgic.restore(arg, &mut self.log.lock(), &mut self.dead)
             }
             _ => Err(Errno::ENXIO),
         }

@@ -9,11 +9,11 @@
 use super::ist::LpiIst;
 use super::vm::Vgic;
 use crate::model::fault::Log;
+use crate::model::shared::Shared;
 use crate::model::{HostStep, IstArg};
 use crate::uapi::vgic_v5::ist::{GICV5_ISTL2E_ACTIVE, GICV5_ISTL2E_HM, GICV5_ISTL2E_HWU, GICV5_ISTL2E_PENDING};
 use crate::{Errno, IntId};
 use alloc::vec::Vec;
-use core::cell::RefCell;
 
 impl Vgic {
     /// Both buffers against the tables that the registers say there are. Gives the width of the LPI table, if there is one.
@@ -32,9 +32,9 @@ impl Vgic {
     }
 
     /// Get of `GRP_IST`, once vCPUs are locked and the argument is in.
-    pub(super) fn save(&self, arg: &mut IstArg<'_>, log: &RefCell<Log>) -> Result<(), Errno> {
+    pub(super) fn save(&self, arg: &mut IstArg<'_>, log: &Shared<Log>) -> Result<(), Errno> {
         let lpi_bits = self.check_buffers(arg)?;
-        let mut log = log.borrow_mut();
+        let mut log = log.lock();
         let disturbed = log.disturbance();
         let quiet = |log: &mut Log, step: HostStep| {
             log.host(step)?;

@@ -11,11 +11,11 @@ use super::irs::Irs;
 use super::ist::Ist;
 use super::{Guest, attributes};
 use crate::model::fault::Log;
+use crate::model::shared::Shared;
 use crate::model::{Access, Fault};
 use crate::uapi::device::KVM_DEV_TYPE_ARM_VGIC_V5;
 use crate::{Errno, Vcpu, VcpuId, Vcpus};
 use alloc::vec::Vec;
-use core::cell::RefCell;
 
 /// A VM with at most one virtual GICv5. The attributes of the device are the VM's own [`AttrDevice`](crate::AttrDevice).
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub struct Vm {
     /// PPIs that exist for the guest; known from the first run on.
     pub(super) exposed: Option<u64>,
     pub(super) dead: bool,
-    pub(super) log: RefCell<Log>,
+    pub(super) log: Shared<Log>,
 }
 
 #[derive(Debug)]
@@ -73,7 +73,7 @@ impl Vm {
             device: None,
             exposed: None,
             dead: false,
-            log: RefCell::default(),
+            log: Shared::default(),
         }
     }
 
@@ -254,23 +254,23 @@ impl Vm {
 
     /// Arms a fault. Faults add up; a second [`Fault::NotQuiesced`] replaces the first.
     pub fn set_fault(&mut self, fault: Fault) {
-        self.log.get_mut().arm(fault);
+        self.log.lock().arm(fault);
     }
 
     /// Disarms all faults.
     pub fn clear_faults(&mut self) {
-        self.log.get_mut().disarm();
+        self.log.lock().disarm();
     }
 
     /// Every access to an attribute so far, in order.
     #[must_use]
     pub fn trace(&self) -> Vec<Access> {
-        self.log.borrow().trace.clone()
+        self.log.lock().trace.clone()
     }
 
     /// Forgets the accesses so far.
     pub fn clear_trace(&mut self) {
-        self.log.get_mut().trace.clear();
+        self.log.lock().trace.clear();
     }
 
     pub(super) fn alive(&self) -> Result<(), Errno> {
@@ -307,7 +307,7 @@ impl Vm {
         if self.vcpus.iter().any(|state| state.el2) {
             return Err(Errno::EINVAL);
         }
-        self.log.get_mut().host(crate::model::HostStep::Init)?;
+        self.log.lock().host(crate::model::HostStep::Init)?;
         // Chosen: the teardown of a failed INIT keeps a number that user space set, and leaves no default behind.
         if device.nr_spis == 0 {
             device.nr_spis = attributes::DEFAULT_SPIS;

@@ -293,7 +293,7 @@ pub(crate) fn never_a_part_of_a_state<R: Rig>(log: &mut Log) {
         log.value("refused", error.to_string());
         assert_eq!(target.gicv3().save().expect("save"), before);
     }
-    let image = state.to_image();
+    let image = state.to_image().expect("image");
     for length in [0, 7, 64, image.len() / 2, image.len() - 1] {
         let error = target.gicv3().restore_image(&image[..length]).expect_err("a part of an image");
         log.value("refused", error.to_string());

@@ -6,11 +6,10 @@
 //! Rule: a command that fails is skipped, and the guest is told nothing.
 
 use super::table::ID_BITS;
-use super::{Device, Ite, Its, NOT_MAPPED};
+use super::{Ite, Its, NOT_MAPPED};
 use crate::Errno;
 use crate::model::gicv3::ctx::Ctx;
 use crate::model::gicv3::irq::FIRST_LPI;
-use std::collections::BTreeMap;
 
 /// Bytes of a command.
 const COMMAND: u64 = 32;
@@ -190,10 +189,9 @@ impl Its {
             return Err(MAPD_ITTSIZE_OOR);
         }
         // A device that is mapped again loses its events.
-        self.free_device(fields.device(), ctx);
+        self.free_device(fields.device(), false, ctx);
         if fields.valid() {
-            let device = Device { itt: fields.itt(), event_bits: fields.event_bits(), events: BTreeMap::new() };
-            self.devices.insert(fields.device(), device);
+            self.add_device(fields.device(), fields.itt(), fields.event_bits());
         } else if ctx.host.kernel.clears_unmapped_entries() {
             ctx.ram.write_entry(entry, 0)?;
         }
@@ -202,11 +200,15 @@ impl Its {
 
     fn mapc(&mut self, fields: &Fields, ctx: &mut Ctx<'_>) -> Outcome {
         let id = fields.collection();
+        let target = ctx.vcpu_named(fields.target()).ok_or(MAPC_PROCNUM_OOR);
         if !fields.valid() {
+            if ctx.host.kernel.takes_vcpu_id_for_index() {
+                target?;
+            }
             self.free_collection(id);
             return Ok(());
         }
-        let target = ctx.vcpu_by_id(fields.target()).ok_or(MAPC_PROCNUM_OOR)?;
+        let target = target?;
         if !self.collections.contains_key(&id) && !self.has_collection_entry(id, ctx) {
             return Err(MAPC_COLLECTION_OOR);
         }
@@ -216,8 +218,7 @@ impl Its {
             self.add_collection(id, fields.target());
             return Ok(());
         }
-        let events = self.devices.values().flat_map(|device| device.events.values());
-        for ite in events.filter(|ite| ite.collection == Some(id)) {
+        for ite in self.ites().filter(|ite| ite.collection == Some(id)) {
             if let Some(irq) = ctx.irqs.lpis.get_mut(&ite.intid) {
                 irq.target = Some(target);
             }
@@ -227,7 +228,7 @@ impl Its {
 
     fn mapti(&mut self, fields: &Fields, intid: u32, ctx: &mut Ctx<'_>) -> Outcome {
         let (event, id) = (fields.event(), fields.collection());
-        let device = self.devices.get(&fields.device()).ok_or(MAPTI_UNMAPPED_DEVICE)?;
+        let device = self.device(fields.device()).ok_or(MAPTI_UNMAPPED_DEVICE)?;
         if !device.has_event_entry(event, ctx) {
             return Err(MAPTI_ID_OOR);
         }
@@ -252,7 +253,7 @@ impl Its {
             }
             return Err(errno.into());
         }
-        if let Some(device) = self.devices.get_mut(&fields.device()) {
+        if let Some(device) = self.device_mut(fields.device()) {
             device.events.insert(event, Ite { intid, collection: Some(id) });
         }
         Ok(())
@@ -274,7 +275,7 @@ impl Its {
 
     fn discard(&mut self, fields: &Fields, ctx: &mut Ctx<'_>) -> Outcome {
         let mapped = self.ite(fields.device(), fields.event()).and_then(|ite| self.mapped(ite.collection)).is_some();
-        let Some(device) = self.devices.get_mut(&fields.device()).filter(|_| mapped) else {
+        let Some(device) = self.device_mut(fields.device()).filter(|_| mapped) else {
             return Err(DISCARD_UNMAPPED_INTERRUPT);
         };
         if let Some(ite) = device.events.remove(&fields.event()) {
@@ -288,8 +289,8 @@ impl Its {
 }
 
 fn movall(fields: &Fields, ctx: &mut Ctx<'_>) -> Outcome {
-    let from = ctx.vcpu_by_id(fields.target());
-    let to = ctx.vcpu_by_id(fields.second_target());
+    let from = ctx.vcpu_named(fields.target());
+    let to = ctx.vcpu_named(fields.second_target());
     if from.is_none() || to.is_none() {
         return Err(MOVALL_PROCNUM_OOR);
     }

@@ -30,7 +30,8 @@ pub(super) struct Its {
     pub(super) cwriter: u64,
     device_baser: u64,
     collection_baser: u64,
-    pub(super) devices: BTreeMap<u32, Device>,
+    /// By ID; no list is empty.
+    pub(super) devices: BTreeMap<u32, Vec<Device>>,
     pub(super) collections: BTreeMap<u16, Collection>,
     /// Collections made so far: they are saved in the order in which they were made.
     made: u64,
@@ -84,12 +85,34 @@ impl Its {
         self.free_collections();
     }
 
+    /// The device with an ID: the first of several, which a second restore can make.
+    fn device(&self, id: u32) -> Option<&Device> {
+        self.devices.get(&id)?.first()
+    }
+
+    fn device_mut(&mut self, id: u32) -> Option<&mut Device> {
+        self.devices.get_mut(&id)?.first_mut()
+    }
+
     fn ite(&self, device: u32, event: u32) -> Option<&Ite> {
-        self.devices.get(&device)?.events.get(&event)
+        self.device(device)?.events.get(&event)
     }
 
     fn ite_mut(&mut self, device: u32, event: u32) -> Option<&mut Ite> {
-        self.devices.get_mut(&device)?.events.get_mut(&event)
+        self.device_mut(device)?.events.get_mut(&event)
+    }
+
+    fn add_device(&mut self, id: u32, itt: u64, event_bits: u32) {
+        self.devices.entry(id).or_default().push(Device { itt, event_bits, events: BTreeMap::new() });
+    }
+
+    /// Every event of every device.
+    fn ites(&self) -> impl Iterator<Item = &Ite> {
+        self.devices.values().flatten().flat_map(|device| device.events.values())
+    }
+
+    fn ites_mut(&mut self) -> impl Iterator<Item = &mut Ite> {
+        self.devices.values_mut().flatten().flat_map(|device| device.events.values_mut())
     }
 
     /// The `vcpu_id` that a collection is mapped to.
@@ -100,7 +123,7 @@ impl Its {
 
     /// Index of the vCPU that a collection is mapped to.
     pub(super) fn target(&self, collection: Option<u16>, ctx: &Ctx<'_>) -> Option<usize> {
-        ctx.vcpu_by_id(self.mapped(collection)?)
+        ctx.vcpu_named(self.mapped(collection)?)
     }
 
     fn add_collection(&mut self, id: u16, target: u32) {
@@ -112,7 +135,7 @@ impl Its {
         if self.collections.remove(&id).is_none() {
             return;
         }
-        for ite in self.devices.values_mut().flat_map(|device| device.events.values_mut()) {
+        for ite in self.ites_mut() {
             if ite.collection == Some(id) {
                 ite.collection = None;
             }
@@ -121,20 +144,27 @@ impl Its {
 
     fn free_collections(&mut self) {
         self.collections.clear();
-        for ite in self.devices.values_mut().flat_map(|device| device.events.values_mut()) {
+        for ite in self.ites_mut() {
             ite.collection = None;
         }
     }
 
-    fn free_device(&mut self, id: u32, ctx: &mut Ctx<'_>) {
-        for ite in self.devices.remove(&id).iter().flat_map(|device| device.events.values()) {
+    /// Frees one device of an ID: the first, as a command does, or the last, which was just made.
+    fn free_device(&mut self, id: u32, last: bool, ctx: &mut Ctx<'_>) {
+        let Some(devices) = self.devices.get_mut(&id) else { return };
+        let freed = if last { devices.pop() } else { devices.drain(..devices.len().min(1)).next() };
+        if devices.is_empty() {
+            self.devices.remove(&id);
+        }
+        for ite in freed.iter().flat_map(|device| device.events.values()) {
             ctx.irqs.put(ite.intid);
         }
     }
 
     fn free_devices(&mut self, ctx: &mut Ctx<'_>) {
-        for ite in core::mem::take(&mut self.devices).values().flat_map(|device| device.events.values()) {
+        for ite in self.ites() {
             ctx.irqs.put(ite.intid);
         }
+        self.devices.clear();
     }
 }

@@ -63,7 +63,8 @@ impl Register {
         if !offset.is_multiple_of(align) {
             return Err(Errno::EINVAL);
         }
-        Ok(Self::at(offset))
+        // Of the offset, 32 bits count.
+        Ok(Self::at(offset & 0xffff_ffff))
     }
 
     /// The register that an offset is in.
@@ -92,7 +93,7 @@ impl Register {
 }
 
 impl Its {
-    /// The whole register; `offset` tells the identification registers apart.
+    /// The whole register; the low bits of `offset` tell the identification registers apart.
     pub(in crate::model::gicv3) fn read(&self, register: Register, offset: u64) -> u64 {
         match register {
             Register::Ctlr => {
@@ -107,7 +108,7 @@ impl Its {
             Register::Baser(0) => self.device_baser,
             Register::Baser(1) => self.collection_baser,
             Register::Baser(_) => 0,
-            Register::Ids => match offset {
+            Register::Ids => match offset & 0xffff_ffff {
                 PIDR2 => 0x3b,
                 // Part number, 64 KiB frames, and what every GIC has.
                 0xffe0 => 0x92,

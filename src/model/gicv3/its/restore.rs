@@ -6,7 +6,7 @@
 
 use super::registers::{INDIRECT, VALID, address, table_bytes};
 use super::table::{ENTRY, ID_BITS, L2_ENTRIES};
-use super::{Device, Ite, Its, NOT_MAPPED};
+use super::{Ite, Its, NOT_MAPPED};
 use crate::Errno;
 use crate::model::gicv3::ctx::Ctx;
 use crate::model::gicv3::irq::FIRST_LPI;
@@ -14,7 +14,6 @@ use crate::uapi::vgic_v3::its::{
     KVM_ITS_CTE_ICID, KVM_ITS_CTE_VALID, KVM_ITS_DTE_ITTADDR, KVM_ITS_DTE_NEXT, KVM_ITS_DTE_SIZE, KVM_ITS_DTE_VALID,
     KVM_ITS_ITE_ICID, KVM_ITS_ITE_PINTID, KVM_ITS_L1E_ADDR, KVM_ITS_L1E_VALID,
 };
-use std::collections::BTreeMap;
 
 /// Where a scan goes from an entry.
 enum Next {
@@ -79,7 +78,7 @@ impl Its {
             }
             // KVM takes 32 bits of the target.
             let (target, id) = ((entry >> 16) as u32, (entry & KVM_ITS_CTE_ICID) as u16);
-            if target != NOT_MAPPED && ctx.vcpu_by_id(target).is_none() {
+            if target != NOT_MAPPED && ctx.vcpu_named(target).is_none() {
                 return Err(Errno::EINVAL);
             }
             if self.collections.contains_key(&id) {
@@ -127,13 +126,12 @@ impl Its {
             return Err(Errno::EINVAL);
         }
         let itt = (entry & KVM_ITS_DTE_ITTADDR) >> 5 << 8;
-        // A device that is mapped already, which takes a second restore without any collection, is replaced; KVM would have it twice.
-        self.free_device(id, ctx);
-        self.devices.insert(id, Device { itt, event_bits, events: BTreeMap::new() });
+        // A device that is mapped already is there twice from now on, and commands find the older one.
+        self.add_device(id, itt, event_bits);
         // KVM holds the length in a signed int.
         let length = ((1_u64 << event_bits) * ENTRY) as i32;
         let scanned = scan(ctx, itt, i64::from(length) as u64, 0, |ctx, event, entry| self.restore_event(ctx, id, event, entry));
-        scanned.inspect_err(|_| self.free_device(id, ctx))?;
+        scanned.inspect_err(|_| self.free_device(id, true, ctx))?;
         Ok(distance((entry & KVM_ITS_DTE_NEXT) >> 49))
     }
 
@@ -146,7 +144,7 @@ impl Its {
             return Err(Errno::EINVAL);
         }
         let next = entry >> 48;
-        let mapped = self.devices.get(&device).ok_or(Errno::EINVAL)?;
+        let mapped = self.devices.get(&device).and_then(|devices| devices.last()).ok_or(Errno::EINVAL)?;
         // The sum has 32 bits.
         if u64::from(event.wrapping_add(next as u32)) >= 1 << mapped.event_bits {
             return Err(Errno::EINVAL);
@@ -157,7 +155,7 @@ impl Its {
         }
         // That the LPI is within GICR_PROPBASER.IDbits is not checked.
         ctx.add_lpi(intid, self.target(Some(id), ctx))?;
-        if let Some(mapped) = self.devices.get_mut(&device) {
+        if let Some(mapped) = self.devices.get_mut(&device).and_then(|devices| devices.last_mut()) {
             mapped.events.insert(event, Ite { intid, collection: Some(id) });
         }
         Ok(distance(next))

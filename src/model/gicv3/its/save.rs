@@ -7,7 +7,7 @@
 
 use super::registers::{VALID, address, table_bytes};
 use super::table::ENTRY;
-use super::{Collection, Device, Its};
+use super::{Collection, Device, Ite, Its};
 use crate::Errno;
 use crate::model::gicv3::ctx::Ctx;
 
@@ -17,24 +17,25 @@ const DTE_NEXT_MAX: u32 = (1 << 14) - 1;
 const ITE_NEXT_MAX: u32 = (1 << 16) - 1;
 
 impl Its {
-    pub(in crate::model::gicv3) fn save_tables(&self, ctx: &mut Ctx<'_>) -> Result<(), Errno> {
+    pub(in crate::model::gicv3) fn save_tables(&mut self, ctx: &mut Ctx<'_>) -> Result<(), Errno> {
         self.save_devices(ctx)?;
         self.save_collections(ctx)
     }
 
-    fn save_devices(&self, ctx: &mut Ctx<'_>) -> Result<(), Errno> {
+    fn save_devices(&mut self, ctx: &mut Ctx<'_>) -> Result<(), Errno> {
         if self.device_baser & VALID == 0 {
             return Ok(());
         }
-        let mut following = self.devices.keys().skip(1);
-        for (id, device) in &self.devices {
-            let next = following.next().map_or(0, |next| (next - id).min(DTE_NEXT_MAX));
-            let Some(entry) = self.device_entry(*id, ctx) else {
-                if ctx.host.kernel.save_skips_devices_without_entry() {
-                    continue;
-                }
-                return Err(Errno::EINVAL);
-            };
+        let skips = ctx.host.kernel.save_skips_devices_without_entry();
+        // KVM's sort turns devices with one ID round, every time; commands find the one that comes first.
+        self.devices.values_mut().for_each(|devices| devices.reverse());
+        let devices = self.devices.iter().flat_map(|(id, devices)| devices.iter().map(|device| (*id, device)));
+        let saved: Vec<_> = devices.map(|(id, device)| (id, device, self.device_entry(id, ctx))).collect();
+        let saved: Vec<_> = saved.into_iter().filter(|(_, _, entry)| entry.is_some() || !skips).collect();
+        let mut following = saved.iter().skip(1);
+        for (id, device, entry) in &saved {
+            let next = following.next().map_or(0, |(next, ..)| (next - id).min(DTE_NEXT_MAX));
+            let entry = entry.ok_or(Errno::EINVAL)?;
             device.save_events(ctx)?;
             let dte = 1 << 63 | u64::from(next) << 49 | (device.itt >> 8) << 5 | u64::from(device.event_bits - 1);
             ctx.ram.write_entry(entry, dte)?;
@@ -61,16 +62,22 @@ impl Its {
 
 impl Device {
     fn save_events(&self, ctx: &mut Ctx<'_>) -> Result<(), Errno> {
-        let mut following = self.events.keys().skip(1);
+        let clears = ctx.host.kernel.save_clears_events_without_collection();
+        let saved = |ite: &Ite| ite.collection.is_some() || !clears;
+        let mut following = self.events.iter().filter(|(_, ite)| saved(ite)).skip(1);
         for (event, ite) in &self.events {
-            let next = following.next().map_or(0, |next| (next - event).min(ITE_NEXT_MAX));
+            if !saved(ite) {
+                ctx.ram.write_entry(self.event_entry(*event), 0)?;
+                continue;
+            }
+            let next = following.next().map_or(0, |(next, _)| (next - event).min(ITE_NEXT_MAX));
             let forwarded = ctx.irqs.lpis.get(&ite.intid).is_some_and(|irq| irq.forwarded);
             // Only a GICv4.1 tells whether a forwarded LPI is pending.
             if forwarded && !ctx.host.nassgicap {
                 return Err(Errno::EACCES);
             }
-            // Chosen: KVM follows a null pointer where the collection is gone; the model says `EFAULT`.
-            let collection = ite.collection.ok_or(Errno::EFAULT)?;
+            // An old kernel follows a null pointer here and the host crashes; the model's VM is dead.
+            let collection = ite.collection.ok_or(Errno::EIO)?;
             let entry = u64::from(next) << 48 | u64::from(ite.intid) << 16 | u64::from(collection);
             ctx.ram.write_entry(self.event_entry(*event), entry)?;
         }

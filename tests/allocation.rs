@@ -1,0 +1,234 @@
+//! Tables go between the kernel and the caller's bytes without an allocation and without a copy; what a reader
+//! allocates is bounded by the image.
+//!
+//! Source of the sizes: Documentation/virt/kvm/devices/arm-vgic-v5.rst, `GRP_IST`.
+//!
+//! Rule: what the device is handed are the caller's slices, at their addresses and of their lengths. The model allocates and has no
+//! part here; the device is a stub that notes what it sees.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::hint::black_box;
+use vgic_state::gicv5::{CpuInterface, Gicv5, Gicv5State, IrsIdentity, IrsState, Ist, Options, VcpuState};
+use vgic_state::image::IstCoding;
+use vgic_state::uapi::device::{KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, KVM_DEV_ARM_VGIC_GRP_NR_IRQS};
+use vgic_state::uapi::vgic_v5::{KVM_DEV_ARM_VGIC_GRP_IRS_REGS, irs};
+use vgic_state::{
+    Attr, AttrDevice, AttrId, Command, DynInterruptState, Errno, IstDevice, IstKind, LpiIdBits, SpiCount, Vcpus, Word,
+};
+
+const SPIS: usize = 64;
+const LPI_ID_BITS: usize = 10;
+const SPI_BYTES: usize = SPIS * 4;
+const LPI_BYTES: usize = 4 << LPI_ID_BITS;
+
+/// Counts what each thread asks of the allocator.
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+    static BYTES: Cell<usize> = const { Cell::new(0) };
+}
+
+fn count(bytes: usize) {
+    ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+    BYTES.set(BYTES.get() + bytes);
+}
+
+#[expect(unsafe_code, reason = "an allocator is unsafe by its trait")]
+// SAFETY: every call goes to the system's allocator as it came; counting allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size());
+        // SAFETY: promised by the caller.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(layout.size());
+        // SAFETY: promised by the caller.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(size);
+        // SAFETY: promised by the caller.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: promised by the caller.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// How often `code` asked for memory, and what it returned.
+fn allocations<R>(code: impl FnOnce() -> R) -> (usize, R) {
+    let before = ALLOCATIONS.get();
+    let result = code();
+    (ALLOCATIONS.get() - before, result)
+}
+
+/// How many bytes `code` asked for in all, and what it returned.
+fn allocated<R>(code: impl FnOnce() -> R) -> (usize, R) {
+    let before = BYTES.get();
+    let result = code();
+    (BYTES.get() - before, result)
+}
+
+const VCPUS: u32 = 3;
+
+/// Addresses and lengths of the SPI buffer and of the LPI buffer.
+type Seen = (*const [u8], Option<*const [u8]>);
+
+/// A GICv5 that says what its tables are like, and notes where it is told to put them. Its registers are 0 otherwise.
+#[derive(Debug, Default)]
+struct Stub {
+    seen: Cell<Option<Seen>>,
+}
+
+impl AttrDevice for Stub {
+    fn get<W: Word>(&self, attr: Attr<W>) -> Result<W, Errno> {
+        const IDR1: u32 = irs::GICV5_IRS_IDR1;
+        const IDR2: u32 = irs::GICV5_IRS_IDR2;
+        const IST_CFGR: u32 = irs::GICV5_IRS_IST_CFGR;
+        const IST_BASER: u32 = irs::GICV5_IRS_IST_BASER;
+        let id = attr.id();
+        let value: u64 = match (id.group(), id.attr() as u32) {
+            (KVM_DEV_ARM_VGIC_GRP_NR_IRQS, _) => SPIS as u64,
+            (KVM_DEV_ARM_VGIC_GRP_IRS_REGS, IDR1) => VCPUS.into(),
+            (KVM_DEV_ARM_VGIC_GRP_IRS_REGS, IDR2) => 16 | 1 << 5,
+            (KVM_DEV_ARM_VGIC_GRP_IRS_REGS, IST_CFGR) => LPI_ID_BITS as u64,
+            (KVM_DEV_ARM_VGIC_GRP_IRS_REGS, IST_BASER) => 0x4001,
+            (KVM_DEV_ARM_VGIC_GRP_IRS_REGS | KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, _) => 0,
+            _ => return Err(Errno::ENXIO),
+        };
+        Ok(W::from_ne_bytes([value, 0].to_ne_bytes()))
+    }
+
+    fn set<W: Word>(&mut self, _: Attr<W>, _: W) -> Result<(), Errno> {
+        Ok(())
+    }
+
+    fn has(&self, _: AttrId) -> Result<(), Errno> {
+        Ok(())
+    }
+
+    fn command(&mut self, _: Command) -> Result<(), Errno> {
+        Ok(())
+    }
+}
+
+impl IstDevice for Stub {
+    fn save_ist(&self, spi: &mut [u8], lpi: Option<&mut [u8]>) -> Result<(), Errno> {
+        // Enabled, and pending for the first of each table.
+        let lpi = lpi.map(|lpi| {
+            lpi.fill(0);
+            lpi[0] = 9;
+            &raw const *lpi
+        });
+        spi.fill(0);
+        spi[0] = 9;
+        self.seen.set(Some((spi, lpi)));
+        Ok(())
+    }
+
+    fn restore_ist(&mut self, spi: &[u8], lpi: Option<&[u8]>) -> Result<(), Errno> {
+        self.seen.set(Some((spi, lpi.map(|lpi| &raw const *lpi))));
+        Ok(())
+    }
+}
+
+fn attached() -> Gicv5<Stub> {
+    Gicv5::attach(Stub::default(), Vcpus::with_default_mpidrs(VCPUS).expect("vCPUs")).expect("attached")
+}
+
+fn seen(gic: &Gicv5<Stub>) -> Seen {
+    gic.device().seen.take().expect("the device was handed buffers")
+}
+
+#[test]
+fn the_allocator_counts() {
+    assert_eq!(allocations(|| black_box(Vec::<u8>::with_capacity(64))).0, 1);
+    assert_eq!(allocations(|| black_box([0_u8; 64])).0, 0);
+}
+
+#[test]
+fn tables_are_saved_into_and_restored_from_the_callers_slices() {
+    let mut gic = attached();
+    let mut area = vec![0; SPI_BYTES + LPI_BYTES + 16];
+    // Of any alignment, with a gap between them.
+    let (spi, lpi) = area.split_at_mut(SPI_BYTES + 5);
+    let (spi, lpi) = (&mut spi[1..=SPI_BYTES], &mut lpi[2..2 + LPI_BYTES]);
+    let expected: Seen = (spi, Some(lpi));
+
+    let (count, result) = allocations(|| gic.save_ists(spi, Some(lpi)));
+    result.expect("save");
+    assert_eq!((count, seen(&gic)), (0, expected));
+
+    let (count, result) = allocations(|| gic.restore_ists(spi, Some(lpi)));
+    result.expect("restore");
+    assert_eq!((count, seen(&gic)), (0, expected));
+}
+
+#[test]
+fn an_image_is_saved_where_the_caller_wants_it() {
+    for ist_coding in [IstCoding::Raw, IstCoding::Sparse] {
+        let mut options = Options::default();
+        options.ist_coding = ist_coding;
+        let gic = attached().with_options(options);
+        let (count, requirements) = allocations(|| gic.requirements());
+        assert_eq!(count, 0, "{ist_coding:?}");
+        let mut image = vec![0; requirements.expect("requirements").image_max];
+        let whole = image.as_ptr_range();
+
+        let (count, length) = allocations(|| gic.save_image(&mut image));
+        assert_eq!(count, 0, "{ist_coding:?}");
+        let (spi, lpi) = seen(&gic);
+        let lpi = lpi.expect("a buffer for LPIs");
+        for (table, bytes) in [(spi, SPI_BYTES), (lpi, LPI_BYTES)] {
+            assert_eq!(table.len(), bytes, "{ist_coding:?}");
+            let start = table.cast::<u8>();
+            assert!(whole.start <= start && start.wrapping_add(bytes) <= whole.end, "{ist_coding:?}: inside of the image's buffer");
+        }
+
+        // In raw coding they stay there: the state that is read borrows the same bytes, and a restore hands them to the device.
+        let image = &image[..length.expect("save")];
+        let state = Gicv5State::parse(image).expect("parse");
+        let mut destination = attached();
+        destination.restore_image(image).expect("restore");
+        if ist_coding == IstCoding::Raw {
+            assert_eq!(&raw const *state.spi_ist.as_bytes(), spi);
+            assert_eq!(&raw const *state.lpi_ist.expect("LPIs").as_bytes(), lpi);
+            assert_eq!(seen(&destination), (spi, Some(lpi)));
+        }
+    }
+}
+
+#[test]
+fn a_small_image_does_not_ask_for_much() {
+    for vcpus in [1, 512] {
+        let vcpus = Vcpus::with_default_mpidrs(vcpus).expect("vCPUs");
+        let state = Gicv5State {
+            spi_count: SpiCount::MAX,
+            identity: IrsIdentity::default(),
+            irs: IrsState::default(),
+            vcpus: vcpus.iter().map(|vcpu| VcpuState { vcpu, registers: CpuInterface::default() }).collect(),
+            spi_ist: Ist::new(IstKind::Spi, vec![0; SpiCount::MAX.ist_bytes()]).expect("SPIs"),
+            lpi_ist: Some(Ist::new(IstKind::Lpi, vec![0; LpiIdBits::MAX.ist_bytes()]).expect("LPIs")),
+        };
+        let [raw, sparse] = [IstCoding::Raw, IstCoding::Sparse].map(|coding| state.to_image(coding).expect("image"));
+        // Registers, and lists of vCPUs and sections; tables only where the image does not hold them.
+        let (bytes, parsed) = allocated(|| Gicv5State::parse(&raw));
+        assert!(bytes <= 2 * (raw.len() - (4 + 256) * 1024), "{bytes} bytes for an image of {}", raw.len());
+        assert_eq!(parsed.as_ref(), Ok(&state));
+        let (bytes, parsed) = allocated(|| Gicv5State::parse(&sparse));
+        assert!(bytes <= 2 * sparse.len() + (4 + 256) * 1024, "{bytes} bytes for an image of {}", sparse.len());
+        assert_eq!(parsed, Ok(state));
+    }
+}

@@ -1,0 +1,15 @@
+//! GICv3 and ITS through the public interface, on the model.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
+
+#[path = "../common/gicv3.rs"]
+mod common;
+#[path = "../common/snapshot.rs"]
+mod snapshot;
+
+mod errors;
+mod image;
+mod lists;
+mod order;
+mod refusal;
+mod round_trip;

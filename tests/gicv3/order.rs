@@ -1,0 +1,72 @@
+//! Order of accesses, as a reviewer reads it.
+
+use crate::common::{Config, copy, filled, fresh, memory, trace, vcpus};
+use crate::snapshot::snapshot;
+use vgic_state::gicv3::RESTORE_ORDER;
+use vgic_state::{DynInterruptState, InterruptState};
+
+fn small() -> Config {
+    Config { vcpus: 1, nr_irqs: 64, ..Config::default() }
+}
+
+/// The 32 targets are alike.
+fn shorten(trace: &str) -> String {
+    let routers =
+        |line: &&str| line.contains("GICD_IROUTER") && !line.contains("GICD_IROUTER32") && !line.contains("GICD_IROUTER63");
+    trace.lines().filter(|line| !routers(line)).map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn save() {
+    let (vm, source) = filled(small());
+    source.save().expect("save");
+    snapshot!("gicv3_save", shorten(&trace(&vm)));
+}
+
+#[test]
+fn flush() {
+    let (vm, mut source) = filled(Config { its: 2, ..small() });
+    let ranges = source.flush_tables().expect("flush");
+    let ranges: String = ranges.iter().map(|range| format!("{range}\n")).collect();
+    snapshot!("gicv3_flush", trace(&vm) + &ranges);
+}
+
+#[test]
+fn restore() {
+    let (vm, mut source) = filled(small());
+    source.flush_tables().expect("flush");
+    let state = source.save().expect("save");
+    let (other, mut destination) = fresh(small(), copy(&vm.memory()));
+    destination.restore(&state).expect("restore");
+    snapshot!("gicv3_restore", shorten(&trace(&other)));
+}
+
+#[test]
+fn phases() {
+    let text: String = RESTORE_ORDER.iter().map(|(phase, why)| format!("{phase:?}: {why}\n")).collect();
+    snapshot!("gicv3_phases", text);
+}
+
+#[test]
+fn a_check_accesses_nothing() {
+    let (_, source) = filled(small());
+    let state = source.save().expect("save");
+    let (vm, destination) = fresh(small(), memory());
+    destination.check(&state).expect("check");
+    assert_eq!(trace(&vm), "");
+}
+
+#[test]
+fn work_is_linear_in_vcpus_and_interrupts() {
+    let accesses = |vcpus, nr_irqs| {
+        let (vm, gic) = fresh(Config { vcpus, nr_irqs, its: 1, ..Config::default() }, memory());
+        gic.save().expect("save");
+        vm.trace().len()
+    };
+    let one = accesses(1, 64);
+    assert_eq!(accesses(2, 64) - one, accesses(4, 64) - accesses(3, 64));
+    assert_eq!(accesses(1, 96) - one, accesses(1, 992) - accesses(1, 960));
+    // Distributor 4, redistributor 8, 15 words of private interrupts, 9 registers of the CPU interface; 15 + 32 words for 32 SPIs; ITS 14.
+    assert_eq!(one, 4 + 8 + 15 + 9 + 47 + 14);
+    assert_eq!(vcpus(3).len(), 3);
+}

@@ -1,0 +1,143 @@
+//! The strongest property: save, restore into a fresh device, save again, equal.
+
+use crate::common::{Config, Memory, RAM, RAM_BYTES, copy, filled, fresh, memory};
+use vgic_state::gicv3::Gicv3State;
+use vgic_state::model::gicv3::{Host, Kernel};
+use vgic_state::{Attr, AttrDevice, DynInterruptState, GuestRange, InterruptState};
+use vm_memory::{Bytes, GuestAddress};
+
+#[test]
+fn with_its_and_without_on_every_kernel() {
+    for kernel in Kernel::ALL {
+        for (vcpus, nr_irqs, its) in [(1, 64, 0), (2, 96, 1), (3, 992, 3)] {
+            let config = Config { host: Host { kernel, ..Host::default() }, vcpus, nr_irqs, its };
+            let (vm, mut source) = filled(config);
+            source.flush_tables().expect("flush");
+            let mut image = vec![0; source.requirements().expect("requirements").image_max];
+            assert_eq!(source.save_image(&mut image), Ok(image.len()));
+            let state = source.save().expect("save");
+            assert_eq!(Gicv3State::parse(&image).as_ref(), Ok(&state));
+            assert_eq!(state.to_image().as_ref(), Ok(&image));
+
+            let (other, mut destination) = fresh(config, copy(&vm.memory()));
+            destination.restore_image(&image).expect("restore");
+            assert_eq!(destination.save().expect("save"), state, "{kernel:?}, {vcpus} vCPUs, {its} ITSes");
+            assert_eq!(other.lpis(), vm.lpis());
+            for n in 0..its {
+                assert_eq!(other.mappings(n), vm.mappings(n));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_flush_says_what_was_written() {
+    let (vm, mut source) = filled(Config { its: 2, ..Config::default() });
+    let before = copy(&vm.memory());
+    let ranges = source.flush_tables().expect("flush");
+    assert!(ranges.windows(2).all(|pair| pair[0].end < pair[1].start), "sorted and joined");
+    let covered = |address: u64| ranges.iter().any(|range| (range.start..range.end).contains(&address));
+    let bytes = |memory: &Memory| {
+        let mut bytes = vec![0_u8; RAM_BYTES];
+        memory.read_slice(&mut bytes, GuestAddress(RAM)).expect("memory");
+        bytes
+    };
+    let (before, after) = (bytes(&before), bytes(&vm.memory()));
+    let changed: Vec<u64> = (RAM..).zip(before.iter().zip(&after)).filter(|(_, (a, b))| a != b).map(|(at, _)| at).collect();
+    for address in &changed {
+        assert!(covered(*address), "{address:#x} was written");
+    }
+    assert!(changed.len() > 100);
+    for written in vm.written() {
+        assert!(covered(written.start) && covered(written.end - 1), "{written:x?}");
+    }
+}
+
+#[test]
+fn a_restore_says_which_pending_bits_it_may_have_taken() {
+    let (vm, mut source) = filled(Config::default());
+    source.flush_tables().expect("flush");
+    let state = source.save().expect("save");
+    let (other, mut destination) = fresh(Config::default(), copy(&vm.memory()));
+    let report = destination.restore(&state).expect("restore");
+    let expected = [0, 1].map(|n| GuestRange::new(crate::common::pending(n) + 1024, 8192 - 1024));
+    assert_eq!(report.guest_memory_written, expected);
+    let written = other.written();
+    assert!(!written.is_empty());
+    for written in written {
+        assert!(expected.iter().any(|range| range.start <= written.start && written.end <= range.end), "{written:x?}");
+    }
+}
+
+#[test]
+fn nothing_is_flushed_unless_asked_for() {
+    let (vm, source) = filled(Config::default());
+    source.save().expect("save");
+    source.requirements().expect("requirements");
+    let mut image = vec![0; 1 << 16];
+    source.save_image(&mut image).expect("save");
+    assert_eq!(vm.written(), []);
+}
+
+#[test]
+fn onto_a_device_that_was_used_before() {
+    let config = Config { its: 2, ..Config::default() };
+    let (vm, mut source) = filled(config);
+    source.flush_tables().expect("flush");
+    let state = source.save().expect("save");
+
+    // Another guest's interrupts, everywhere and enabled, where this state has none.
+    let (other, mut destination) = filled(config);
+    other.set_memory(copy(&vm.memory()));
+    let mut inverted = state.clone();
+    for spis in &mut inverted.spis {
+        (spis.bank.enable, spis.bank.active) = (!spis.bank.enable, !spis.bank.active);
+    }
+    inverted.its.iter_mut().for_each(|its| its.registers.ctlr = 0);
+    destination.restore(&inverted).expect("other state");
+    other.set_memory(copy(&vm.memory()));
+    destination.restore(&state).expect("restore");
+    assert_eq!(destination.save().expect("save"), state);
+}
+
+#[test]
+fn requirements() {
+    let (_, with) = fresh(Config::default(), memory());
+    let (_, without) = fresh(Config { its: 0, ..Config::default() }, memory());
+    let uses = |gic: &dyn DynInterruptState| gic.requirements().expect("requirements").guest_memory;
+    assert!(uses(&with).written_by_flush && uses(&with).read_by_restore && uses(&with).written_by_restore);
+    assert_eq!(uses(&without), vgic_state::GuestMemoryUse::NONE);
+}
+
+#[test]
+fn latches_of_a_used_device_are_cleared() {
+    for kernel in Kernel::ALL {
+        let config = Config { host: Host { kernel, ..Host::default() }, its: 0, ..Config::default() };
+        let state = fresh(config, memory()).1.save().expect("save");
+        let (_, mut destination) = filled(config);
+        destination.restore(&state).expect("restore");
+        let again = destination.save().expect("save");
+        assert_eq!(again.spis, state.spis);
+        assert!(again.vcpus.iter().zip(&state.vcpus).all(|(a, b)| a.private == b.private && a.icc == b.icc));
+    }
+}
+
+#[test]
+fn pending_bits_are_reported_where_the_guest_has_lpis_disabled() {
+    let (vm, mut source) = filled(Config::default());
+    let vcpus: Vec<_> = source.target().vcpus.iter().collect();
+    for vcpu in &vcpus {
+        AttrDevice::set(source.gic_mut(), Attr::redist(vcpu.mpidr, 0), 0).expect("GICR_CTLR");
+    }
+    vm.clear_written();
+    let ranges = source.flush_tables().expect("flush");
+    let covered = |written: &std::ops::Range<u64>, ranges: &[GuestRange]| {
+        ranges.iter().any(|range| range.start <= written.start && written.end <= range.end)
+    };
+    assert!(vm.written().iter().all(|written| covered(written, &ranges)), "{:x?}", vm.written());
+
+    let state = source.save().expect("save");
+    let (other, mut destination) = fresh(Config::default(), copy(&vm.memory()));
+    let report = destination.restore(&state).expect("restore");
+    assert!(other.written().iter().all(|written| covered(written, &report.guest_memory_written)), "{:x?}", other.written());
+}
