@@ -311,3 +311,15 @@ impl Drop for Running {
         self.end();
     }
 }
+
+#[test]
+fn what_this_machine_offers() {
+    use vgic_state::kvm::probe;
+
+    let vm = Kvm::new().and_then(|kvm| kvm.create_vm()).expect("a VM from /dev/kvm");
+    let offered = probe(&vm).expect("probe");
+    assert!(offered.gicv3 && offered.its, "{offered:?}");
+    KvmDevice::create_gicv3(&vm).expect("GICv3");
+    assert_eq!(KvmDevice::create_gicv3(&vm).map(|_| ()), Err(Errno::EEXIST));
+    assert_eq!(KvmDevice::create_gicv5(&vm).is_ok(), offered.gicv5);
+}

@@ -17,8 +17,9 @@ mod scenarios;
 
 use log::Log;
 
-/// Runs a scenario, and returns what it observed.
-fn observe(scenario: fn(&mut Log)) -> Log {
+/// Runs a scenario, and returns what it observed. A test that fails shows where it was.
+fn observe(place: &str, scenario: fn(&mut Log)) -> Log {
+    println!("on {place}");
     let mut log = Log::default();
     scenario(&mut log);
     log
@@ -33,7 +34,7 @@ macro_rules! scenarios {
 
             $(#[test]
             fn $name() {
-                crate::observe(crate::scenarios::$module::$name::<ModelRig>);
+                crate::observe("the model", crate::scenarios::$module::$name::<ModelRig>);
             })*
         }
 
@@ -44,8 +45,8 @@ macro_rules! scenarios {
 
             $(#[test]
             fn $name() {
-                let kernel = crate::observe(crate::scenarios::$module::$name::<KernelRig>);
-                let model = crate::observe(crate::scenarios::$module::$name::<ModelRig>);
+                let kernel = crate::observe("KVM", crate::scenarios::$module::$name::<KernelRig>);
+                let model = crate::observe("the model", crate::scenarios::$module::$name::<ModelRig>);
                 model.assert_same(&kernel);
             })*
         }

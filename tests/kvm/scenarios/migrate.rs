@@ -121,7 +121,8 @@ pub(crate) fn inside_a_handler<R: Rig>(log: &mut Log) {
     }
 }
 
-/// Commands that the ITS has not looked at, since it is not enabled, run on the target.
+/// Commands that the ITS has not looked at, since it is not enabled, run on the target: on the tables that were restored, whenever it is
+/// enabled.
 pub(crate) fn commands_that_wait<R: Rig>(log: &mut Log) {
     let mut source = R::new(Config::default());
     program::basics(&mut source);
@@ -135,6 +136,14 @@ pub(crate) fn commands_that_wait<R: Rig>(log: &mut Log) {
     ];
     let cwriter = program::queue(&mut source, 0, &waiting);
     source.set_its(0, GITS_CWRITER, cwriter).expect("GITS_CWRITER");
+
+    // A state in which it is enabled: the restore itself has them run.
+    let mut state = save(&mut source);
+    state.its[0].registers.ctlr |= 1;
+    let mut target = R::with_memory(source.config(), copy(source.memory()));
+    target.gicv3().restore(&state).expect("restore");
+    assert_eq!(target.its_register(0, GITS_CREADR), cwriter);
+    assert_eq!([target.msi(0, 77, 5), target.msi(0, 8, 0)], [Ok(1), Ok(1)]);
 
     let mut target = moved(&mut source);
     let creadr = target.its_register(0, GITS_CREADR);

@@ -5,9 +5,9 @@ pub(crate) mod migrate;
 pub(crate) mod peers;
 pub(crate) mod registers;
 
-use crate::memory;
 use crate::program::{self, Devices, Event};
 use crate::rig::Rig;
+use crate::{layout, memory};
 use vgic_state::gicv3::Gicv3State;
 use vgic_state::{DynInterruptState, InterruptState};
 
@@ -25,6 +25,8 @@ fn lpis<R: Rig>(rig: &mut R, devices: &Devices) -> Vec<Event> {
     for n in 0..config.its {
         program::enable_its(rig, n, devices.table);
         program::map(rig, n, devices);
+        // What a guest hands over need not be clean: the flush ends the table here.
+        rig.write(layout::collection_table(n) + 8 * config.vcpus as u64, u64::MAX);
         for (device, event) in devices.events(n, config.vcpus).filter(|(_, event)| (event.lpi + event.lpi / 7) % 5 != 0) {
             // A whole device without a pending interrupt.
             if device != 3 {
