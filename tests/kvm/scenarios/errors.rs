@@ -8,7 +8,7 @@ use crate::program::{self, Devices};
 use crate::rig::{Config, Memory, Rig};
 use vgic_state::check::Refusal;
 use vgic_state::gicv3::Gicv3State;
-use vgic_state::uapi::vgic_v3::dist::{GICD_CTLR, GICD_IIDR, GICD_TYPER};
+use vgic_state::uapi::vgic_v3::dist::{GICD_IIDR, GICD_TYPER};
 use vgic_state::uapi::vgic_v3::its::{GITS_BASER, GITS_CTLR};
 use vgic_state::uapi::vgic_v3::redist::{GICR_CTLR, GICR_PENDBASER, GICR_PROPBASER};
 use vgic_state::{AccessError, Attr, AttrDevice, Command, DynInterruptState, Errno, Error, InterruptState};
@@ -31,15 +31,15 @@ pub(crate) fn a_vcpu_that_runs<R: Rig>(log: &mut Log) {
     populate(&mut rig, &DEVICES);
     let state = save(&mut rig);
     let before = copy(rig.memory());
+    // A flush looks first where the tables are.
+    let first_table = Attr::redist(rig.config().mpidr(0), GICR_PROPBASER).id();
     rig.while_running(1, |rig| {
         let error = access(log, "save", rig.gicv3().save().expect_err("a vCPU runs"));
         assert_eq!((error.errno, error.attr, error.applied), (Errno::EBUSY, Attr::dist(GICD_TYPER).id(), None));
         let error = access(log, "flush", rig.gicv3().flush_tables().expect_err("a vCPU runs"));
-        // Registers are asked before the kernel writes.
-        let first = Attr::redist(Config::default().mpidr(0), GICR_PROPBASER).id();
-        assert_eq!((error.errno, error.attr), (Errno::EBUSY, first));
+        assert_eq!((error.errno, error.attr), (Errno::EBUSY, first_table));
         let error = access(log, "restore", rig.gicv3().restore(&state).expect_err("a vCPU runs"));
-        assert_eq!((error.errno, error.attr, error.its), (Errno::EBUSY, Attr::dist(GICD_IIDR).id(), None));
+        assert_eq!((error.errno, error.attr), (Errno::EBUSY, Attr::dist(GICD_IIDR).id()));
         let applied = error.applied.expect("it is a restore");
         assert_eq!((applied.done, applied.memory_consumed, applied.can_retry_on_same_memory()), (0, false, true));
         let its = &mut rig.gicv3().its_mut()[0];
@@ -151,15 +151,10 @@ pub(crate) fn another_try_on_the_same_memory<R: Rig>(log: &mut Log) {
     populate(&mut source, &DEVICES);
     let state = save(&mut source);
     let memory = copy(source.memory());
-    // The kernel has group 1 only.
-    let mut damaged = state.clone();
-    damaged.dist.ctlr |= 1;
     let mut target = R::with_memory(config, memory.clone());
-    let error = target.gicv3().restore(&damaged).expect_err("the kernel has no group 0");
-    log.value("restore", error.to_string());
-    let Error::ReadBack(error) = error else { panic!("{error}") };
-    assert_eq!((error.attr, error.its), (Attr::dist(GICD_CTLR).id(), None));
-    assert!(!error.applied.memory_consumed && error.applied.can_retry_on_same_memory());
+    let error = target.while_running(0, |target| target.gicv3().restore(&state).expect_err("a vCPU runs"));
+    let applied = access(log, "restore", error).applied.expect("it is a restore");
+    assert!(!applied.memory_consumed && applied.can_retry_on_same_memory());
     assert_eq!(changed(&memory, source.memory()), NO_ADDRESS);
     drop(target);
 
