@@ -158,7 +158,7 @@ register_table! {
     }
 }
 
-/// Registers that are neither saved nor restored, with the reason: offset, frame and reason.
+/// Registers that are neither saved nor restored, with the reason.
 pub const NOT_STATE: &[(&str, &str)] = &[
     ("GICD_STATUSR", "reads as all ones, a write is ignored"),
     ("GICD_ICPENDR", "a write of user space is ignored: GICD_ISPENDR is the state"),

@@ -11,7 +11,9 @@ use alloc::vec::Vec;
 
 /// The whole state of a virtual GICv3, but for the tables of its ITSes and the LPI pending tables: those are in guest memory.
 ///
-/// Flush them there with [`flush_tables`](crate::DynInterruptState::flush_tables), then save guest memory.
+/// Nor is what a guest with an EL2 of its own (nested virtualization) has: `ICH_*` registers and the maintenance interrupt.
+///
+/// Flush the tables there with [`flush_tables`](crate::DynInterruptState::flush_tables), then save guest memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gicv3State {
     /// Number of interrupts.
