@@ -11,7 +11,8 @@ use alloc::vec::Vec;
 
 /// The whole state of a virtual GICv3, but for the tables of its ITSes and the LPI pending tables: those are in guest memory.
 ///
-/// Nor is what a guest with an EL2 of its own (nested virtualization) has: `ICH_*` registers and the maintenance interrupt.
+/// Not in it either: what a guest with an EL2 of its own (nested virtualization) has, the `ICH_*` registers and the maintenance
+/// interrupt.
 ///
 /// Flush the tables there with [`flush_tables`](crate::DynInterruptState::flush_tables), then save guest memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
