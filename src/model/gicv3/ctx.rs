@@ -95,8 +95,8 @@ impl Ctx<'_> {
         }
     }
 
-    /// A translation to `intid` is made: an LPI that exists is shared as it is, a new one is read from guest memory. Its pending bit
-    /// there is taken over and cleared.
+    /// A translation to `intid` is made: an LPI that exists is shared as it is, a new one is read from guest memory. Its pending
+    /// bit there is taken over and cleared.
     pub(super) fn add_lpi(&mut self, intid: u32, target: Option<usize>) -> Result<(), Errno> {
         if let Some(irq) = self.irqs.lpis.get_mut(&intid) {
             irq.references += 1;

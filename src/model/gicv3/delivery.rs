@@ -14,7 +14,8 @@ use crate::VcpuId;
 const IDLE: u8 = 0xff;
 
 impl Icc {
-    /// What hardware makes of the registers when the vCPU runs: it has no more priority bits than it has, and binary points that fit.
+    /// What hardware makes of the registers when the vCPU runs: it has no more priority bits than it has, and binary points that
+    /// fit.
     pub(super) fn load(&mut self, pri_bits: u32) {
         self.pmr &= !low_bits(8 - pri_bits);
         let least = 7_u32.saturating_sub(pri_bits) as u8;
@@ -51,7 +52,8 @@ fn low_bits(count: u32) -> u8 {
 }
 
 impl Guest<'_> {
-    /// `ICC_CTLR_EL1`, `ICC_PMR_EL1` and `ICC_IGRPEN1_EL1` as an operating system sets them: every interrupt of group 1 is signalled.
+    /// `ICC_CTLR_EL1`, `ICC_PMR_EL1` and `ICC_IGRPEN1_EL1` as an operating system sets them: every interrupt of group 1 is
+    /// signalled.
     pub fn enable_interface(&mut self) {
         self.icc_write(crate::uapi::vgic_v3::icc::SYS_ICC_PMR_EL1, 0xff);
         self.icc_write(crate::uapi::vgic_v3::icc::SYS_ICC_IGRPEN1_EL1, 1);

@@ -3,7 +3,8 @@
 //! Source: `arch/arm64/kvm/vgic/vgic-kvm-device.c`, `kvm_vgic_addr`, `vgic_check_iorange`; `vgic-mmio-v3.c`,
 //! `vgic_v3_set_redist_base`; `vgic-init.c`, `vgic_init`; `vgic-v3.c`, `vgic_v3_map_resources`.
 //!
-//! Rule: an address is checked where the kernel checks it, at the write and at the first run, and each check has its place in the row.
+//! Rule: an address is checked where the kernel checks it, at the write and at the first run, and each check has its place in the
+//! row.
 
 use super::irq::PRIVATE_IRQS;
 use super::vm::State;

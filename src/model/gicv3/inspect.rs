@@ -1,7 +1,7 @@
 //! What only a model shows: KVM's own view of LPIs and mappings.
 //!
-//! Source: `arch/arm64/kvm/vgic/vgic-debug.c` and `vgic-its-debug.c`, whose files in debugfs (`vgic-state`, `vgic-its-state`) show the same
-//! of a real VM.
+//! Source: `arch/arm64/kvm/vgic/vgic-debug.c` and `vgic-its-debug.c`, whose files in debugfs (`vgic-state`, `vgic-its-state`) show
+//! the same of a real VM.
 //!
 //! Rule: looking changes nothing and counts as no access.
 
@@ -91,8 +91,8 @@ impl Vm {
         self.lock().its.get(its).map(Mappings::of)
     }
 
-    /// Forwards an LPI to a physical GICv4, or ends that, as KVM does for a passed-through device: without GICv4.1 its pending state
-    /// cannot be read, and `SAVE_TABLES` gives `EACCES`.
+    /// Forwards an LPI to a physical GICv4, or ends that, as KVM does for a passed-through device: without GICv4.1 its pending
+    /// state cannot be read, and `SAVE_TABLES` gives `EACCES`.
     ///
     /// # Errors
     ///

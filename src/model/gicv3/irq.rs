@@ -1,7 +1,7 @@
 //! One interrupt as KVM keeps it, and all of them.
 //!
-//! Source: `include/kvm/arm_vgic.h`, `struct vgic_irq`; `arch/arm64/kvm/vgic/vgic.c`, `vgic_target_oracle`, `vgic_queue_irq_unlock`,
-//! `vgic_prune_ap_list`, `vgic_put_irq`.
+//! Source: `include/kvm/arm_vgic.h`, `struct vgic_irq`; `arch/arm64/kvm/vgic/vgic.c`, `vgic_target_oracle`,
+//! `vgic_queue_irq_unlock`, `vgic_prune_ap_list`, `vgic_put_irq`.
 //!
 //! Rule: an interrupt reaches a vCPU only by being put on its list, which happens at an event and not by looking at its state.
 
@@ -135,8 +135,8 @@ impl Irqs {
         }
     }
 
-    /// Every interrupt moves to the list where it belongs. KVM does that when the vCPU of the list runs; the model, as if every vCPU
-    /// did so all the time.
+    /// Every interrupt moves to the list where it belongs. KVM does that when the vCPU of the list runs; the model, as if every
+    /// vCPU did so all the time.
     pub(super) fn prune(&mut self) {
         let on = self.on;
         for irq in self.private.iter_mut().flatten().chain(&mut self.spis).chain(self.lpis.values_mut()) {

@@ -24,14 +24,15 @@ impl Kernel {
     /// Every version, the oldest first.
     pub const ALL: [Kernel; 5] = [Kernel::V6_1, Kernel::V6_1Stable, Kernel::V6_12, Kernel::V7_2, Kernel::V7_3];
 
-    /// The revision that user space writes to `GICD_IIDR` takes effect; older kernels say success and keep their own (fixed in 2026).
+    /// The revision that user space writes to `GICD_IIDR` takes effect; older kernels say success and keep their own (fixed in
+    /// 2026).
     #[must_use]
     pub const fn applies_implementation_revision(self) -> bool {
         matches!(self, Kernel::V7_2 | Kernel::V7_3)
     }
 
-    /// `GICD_IIDR` and `GICD_TYPER2` can be accessed before `INIT`, and `GICD_TYPER2` loses nASSGIcap there; afterwards another value is
-    /// `EBUSY` (Linux 6.17). Older kernels compare, and give `EINVAL`.
+    /// `GICD_IIDR` and `GICD_TYPER2` can be accessed before `INIT`, and `GICD_TYPER2` loses nASSGIcap there; afterwards another
+    /// value is `EBUSY` (Linux 6.17). Older kernels compare, and give `EINVAL`.
     #[must_use]
     pub const fn presets_before_init(self) -> bool {
         matches!(self, Kernel::V7_2 | Kernel::V7_3)
@@ -49,8 +50,8 @@ impl Kernel {
         matches!(self, Kernel::V7_2 | Kernel::V7_3)
     }
 
-    /// `SAVE_TABLES` leaves out a device whose entry has no place, because its level-1 entry is not valid or its page is not mapped,
-    /// and reports success (observed on 6.12 and later); 6.1 answers `EINVAL`.
+    /// `SAVE_TABLES` leaves out a device whose entry has no place, because its level-1 entry is not valid or its page is not
+    /// mapped, and reports success (observed on 6.12 and later); 6.1 answers `EINVAL`.
     #[must_use]
     pub const fn save_skips_devices_without_entry(self) -> bool {
         !matches!(self, Kernel::V6_1 | Kernel::V6_1Stable)
@@ -63,14 +64,15 @@ impl Kernel {
         !matches!(self, Kernel::V6_1 | Kernel::V6_1Stable)
     }
 
-    /// ITS commands, collection table entries and `KVM_IRQ_LINE` name a vCPU by its place in the order of creation (until Linux 6.7;
-    /// observed on 6.1.170), and `MAPC` wants one that exists even with V = 0; newer kernels know a vCPU by its `vcpu_id`.
+    /// ITS commands, collection table entries and `KVM_IRQ_LINE` name a vCPU by its place in the order of creation (until Linux
+    /// 6.7; observed on 6.1.170), and `MAPC` wants one that exists even with V = 0; newer kernels know a vCPU by its `vcpu_id`.
     #[must_use]
     pub const fn takes_vcpu_id_for_index(self) -> bool {
         matches!(self, Kernel::V6_1 | Kernel::V6_1Stable)
     }
 
-    /// An ITS answers `ENXIO` to a `GRP_CTRL` attribute that it does not have; 6.1 does nothing and says success (observed on 6.1.170).
+    /// An ITS answers `ENXIO` to a `GRP_CTRL` attribute that it does not have; 6.1 does nothing and says success (observed on
+    /// 6.1.170).
     #[must_use]
     pub const fn its_refuses_unknown_commands(self) -> bool {
         !matches!(self, Kernel::V6_1 | Kernel::V6_1Stable)

@@ -1,7 +1,7 @@
 //! What user space drives: interrupt lines and MSIs.
 //!
-//! Source: `arch/arm64/kvm/arm.c`, `kvm_vm_ioctl_irq_line`; `vgic.c`, `kvm_vgic_inject_irq`; `vgic-irqfd.c`, `kvm_set_msi`; `vgic-its.c`,
-//! `vgic_its_inject_msi`; Documentation/virt/kvm/api.rst, `KVM_IRQ_LINE`, `KVM_SIGNAL_MSI`.
+//! Source: `arch/arm64/kvm/arm.c`, `kvm_vm_ioctl_irq_line`; `vgic.c`, `kvm_vgic_inject_irq`; `vgic-irqfd.c`, `kvm_set_msi`;
+//! `vgic-its.c`, `vgic_its_inject_msi`; Documentation/virt/kvm/api.rst, `KVM_IRQ_LINE`, `KVM_SIGNAL_MSI`.
 //!
 //! Rule: a rising edge makes an edge interrupt pending; a level interrupt is pending as long as its line is high.
 
@@ -31,8 +31,8 @@ impl Vm {
         state.irqs.inject(0, intid, level)
     }
 
-    /// `KVM_IRQ_LINE` of type PPI, by INTID: 16 to 31. An [old kernel](super::Kernel::takes_vcpu_id_for_index) takes the number for a place in
-    /// the order of creation.
+    /// `KVM_IRQ_LINE` of type PPI, by INTID: 16 to 31. An [old kernel](super::Kernel::takes_vcpu_id_for_index) takes the number for
+    /// a place in the order of creation.
     ///
     /// KVM ignores those that its timers and PMU own; the model has none of these, and every PPI is user space's.
     ///

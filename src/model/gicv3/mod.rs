@@ -1,14 +1,15 @@
 //! A VM with KVM's virtual GICv3 and its ITSes, as user space and as a guest see them, over guest memory of vm-memory.
 //!
-//! Source: Documentation/virt/kvm/devices/arm-vgic-v3.rst and arm-vgic-its.rst; `arch/arm64/kvm/vgic/`, Linux 6.1 to 7.3; Arm Generic
-//! Interrupt Controller Architecture Specification, GICv3 and GICv4 (IHI 0069), for the guest's side. Where none says what happens, a
-//! comment in the code says what was chosen.
+//! Source: Documentation/virt/kvm/devices/arm-vgic-v3.rst and arm-vgic-its.rst; `arch/arm64/kvm/vgic/`, Linux 6.1 to 7.3; Arm
+//! Generic Interrupt Controller Architecture Specification, GICv3 and GICv4 (IHI 0069), for the guest's side. Where none says what
+//! happens, a comment in the code says what was chosen.
 //!
 //! Rule: user space goes through [`Device`], a guest through [`Guest`]; both act on the same state and nothing else does.
 //!
 //! What is modelled: the life of devices and vCPUs, all attribute groups with their silent successes, the distributor, the
-//! redistributors and the CPU interface, LPIs with their tables in guest memory, the ITS commands that KVM executes, and the tables of
-//! ABI revision 0; [differences between kernels](Kernel). What is not: time, KVM's timers and PMU, irqfds, GICv2 on GICv3, nested guests.
+//! redistributors and the CPU interface, LPIs with their tables in guest memory, the ITS commands that KVM executes, and the tables
+//! of ABI revision 0; [differences between kernels](Kernel). What is not: time, KVM's timers and PMU, irqfds, GICv2 on GICv3,
+//! nested guests.
 //!
 //! ```
 //! use vgic_state::model::gicv3::{Host, Vm};

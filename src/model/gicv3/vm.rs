@@ -3,8 +3,8 @@
 //! Source: `arch/arm64/kvm/vgic/vgic-init.c`; `vgic-its.c`, `vgic_its_create`; Documentation/virt/kvm/api.rst, `KVM_CREATE_VCPU`,
 //! `KVM_CREATE_DEVICE`, `KVM_RUN`, `KVM_SET_USER_MEMORY_REGION`.
 //!
-//! Rule: one lock for all state, held for one operation and never while guest code runs, so that other threads meet a running vCPU as
-//! they would in KVM.
+//! Rule: one lock for all state, held for one operation and never while guest code runs, so that other threads meet a running vCPU
+//! as they would in KVM.
 
 use super::cpu::Cpu;
 use super::ctx::{Ctx, INITIAL_BASER};
@@ -248,8 +248,8 @@ impl Vm {
         self.lock().commands.clear();
     }
 
-    /// Ranges of guest physical addresses that the kernel wrote, in order, joined where they touch. What a guest wrote itself is not
-    /// among them.
+    /// Ranges of guest physical addresses that the kernel wrote, in order, joined where they touch. What a guest wrote itself is
+    /// not among them.
     #[must_use]
     pub fn written(&self) -> Vec<Range<u64>> {
         self.lock().ram.written()

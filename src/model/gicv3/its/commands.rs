@@ -1,7 +1,7 @@
 //! The command queue and the commands.
 //!
-//! Source: `arch/arm64/kvm/vgic/vgic-its.c`, `vgic_its_process_commands`, `vgic_its_handle_command`; Arm Generic Interrupt Controller
-//! Architecture Specification, GICv3, ITS commands and their errors.
+//! Source: `arch/arm64/kvm/vgic/vgic-its.c`, `vgic_its_process_commands`, `vgic_its_handle_command`; Arm Generic Interrupt
+//! Controller Architecture Specification, GICv3, ITS commands and their errors.
 //!
 //! Rule: a command that fails is skipped, and the guest is told nothing.
 

@@ -1,6 +1,7 @@
 //! `RESTORE_TABLES`: guest memory to mappings.
 //!
-//! Source: `arch/arm64/kvm/vgic/vgic-its.c`, `vgic_its_restore_tables_v0`, `scan_its_table`; Documentation/virt/kvm/devices/arm-vgic-its.rst.
+//! Source: `arch/arm64/kvm/vgic/vgic-its.c`, `vgic_its_restore_tables_v0`, `scan_its_table`;
+//! Documentation/virt/kvm/devices/arm-vgic-its.rst.
 //!
 //! Rule: what the kernel does not check is believed: overlaps, aliases, chains that end early, entries before the first saved one.
 

@@ -1,7 +1,7 @@
 //! `SAVE_TABLES`: mappings to guest memory.
 //!
-//! Source: `arch/arm64/kvm/vgic/vgic-its.c`, `vgic_its_save_tables_v0`; Documentation/virt/kvm/devices/arm-vgic-its.rst, "ITS Table ABI
-//! REV0".
+//! Source: `arch/arm64/kvm/vgic/vgic-its.c`, `vgic_its_save_tables_v0`; Documentation/virt/kvm/devices/arm-vgic-its.rst, "ITS Table
+//! ABI REV0".
 //!
 //! Rule: entries are written one by one, devices first; a failure leaves those before it in guest memory.
 

@@ -1,0 +1,217 @@
+//! Differences between versions of Linux.
+//!
+//! Source: the methods of [`Kernel`] and what they cite.
+//!
+//! Rule: a test runs on every version, and says on which one what happens.
+
+use crate::common::*;
+use vgic_state::model::gicv3::{Kernel, MappedCollection};
+use vgic_state::model::{Op, User};
+use vgic_state::{Attr, AttrDevice, AttrId, Command, Errno};
+use vm_memory::GuestMemoryMmap;
+
+const OLD: [Kernel; 2] = [Kernel::V6_1, Kernel::V6_1Stable];
+
+/// Targets by the place of the vCPU in the order of creation on old kernels.
+fn target(kernel: Kernel, index: u64) -> u64 {
+    if OLD.contains(&kernel) { index } else { VCPUS[index as usize].0.into() }
+}
+
+/// Devices 3 and 9000 of an indirect table with an event each; collection 4 for the second vCPU.
+fn mapped(kernel: Kernel) -> Rig {
+    let mut rig = running_with(on(kernel), 1, true);
+    rig.command(mapc(4, target(kernel, 1))).unwrap();
+    for (device, itt, intid) in [(3, ITTS, 8300), (9000, ITTS + 0x800, 8400)] {
+        rig.command(mapd(device, 4, itt)).unwrap();
+        rig.command(mapti(device, 6, intid, 4)).unwrap();
+    }
+    rig
+}
+
+#[test]
+fn how_a_target_is_named() {
+    for kernel in Kernel::ALL {
+        let old = OLD.contains(&kernel);
+        let mut rig = running_with(on(kernel), 1, false);
+        let refused = its_error(0x01_0902);
+        // vCPUs 5, 2 and 9 in this order.
+        for (name, as_place, as_id) in [(1, Some(1), None), (2, Some(2), Some(1)), (5, None, Some(0))] {
+            let index: Option<usize> = if old { as_place } else { as_id };
+            assert_eq!(rig.command(mapc(4, name)), if index.is_some() { Ok(()) } else { refused }, "{kernel:?} {name}");
+            let Some(index) = index else { continue };
+            rig.command(mapd(70, 4, ITTS)).unwrap();
+            rig.command(mapti(70, 6, 8300, 4)).unwrap();
+            assert_eq!(rig.vm.lpi(8300).unwrap().target, Some(vcpu(index).id), "{kernel:?} {name}");
+        }
+        // An old kernel looks at the target even when there is none.
+        let unmap = [0x09, 0, 9 << 16 | 4, 0];
+        assert_eq!(rig.command(unmap), if old { refused } else { Ok(()) }, "{kernel:?}");
+        assert_eq!(rig.vm.mappings(0).unwrap().collections.is_empty(), !old);
+        // A line of vCPU 9, which is the third of three.
+        let line = rig.vm.set_ppi_level(vcpu(2).id, 20, true);
+        assert_eq!(line, if old { Err(Errno::EINVAL) } else { Ok(()) }, "{kernel:?}");
+    }
+}
+
+#[test]
+fn a_table_that_changes_its_place() {
+    for kernel in Kernel::ALL {
+        let mut rig = mapped(kernel);
+        rig.its[0].set(Attr::its(0), 0).unwrap();
+        let before = rig.vm.mappings(0).unwrap();
+        for (offset, which) in [(0x100, 0), (0x108, 1)] {
+            let value = rig.its[0].get(Attr::its(offset)).unwrap();
+            rig.its[0].set(Attr::its(offset), value).unwrap();
+            assert_eq!(rig.vm.mappings(0).unwrap().devices.len(), if which == 1 && !OLD.contains(&kernel) { 0 } else { 2 });
+            rig.its[0].set(Attr::its(offset), value + 0x1_0000).unwrap();
+        }
+        let after = rig.vm.mappings(0).unwrap();
+        if OLD.contains(&kernel) {
+            assert_eq!(after, before, "{kernel:?}");
+        } else {
+            assert!(after.devices.is_empty() && after.collections.is_empty(), "{kernel:?}");
+        }
+    }
+}
+
+#[test]
+fn a_device_whose_entry_has_no_place() {
+    for kernel in Kernel::ALL {
+        let mut rig = mapped(kernel);
+        rig.write64(devices(0), 0);
+        let answer = rig.its[0].command(Command::ItsSaveTables);
+        let saved =
+            [level2(0, 0) + 24, ITTS + 48, level2(0, 1) + 808 * 8, ITTS + 0x830, collections(0)].map(|at| rig.read64(at) != 0);
+        if OLD.contains(&kernel) {
+            assert_eq!((answer, saved), (Err(Errno::EINVAL), [false; 5]), "{kernel:?}");
+        } else {
+            assert_eq!((answer, saved), (Ok(()), [false, false, true, true, true]), "{kernel:?}: lost without a word");
+        }
+        rig.vm.set_memory(GuestMemoryMmap::new());
+        let errno = if OLD.contains(&kernel) { Errno::EINVAL } else { Errno::EFAULT };
+        assert_eq!(rig.its[0].command(Command::ItsSaveTables), Err(errno), "{kernel:?}: no slot at all");
+    }
+}
+
+#[test]
+fn distances_skip_what_is_not_saved() {
+    let mut rig = mapped(Kernel::V7_3);
+    rig.command(mapd(20000, 4, ITTS + 0x1000)).unwrap();
+    rig.write64(devices(0) + 8, 0);
+    rig.its[0].command(Command::ItsSaveTables).unwrap();
+    assert_eq!(rig.read64(level2(0, 0) + 24) >> 49 & 0x3fff, 16383, "from 3 to 20000, past 9000");
+}
+
+#[test]
+fn an_event_whose_collection_is_gone() {
+    for kernel in Kernel::ALL {
+        let mut rig = mapped(kernel);
+        rig.command(mapc(11, target(kernel, 2))).unwrap();
+        for (event, collection) in [(1, 11), (9, 11)] {
+            rig.command(mapti(3, event, 8310 + event, collection)).unwrap();
+        }
+        rig.command(unmapc(4)).unwrap();
+        rig.write64(ITTS + 48, 0x4444);
+        let answer = rig.its[0].command(Command::ItsSaveTables);
+        if OLD.contains(&kernel) {
+            assert_eq!((answer, rig.vm.is_dead()), (Err(Errno::EIO), true), "{kernel:?}: the host crashes");
+        } else {
+            assert_eq!((answer, rig.read64(ITTS + 48)), (Ok(()), 0), "{kernel:?}: cleared");
+            assert_eq!(rig.read64(ITTS + 8) >> 48, 8, "and skipped");
+        }
+    }
+}
+
+#[test]
+fn stale_entries() {
+    for kernel in Kernel::ALL {
+        let mut rig = mapped(kernel);
+        rig.its[0].command(Command::ItsSaveTables).unwrap();
+        rig.command(event(DISCARD, 9000, 6)).unwrap();
+        rig.command(unmapd(3)).unwrap();
+        let cleared = [level2(0, 0) + 24, ITTS + 0x830].map(|at| rig.read64(at) == 0);
+        assert_eq!(cleared, [kernel != Kernel::V6_1; 2], "{kernel:?}");
+        rig.its[0].command(Command::ItsSaveTables).unwrap();
+        // What an old kernel left behind is a device again.
+        let mut target = prepared_with(on(kernel), 1, true, copy(&rig.memory));
+        target.its[0].command(Command::ItsRestoreTables).unwrap();
+        let devices: Vec<u32> = target.vm.mappings(0).unwrap().devices.iter().map(|device| device.id).collect();
+        assert_eq!(devices, if kernel == Kernel::V6_1 { vec![3, 9000] } else { vec![9000] }, "{kernel:?}");
+    }
+}
+
+#[test]
+fn wide_event_ids() {
+    for kernel in Kernel::ALL {
+        let mut rig = mapped(kernel);
+        rig.its[0].command(Command::ItsSaveTables).unwrap();
+        let mut target = prepared_with(on(kernel), 1, true, copy(&rig.memory));
+        target.write64(level2(0, 0) + 24, rig.read64(level2(0, 0) + 24) | 0x1f);
+        let new = matches!(kernel, Kernel::V7_2 | Kernel::V7_3);
+        assert_eq!(target.its[0].command(Command::ItsRestoreTables), if new { Err(Errno::EINVAL) } else { Ok(()) }, "{kernel:?}");
+    }
+}
+
+#[test]
+fn identification() {
+    for kernel in Kernel::ALL {
+        let new = matches!(kernel, Kernel::V7_2 | Kernel::V7_3);
+        let mut rig = ready_with(on(kernel), 0, new_memory());
+        assert_eq!(rig.gic.set(Attr::dist(8), 0x4b00_243b), Ok(()), "{kernel:?}");
+        assert_eq!(rig.gic.get(Attr::dist(8)), Ok(if new { 0x4b00_243b } else { 0x4b00_343b }), "{kernel:?}: read it back");
+        let errno = if new { Errno::EBUSY } else { Errno::EINVAL };
+        assert_eq!(rig.gic.set(Attr::dist(0xc), 0x100), Err(errno), "{kernel:?}");
+        let rig = created_with(on(kernel), 0, new_memory());
+        assert_eq!(rig.gic.get(Attr::dist(8)), if new { Ok(0x4b00_343b) } else { Err(Errno::EBUSY) }, "{kernel:?}");
+        let maintenance = AttrId::from_raw(9, 0);
+        assert_eq!(rig.gic.has(maintenance), if new { Ok(()) } else { Err(Errno::ENXIO) }, "{kernel:?}");
+        assert_eq!(rig.vm.set_spi_level(7, true), Err(if new { Errno::EBUSY } else { Errno::EINVAL }), "{kernel:?}");
+    }
+}
+
+#[test]
+fn pending_latches_are_written_on_every_kernel() {
+    for kernel in Kernel::ALL {
+        let mut rig = ready_with(on(kernel), 0, new_memory());
+        for value in [0x00ff_1200, 0x0f0f_0034] {
+            rig.gic.set(Attr::dist(0x204), value).unwrap();
+            assert_eq!(rig.gic.get(Attr::dist(0x204)), Ok(value), "{kernel:?}: set and cleared");
+        }
+    }
+}
+
+#[test]
+fn commands_that_an_its_does_not_have() {
+    for kernel in Kernel::ALL {
+        let rig = ready_with(on(kernel), 1, new_memory());
+        let answer = if OLD.contains(&kernel) { Ok(()) } else { Err(Errno::ENXIO) };
+        for id in [Command::SavePendingTables.id(), AttrId::from_raw(4, 77)] {
+            assert_eq!(rig.its[0].ioctl(Op::Set, id, User::Null), answer, "{kernel:?} {id}");
+            assert_eq!(rig.its[0].has(id), Err(Errno::ENXIO), "{kernel:?} {id}");
+        }
+    }
+}
+
+#[test]
+fn a_migration_from_any_to_any() {
+    for from in Kernel::ALL {
+        for to in Kernel::ALL {
+            // A target is a place here and an id there: what is 2 for both.
+            let mut source = running_with(on(from), 1, false);
+            source.command(mapc(4, 2)).unwrap();
+            source.command(mapd(70, 4, ITTS)).unwrap();
+            source.command(mapti(70, 6, 8300, 4)).unwrap();
+            let target = migrate(&mut source, on(to), false);
+            assert_eq!(
+                target.vm.mappings(0).unwrap().collections,
+                [MappedCollection { id: 4, target: Some(2) }],
+                "{from:?} {to:?}"
+            );
+            assert_eq!(
+                target.vm.lpi(8300).unwrap().target,
+                Some(vcpu(if OLD.contains(&to) { 2 } else { 1 }).id),
+                "{from:?} {to:?}"
+            );
+        }
+    }
+}
