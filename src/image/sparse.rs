@@ -127,6 +127,13 @@ mod tests {
     }
 
     #[test]
+    fn a_sparse_table_is_at_most_4_percent_and_16_bytes_longer_than_raw() {
+        for entries in 0..=65536 {
+            assert!(overhead(entries) * 100 <= entries * 4 * 4 + 1600, "{entries} entries");
+        }
+    }
+
+    #[test]
     fn a_table_that_is_too_close_is_refused() {
         let mut buffer = vec![0; overhead(32) + 128];
         assert_eq!(compact(&mut buffer, overhead(32) - 1, 32, 0), None);
