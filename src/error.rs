@@ -8,6 +8,7 @@
 use crate::buffer::BufferError;
 use crate::check::Refusal;
 use crate::image::ImageError;
+use crate::shadow::ShadowError;
 use crate::topology::{TopologyError, Vcpu};
 use crate::uapi::{device as dev, vgic_v3 as v3, vgic_v5 as v5};
 use crate::{AttrId, Command, Errno};
@@ -38,6 +39,31 @@ pub enum Error {
     /// The description of the VM is impossible. Nothing was accessed.
     #[error(transparent)]
     Topology(#[from] TopologyError),
+    /// Guest memory could not be diverted to shadow memory, or not be put back.
+    #[error("{error}{}", AfterShadow(*applied))]
+    Shadow {
+        /// What happened.
+        error: ShadowError,
+        /// In a restore: what was done before.
+        applied: Option<Applied>,
+    },
+}
+
+impl From<ShadowError> for Error {
+    fn from(error: ShadowError) -> Self {
+        Error::Shadow { error, applied: None }
+    }
+}
+
+/// What was done before guest memory could not be diverted.
+struct AfterShadow(Option<Applied>);
+
+impl fmt::Display for AfterShadow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(applied) = &self.0 else { return Ok(()) };
+        applied.describe(f)?;
+        applied.conclude(f)
+    }
 }
 
 impl Error {
@@ -48,6 +74,7 @@ impl Error {
         match self {
             Error::Access(AccessError { applied: Some(applied), .. }) => applied.can_retry_on_same_memory(),
             Error::ReadBack(error) => error.applied.can_retry_on_same_memory(),
+            Error::Shadow { applied: Some(applied), .. } => applied.can_retry_on_same_memory(),
             _ => true,
         }
     }

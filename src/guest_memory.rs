@@ -1,7 +1,9 @@
 //! Guest memory, as far as this crate looks into it: to find where KVM keeps a guest's interrupt tables.
 //!
-//! Rule: reads only, and never believes an address: what is not there is an error of the reader, not a panic.
+//! Rule: reads only, and never believes an address: what is not there is an error of the reader, not a panic. What writes goes to
+//! [shadow memory](crate::shadow).
 
+use crate::shadow::Divert;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -47,6 +49,11 @@ pub trait GuestMemoryRead {
     /// Fills `bytes` from guest physical address `address`; false if not all of it is memory.
     #[must_use]
     fn read(&self, address: u64, bytes: &mut [u8]) -> bool;
+
+    /// How the kernel's accesses to this memory can be diverted to shadow memory; `None` if they cannot.
+    fn divert(&mut self) -> Option<&mut dyn Divert> {
+        None
+    }
 }
 
 impl<M: GuestMemoryRead + ?Sized> GuestMemoryRead for &M {

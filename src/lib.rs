@@ -69,11 +69,13 @@ pub mod gicv5;
 pub mod guest_memory;
 pub mod image;
 pub mod interrupt_state;
+pub mod its;
 #[cfg(all(feature = "kvm", target_os = "linux"))]
 pub mod kvm;
 #[cfg(feature = "model")]
 pub mod model;
 mod registers;
+pub mod shadow;
 pub mod topology;
 #[path = "../uapi/mod.rs"]
 pub mod uapi;

@@ -1,0 +1,49 @@
+//! Shadow memory: for the duration of a table command of an ITS, KVM's accesses to guest memory go to other memory.
+//!
+//! KVM reads and writes the tables of an ITS through the VM's memory slots. With every vCPU stopped, a slot can be deleted and created
+//! again at the same guest addresses over memory of our own; afterwards the guest's memory is put back. What KVM wrote in between is
+//! read from the shadow, and the guest's memory has never been touched.
+//!
+//! Source: Documentation/virt/kvm/api.rst, `KVM_SET_USER_MEMORY_REGION`, `KVM_GET_DIRTY_LOG`.
+//!
+//! Rule: the guest's memory is back in its slots when the work is done, whatever happened to the work.
+
+mod error;
+
+pub use error::{ShadowError, ShadowStep};
+
+use crate::Error;
+use crate::guest_memory::{GuestMemoryRead, GuestRange};
+
+/// Guest memory whose slots can be diverted to shadow memory and back.
+pub trait Divert {
+    /// Does some work while the kernel sees shadow memory in place of guest memory.
+    ///
+    /// The shadow has memory wherever the guest has, and `extra` bytes (a multiple of 64 KiB, or 0) at addresses where the guest has
+    /// none. No vCPU may run. The guest's memory is back when this returns, and when the work panics.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Shadow`]: memory could not be diverted, or not be put back; the error says which. Otherwise what the work returns.
+    fn divert(&mut self, extra: u64, work: &mut dyn FnMut(&mut dyn ShadowMemory) -> Result<(), Error>) -> Result<(), Error>;
+}
+
+/// Shadow memory, by guest physical address.
+pub trait ShadowMemory: GuestMemoryRead {
+    /// Writes bytes; false if not all of it is memory.
+    #[must_use]
+    fn write(&mut self, address: u64, bytes: &[u8]) -> bool;
+
+    /// Makes a range read as zeros; false if not all of it is memory, or if it is more than the shadow can hold.
+    #[must_use]
+    fn clear(&mut self, range: GuestRange) -> bool;
+
+    /// The first part of a range that may hold something else than zeros; `None` if there is nothing but zeros, or no memory.
+    fn data(&self, within: GuestRange) -> Option<GuestRange>;
+
+    /// Whether everything that nobody wrote reads as zero. Otherwise it reads as the guest's memory.
+    fn is_zeroed(&self) -> bool;
+
+    /// The extra memory.
+    fn extra(&self) -> GuestRange;
+}
