@@ -8,6 +8,7 @@
 use crate::buffer::BufferError;
 use crate::check::Refusal;
 use crate::image::ImageError;
+use crate::its::TableError;
 use crate::shadow::ShadowError;
 use crate::topology::{TopologyError, Vcpu};
 use crate::uapi::{device as dev, vgic_v3 as v3, vgic_v5 as v5};
@@ -39,6 +40,13 @@ pub enum Error {
     /// The description of the VM is impossible. Nothing was accessed.
     #[error(transparent)]
     Topology(#[from] TopologyError),
+    /// What the kernel wrote as tables cannot be read, or is not what it has mapped. In a restore: nothing was accessed.
+    #[error(transparent)]
+    Tables(#[from] TableError),
+    /// The tables are to go into the image, and were not flushed since the last save:
+    /// [`flush_tables`](crate::DynInterruptState::flush_tables).
+    #[error("the tables are to go into the image: flush them before each save")]
+    NotFlushed,
     /// Guest memory could not be diverted to shadow memory, or not be put back.
     #[error("{error}{}", AfterShadow(*applied))]
     Shadow {

@@ -50,7 +50,12 @@ pub trait GuestMemoryRead {
     #[must_use]
     fn read(&self, address: u64, bytes: &mut [u8]) -> bool;
 
-    /// How the kernel's accesses to this memory can be diverted to shadow memory; `None` if they cannot.
+    /// Whether the kernel's accesses to this memory can be diverted to shadow memory.
+    fn diverts(&self) -> bool {
+        false
+    }
+
+    /// How they are diverted; `None` if they cannot be.
     fn divert(&mut self) -> Option<&mut dyn Divert> {
         None
     }

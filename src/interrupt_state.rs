@@ -5,8 +5,9 @@
 //! # Contract
 //!
 //! **Save.** Every vCPU is out of `KVM_RUN` and out of every other vCPU ioctl; devices, irqfds and whatever else injects interrupts
-//! are stopped. Where [`GuestMemoryUse::written_by_flush`] says so, flush the tables first; save the state; make the last pass over
-//! guest memory after that. The source may go on running afterwards.
+//! are stopped. Flush the tables, which does nothing where there are none to flush; ask for the requirements; save the state; where
+//! [`GuestMemoryUse::written_by_flush`] says so, make the last pass over guest memory after that. The source may go on running
+//! afterwards.
 //!
 //! **Restore.** The same vCPUs exist, and the devices are initialised with the same number of interrupts and have their addresses. A
 //! GICv5 is fresh: no vCPU of the VM has ever run; a GICv3 may have been used. Guest memory is in place. Nothing of the image is believed: it is checked first, and a refusal leaves the
@@ -24,7 +25,8 @@ use alloc::vec::Vec;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Requirements {
-    /// A buffer of this many bytes is enough for an image of the present state, in the coding that the backend is set to.
+    /// A buffer of this many bytes is enough for an image of the present state, in the coding that the backend is set to. Where tables
+    /// go into the image: exact after a flush; before it, enough for any tables in which no LPI is mapped twice, some MiB.
     pub image_max: usize,
     /// Sizes of the interrupt state tables (GICv5).
     pub ist: Option<IstSizes>,
@@ -39,9 +41,9 @@ pub struct GuestMemoryUse {
     /// [`DynInterruptState::flush_tables`] makes the kernel write guest memory: call it before a save, and collect dirty pages
     /// afterwards. A save itself writes nothing.
     pub written_by_flush: bool,
-    /// A restore makes the kernel read guest memory: load it first.
+    /// The restore of what is saved now makes the kernel read guest memory: load it first.
     pub read_by_restore: bool,
-    /// A restore makes the kernel write guest memory.
+    /// The restore of what is saved now makes the kernel write guest memory.
     pub written_by_restore: bool,
 }
 
@@ -65,8 +67,9 @@ pub trait DynInterruptState {
     /// [`Error::Access`], [`Error::Device`]: the device could not be asked.
     fn requirements(&self) -> Result<Requirements, Error>;
 
-    /// Has the kernel write the tables of the controller into guest memory, where it keeps them there ([`GuestMemoryUse`]), and tells
-    /// which guest memory was written: mark it dirty, and save it after this.
+    /// Has the kernel write the tables that it keeps for the controller: into guest memory ([`GuestMemoryUse`]), or to where the next
+    /// save takes them from. Tells which guest memory was written: mark it dirty, and save it after this. Does nothing where there
+    /// are no such tables.
     ///
     /// A step of its own, for a VMM that means to save: never part of a pause. What is written, and where, the implementation says.
     ///
@@ -84,8 +87,9 @@ pub trait DynInterruptState {
     /// # Errors
     ///
     /// - [`Error::Buffer`]: the buffer is smaller than [`Requirements::image_max`].
+    /// - [`Error::NotFlushed`]: tables go into the image, and were not flushed since the last save.
     /// - [`Error::Access`], [`Error::Device`]: the device could not be read. The contents of the buffer mean nothing.
-    fn save_image(&self, image: &mut [u8]) -> Result<usize, Error>;
+    fn save_image(&mut self, image: &mut [u8]) -> Result<usize, Error>;
 
     /// Whether an image can be restored here. Does not access the device.
     ///
@@ -115,8 +119,9 @@ pub trait InterruptState: DynInterruptState {
     ///
     /// # Errors
     ///
-    /// [`Error::Access`], [`Error::Device`]: the device could not be read.
-    fn save(&self) -> Result<Self::State<'static>, Error>;
+    /// [`Error::Access`], [`Error::Device`]: the device could not be read. [`Error::NotFlushed`]: tables go into the state, and were not
+    /// flushed since the last save.
+    fn save(&mut self) -> Result<Self::State<'static>, Error>;
 
     /// Whether a state can be restored here. Does not access the device.
     ///

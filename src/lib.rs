@@ -26,7 +26,7 @@
 //! # let vcpus = Vcpus::with_default_mpidrs(2)?;
 //! # let vm = Vm::with_device(Host::default(), &vcpus)?;
 //! // Source: vCPUs are stopped. The buffer is the VMM's own.
-//! let source = Gicv5::initialise(vm, 0x0800_0000, SpiCount::new(64)?, vcpus)?;
+//! let mut source = Gicv5::initialise(vm, 0x0800_0000, SpiCount::new(64)?, vcpus)?;
 //! let mut file = vec![0; source.requirements()?.image_max];
 //! let length = source.save_image(&mut file)?;
 //! let image = &file[..length];

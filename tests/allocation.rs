@@ -181,7 +181,7 @@ fn an_image_is_saved_where_the_caller_wants_it() {
     for ist_coding in [IstCoding::Raw, IstCoding::Sparse] {
         let mut options = Options::default();
         options.ist_coding = ist_coding;
-        let gic = attached().with_options(options);
+        let mut gic = attached().with_options(options);
         let (count, requirements) = allocations(|| gic.requirements());
         assert_eq!(count, 0, "{ist_coding:?}");
         let mut image = vec![0; requirements.expect("requirements").image_max];

@@ -8,6 +8,7 @@ pub use report::{Finding, Oddity, Place, Report};
 
 use crate::AttrId;
 use crate::buffer::IstKind;
+use crate::its::TableError;
 use crate::registers::RegisterTable;
 use crate::topology::{IntId, NrIrqs, SpiCount, Vcpu, Vcpus};
 use alloc::vec::Vec;
@@ -104,6 +105,12 @@ pub enum Refusal {
         /// What the kernel accepts.
         rule: &'static str,
     },
+    /// LPIs and mappings that cannot be, or that cannot be written as tables.
+    #[error(transparent)]
+    Tables(#[from] TableError),
+    /// The state has the tables in it, and the backend was given guest memory that cannot be diverted.
+    #[error("the state has tables in it: the backend needs the memory slots of the VM to restore it")]
+    NoShadow,
     /// The width of the LPI IDs is outside what the device and the state's own `IRS_IDR2` allow.
     #[error("IRS_IST_CFGR.LPI_ID_BITS is {found}, from {min} to {max} are possible")]
     LpiIdBits {

@@ -67,6 +67,16 @@ pub enum Oddity {
     NewerRevision,
     /// A register has bits that KVM ignores: they may be lost.
     IgnoredBits,
+    /// The configuration of an LPI lacks a bit that is RES1: the guest has perhaps put other data where its configuration table was.
+    /// Its priority and enable cannot be had from the kernel: see
+    /// [`ConfigurationPolicy`](crate::gicv3::ConfigurationPolicy).
+    LpiConfiguration,
+    /// An LPI beyond what `GICR_PROPBASER` has room for: its configuration is read from behind the table.
+    LpiBeyondTables,
+    /// A pending LPI that no event is mapped to: it is lost.
+    PendingUnmapped,
+    /// Several events are mapped to one LPI: it is one interrupt.
+    LpiShared,
 }
 
 impl fmt::Display for Oddity {
@@ -80,6 +90,10 @@ impl fmt::Display for Oddity {
             Oddity::QueuedCommands => "commands are queued in an ITS that is enabled: they run at once",
             Oddity::NewerRevision => "the kernel keeps its newer revision",
             Oddity::IgnoredBits => "bits that KVM ignores are set: they may be lost",
+            Oddity::LpiConfiguration => "its configuration lacks RES1: the guest may have put other data there",
+            Oddity::LpiBeyondTables => "beyond the configuration table that GICR_PROPBASER describes",
+            Oddity::PendingUnmapped => "pending, and no event is mapped to it: lost",
+            Oddity::LpiShared => "several events are mapped to it",
         })
     }
 }

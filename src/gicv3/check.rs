@@ -119,6 +119,9 @@ pub fn check(state: &Gicv3State, target: &Target, strict: bool) -> Result<Report
     for its in &state.its {
         check_its(its)?;
     }
+    if let Some(lpis) = &state.lpis {
+        super::lpis::check(state, lpis, None)?;
+    }
     let report = scan(state, &target.vcpus);
     match report.findings.first() {
         Some(finding) if strict => Err(Refusal::Strict(*finding)),
@@ -254,6 +257,9 @@ fn scan(state: &Gicv3State, vcpus: &Vcpus) -> Report {
     let queued =
         |its: &&ItsUnit| u64::from(its.registers.ctlr) & GITS_CTLR_ENABLE != 0 && its.registers.creadr != its.registers.cwriter;
     odd(Oddity::QueuedCommands, &mut state.its.iter().filter(queued).map(|_| its_attr(GITS_CWRITER)));
+    if let Some(lpis) = &state.lpis {
+        super::lpis::findings(state, lpis, |finding| report.findings.push(finding));
+    }
     report
 }
 

@@ -9,6 +9,8 @@
 mod bank;
 mod check;
 mod codec;
+mod flush;
+mod lpis;
 mod registers;
 mod replay;
 mod restore;
@@ -17,21 +19,23 @@ mod tables;
 
 pub use bank::{Bank, SpiBank};
 pub use check::{Target, TargetVcpu, check};
+pub use lpis::{ConfigurationPolicy, TableStrategy};
 pub use registers::{
     CpuInterface, DistIdentity, DistState, ItsIdentity, ItsState, NOT_STATE, RedistIdentity, RedistState, has_icc,
 };
 pub use restore::{Phase, RESTORE_ORDER};
 pub use state::{Gicv3State, ItsUnit, VcpuState};
 
-use crate::check::Report;
+use crate::check::{Refusal, Report};
 use crate::error::{AccessError, DeviceError, Operation};
 use crate::guest_memory::{GuestMemoryRead, GuestRange, join};
 use crate::image::Kind;
 use crate::interrupt_state::{DynInterruptState, GuestMemoryUse, InterruptState, Requirements};
+use crate::its::LpiState;
 use crate::registers::{RegisterTable, Row};
 use crate::topology::{Mpidr, NrIrqs, Vcpu, Vcpus};
 use crate::uapi::vgic_v3::icc::SYS_ICC_CTLR_EL1;
-use crate::{Attr, AttrDevice, BufferError, Command, Errno, Error, Word};
+use crate::{Attr, AttrDevice, BufferError, Errno, Error, Word};
 use alloc::vec::Vec;
 use bank::{BankAt, router};
 
@@ -49,6 +53,14 @@ pub struct Options {
     /// Go on where the kernel has a newer revision of its distributor than the guest has seen and cannot take the guest's, as kernels
     /// before 2026 cannot; report it as a finding. Revision 3 adds `GICR_CTLR.IR` and `CES` to revision 2. Default: false.
     pub accept_newer_revision: bool,
+    /// Where a save puts the tables of ITSes. Default: into guest memory.
+    pub tables: TableStrategy,
+    /// Tables in guest memory: have each flush compare what the kernel has mapped, which it learns from shadow memory, with what is in
+    /// guest memory afterwards. Kernels since 6.12 say success where the guest's level-1 device table is gone, and save no device.
+    /// Needs memory that can be diverted. Default: false.
+    pub verify_flush: bool,
+    /// Tables in the state: what a restore makes of a configuration table that does not look like one. Default: leave it.
+    pub lpi_configuration: ConfigurationPolicy,
 }
 
 /// Gives a new device the identification that a guest has seen, before it is initialised: `GICD_IIDR`, `GICD_TYPER2`.
@@ -82,6 +94,8 @@ pub struct Gicv3<D, M> {
     memory: M,
     target: Target,
     options: Options,
+    /// Tables that were flushed for the next save.
+    flushed: Option<LpiState>,
 }
 
 impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
@@ -136,7 +150,7 @@ impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
             units.push((base, ItsIdentity::read(|row| read_its(its, base, row))?));
         }
         let target = Target { nr_irqs, identity, vcpus, per_vcpu, its: units };
-        Ok(Gicv3 { gic, its, memory, target, options: Options::default() })
+        Ok(Gicv3 { gic, its, memory, target, options: Options::default(), flushed: None })
     }
 
     /// The same with other options.
@@ -144,6 +158,11 @@ impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
     pub fn with_options(mut self, options: Options) -> Self {
         self.options = options;
         self
+    }
+
+    /// The options, to be changed from one save or restore to the next.
+    pub fn options_mut(&mut self) -> &mut Options {
+        &mut self.options
     }
 
     /// What a state is checked against.
@@ -213,7 +232,10 @@ impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
 impl<D: AttrDevice, M: GuestMemoryRead> InterruptState for Gicv3<D, M> {
     type State<'a> = Gicv3State;
 
-    fn save(&self) -> Result<Gicv3State, Error> {
+    fn save(&mut self) -> Result<Gicv3State, Error> {
+        if self.needs_flush() && self.flushed.is_none() {
+            return Err(Error::NotFlushed);
+        }
         let identity = DistIdentity::read(|row| read_dist(&self.gic, row))?;
         let dist = DistState::read(|row| read_dist(&self.gic, row))?;
         let mut vcpus = Vec::with_capacity(self.target.vcpus.len());
@@ -231,17 +253,25 @@ impl<D: AttrDevice, M: GuestMemoryRead> InterruptState for Gicv3<D, M> {
             let registers = ItsState::read(|row| read_its(device, *base, row))?;
             its.push(ItsUnit { base: *base, identity, registers });
         }
-        Ok(Gicv3State { nr_irqs: self.target.nr_irqs, identity, dist, spis, vcpus, its })
+        let lpis = self.flushed.take();
+        Ok(Gicv3State { nr_irqs: self.target.nr_irqs, identity, dist, spis, vcpus, its, lpis })
     }
 
     fn check(&self, state: &Gicv3State) -> Result<Report, Error> {
-        Ok(check(state, &self.target, self.options.strict)?)
+        let report = check(state, &self.target, self.options.strict)?;
+        if let Some(lpis) = &state.lpis {
+            if !self.memory.diverts() {
+                return Err(Refusal::NoShadow.into());
+            }
+            lpis::check(state, lpis, Some(&self.memory)).map_err(Refusal::Tables)?;
+        }
+        Ok(report)
     }
 
     fn restore(&mut self, state: &Gicv3State) -> Result<Report, Error> {
         let mut report = self.check(state)?;
         self.replay(state, &mut report)?;
-        if !state.its.is_empty() {
+        if !state.its.is_empty() && state.lpis.is_none() {
             report.guest_memory_written = join(state.vcpus.iter().map(|vcpu| tables::pending_table(&vcpu.redist)).collect());
         }
         Ok(report)
@@ -254,50 +284,39 @@ impl<D: AttrDevice, M: GuestMemoryRead> DynInterruptState for Gicv3<D, M> {
     }
 
     fn requirements(&self) -> Result<Requirements, Error> {
-        let image_max = codec::image_bytes(self.target.nr_irqs, self.target.vcpus.len(), self.its.len());
-        let used = !self.its.is_empty();
-        let guest_memory = GuestMemoryUse { written_by_flush: used, read_by_restore: used, written_by_restore: used };
+        let mut image_max = codec::image_bytes(self.target.nr_irqs, self.target.vcpus.len(), self.its.len());
+        let in_guest = !self.its.is_empty() && self.options.tables == TableStrategy::GuestMemory;
+        if self.needs_flush() {
+            image_max += codec::lpis_bytes(self.flushed.as_ref(), &self.target);
+        }
+        let guest_memory = GuestMemoryUse { written_by_flush: in_guest, read_by_restore: in_guest, written_by_restore: in_guest };
         Ok(Requirements { image_max, ist: None, guest_memory })
     }
 
-    /// `SAVE_PENDING_TABLES` of the GICv3, then `SAVE_TABLES` of each ITS.
+    /// The tables of ITSes and the pending bits of LPIs, as [`Options::tables`] says; nothing without an ITS.
     ///
-    /// The kernel writes: a device table entry for each device that the guest has mapped, its interrupt translation table, at the
-    /// address that the guest once gave, the collection table, and the pending bits of LPIs. If the guest has put other data
-    /// there since, as a guest that resumed from hibernation may have, that data is overwritten.
+    /// Into guest memory: `SAVE_PENDING_TABLES` of the GICv3, then `SAVE_TABLES` of each ITS. The kernel writes: a device table entry for
+    /// each device that the guest has mapped, its interrupt translation table, at the address that the guest once gave, the collection
+    /// table, and the pending bits of LPIs. If the guest has put other data there since, as a guest that resumed from hibernation may
+    /// have, that data is overwritten. The ranges cover all of that, and may be more. Addresses are the guest's: a range may lie
+    /// outside of its memory.
     ///
-    /// The ranges cover all of that, and may be more. Addresses are the guest's: a range may lie outside of its memory.
+    /// Into the image: the same commands, while the kernel sees shadow memory. No range, since no guest memory is written. What was
+    /// read from the shadow goes into the next save; each save needs a flush of its own.
     ///
     /// Linux 6.1.170 crashes here if the guest has unmapped a collection (`MAPC` with V = 0) that events are still mapped to; 7.3 does
     /// not. Nothing that user space can read tells such a guest.
+    ///
+    /// # Errors
+    ///
+    /// Beside those of the trait: [`Error::Shadow`]: memory could not be diverted, or not put back. [`Error::Tables`]: tables of the
+    /// guest overlap, so that the kernel's writes destroy each other, or lie outside of guest memory; with
+    /// [`Options::verify_flush`], also what guest memory has lost, after it was written.
     fn flush_tables(&mut self) -> Result<Vec<GuestRange>, Error> {
-        if self.its.is_empty() {
-            return Ok(Vec::new());
-        }
-        // Registers first: once the kernel has written, nothing may keep the caller from learning where.
-        let mut ranges = Vec::new();
-        for vcpu in self.target.vcpus.iter() {
-            let redist = RedistState::read(|row| read_redist(&self.gic, vcpu.mpidr, row))?;
-            ranges.push(tables::pending_table(&redist));
-        }
-        let mut registers = Vec::with_capacity(self.its.len());
-        for (its, (base, _)) in self.its.iter().zip(&self.target.its) {
-            registers.push(ItsState::read(|row| read_its(its, *base, row))?);
-        }
-        let command = |device: &mut D, command: Command, its| {
-            device.command(command).map_err(|errno| AccessError { its, ..AccessError::new(Operation::Set, command.id(), errno) })
-        };
-        command(&mut self.gic, Command::SavePendingTables, None)?;
-        for (its, (base, _)) in self.its.iter_mut().zip(&self.target.its) {
-            command(its, Command::ItsSaveTables, Some(*base))?;
-        }
-        for (registers, (_, identity)) in registers.iter().zip(&self.target.its) {
-            tables::written_by_save(identity, registers, &self.memory, &mut ranges);
-        }
-        Ok(join(ranges))
+        self.flush()
     }
 
-    fn save_image(&self, image: &mut [u8]) -> Result<usize, Error> {
+    fn save_image(&mut self, image: &mut [u8]) -> Result<usize, Error> {
         let (needed, found) = (self.requirements()?.image_max, image.len());
         if found < needed {
             return Err(BufferError::ImageTooSmall { needed, found }.into());

@@ -4,13 +4,14 @@
 //!
 //! Rule: whatever fails, the error says what was done before.
 
-use super::restore::{Step, Verify, Write, plan};
-use super::{Gicv3, Gicv3State};
+use super::restore::{Phase, RESTORE_ORDER, Step, Verify, Write, plan};
+use super::{Gicv3, Gicv3State, Options, Target, lpis};
 use crate::check::{Finding, Oddity, Place, Refusal, Report};
 use crate::error::{AccessError, Applied, Operation, ReadBackError};
+use crate::guest_memory::GuestMemoryRead;
 use crate::{Attr, AttrDevice, AttrId, Command, Error, Word};
 
-impl<D: AttrDevice, M> Gicv3<D, M> {
+impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
     /// Writes a state that was checked.
     pub(super) fn replay(&mut self, state: &Gicv3State, report: &mut Report) -> Result<(), Error> {
         let mut total = 0;
@@ -18,36 +19,70 @@ impl<D: AttrDevice, M> Gicv3<D, M> {
             total += 1;
             Ok(())
         });
-        let mut applied = Applied { done: 0, total, last: None, memory_consumed: false };
-        let accepted = self.options.accept_newer_revision;
-        plan(state, |step| {
-            let id = step.id();
-            applied.memory_consumed |= id == Command::ItsRestoreTables.id();
-            let (device, base) = match step.its.and_then(|n| state.its.get(n)) {
-                None => (&mut self.gic, None),
-                Some(its) => {
-                    let place = self.target.its.iter().position(|(base, _)| *base == its.base);
-                    let device = place.and_then(|n| self.its.get_mut(n)).ok_or(Refusal::ItsMissing { base: its.base })?;
-                    (device, Some(its.base))
+        let applied = Applied { done: 0, total, last: None, memory_consumed: false };
+        let Gicv3 { gic, its, memory, target, options, .. } = self;
+        let mut devices = Devices { gic, its, target, options, state, report, applied };
+        for (phase, _) in RESTORE_ORDER {
+            match &state.lpis {
+                // The kernel reads tables that are not the guest's. The command queue, which it reads next, is.
+                Some(lpis) if *phase == Phase::ItsTables && !state.its.is_empty() => {
+                    let mut before = devices.applied;
+                    let restored = lpis::restore(memory.divert(), state, lpis, options.lpi_configuration, &mut || {
+                        let done = phase.steps(state, &mut |step| devices.carry_out(step));
+                        before = devices.applied;
+                        done
+                    });
+                    restored.map_err(|error| match error {
+                        Error::Shadow { error, .. } => Error::Shadow { error, applied: Some(before) },
+                        error => error,
+                    })?;
                 }
-            };
-            match execute(device, step, base, &mut applied) {
-                Err(Error::ReadBack(error)) if accepted && error.is_newer_revision() => {
-                    report.findings.push(Finding { oddity: Oddity::NewerRevision, first: Place::Register(id), count: 1 });
-                    Ok(())
-                }
-                result => result,
-            }?;
-            applied.done += 1;
-            applied.last = Some(id);
-            Ok::<(), Error>(())
-        })?;
+                _ => phase.steps(state, &mut |step| devices.carry_out(step))?,
+            }
+        }
         // KVM's CPU interface now has the guest's number of priority bits, for good.
         for vcpu in &mut self.target.per_vcpu {
             if let Some(own) = state.vcpus.iter().find(|own| own.vcpu == vcpu.vcpu) {
                 vcpu.icc_ctlr = own.icc.ctlr;
             }
         }
+        Ok(())
+    }
+}
+
+/// The devices that a restore writes, and how far it is.
+struct Devices<'a, D> {
+    gic: &'a mut D,
+    its: &'a mut [D],
+    target: &'a Target,
+    options: &'a Options,
+    state: &'a Gicv3State,
+    report: &'a mut Report,
+    applied: Applied,
+}
+
+impl<D: AttrDevice> Devices<'_, D> {
+    fn carry_out(&mut self, step: Step) -> Result<(), Error> {
+        let id = step.id();
+        // From shadow memory, the kernel takes nothing of the guest's.
+        self.applied.memory_consumed |= id == Command::ItsRestoreTables.id() && self.state.lpis.is_none();
+        let (device, base) = match step.its.and_then(|n| self.state.its.get(n)) {
+            None => (&mut *self.gic, None),
+            Some(its) => {
+                let place = self.target.its.iter().position(|(base, _)| *base == its.base);
+                let device = place.and_then(|n| self.its.get_mut(n)).ok_or(Refusal::ItsMissing { base: its.base })?;
+                (device, Some(its.base))
+            }
+        };
+        match execute(device, step, base, &mut self.applied) {
+            Err(Error::ReadBack(error)) if self.options.accept_newer_revision && error.is_newer_revision() => {
+                self.report.findings.push(Finding { oddity: Oddity::NewerRevision, first: Place::Register(id), count: 1 });
+                Ok(())
+            }
+            result => result,
+        }?;
+        self.applied.done += 1;
+        self.applied.last = Some(id);
         Ok(())
     }
 }

@@ -93,7 +93,8 @@ pub(super) fn plan<E>(state: &Gicv3State, mut visit: impl FnMut(Step) -> Result<
 }
 
 impl Phase {
-    fn steps<E>(self, state: &Gicv3State, visit: &mut impl FnMut(Step) -> Result<(), E>) -> Result<(), E> {
+    /// Shows the steps of one part.
+    pub(super) fn steps<E>(self, state: &Gicv3State, visit: &mut impl FnMut(Step) -> Result<(), E>) -> Result<(), E> {
         let mut its = (0..).zip(&state.its);
         match self {
             Phase::Identity => identity(state, visit),

@@ -6,15 +6,17 @@
 //! by its address.
 
 use super::{Bank, CpuInterface, DistIdentity, DistState, ItsIdentity, ItsState, RedistIdentity, RedistState, SpiBank};
+use crate::its::LpiState;
 use crate::topology::{NrIrqs, TopologyError, Vcpu, Vcpus};
 use alloc::vec::Vec;
 
-/// The whole state of a virtual GICv3, but for the tables of its ITSes and the LPI pending tables: those are in guest memory.
+/// The whole state of a virtual GICv3. The tables of its ITSes and the LPI pending tables are in guest memory, or in the state, as the
+/// VMM chose ([`TableStrategy`](super::TableStrategy)).
 ///
 /// Not in it either: what a guest with an EL2 of its own (nested virtualization) has, the `ICH_*` registers and the maintenance
 /// interrupt.
 ///
-/// Flush the tables there with [`flush_tables`](crate::DynInterruptState::flush_tables), then save guest memory.
+/// Tables in guest memory: flush them there with [`flush_tables`](crate::DynInterruptState::flush_tables), then save guest memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gicv3State {
     /// Number of interrupts.
@@ -29,6 +31,8 @@ pub struct Gicv3State {
     pub vcpus: Vec<VcpuState>,
     /// ITSes: none, one or several.
     pub its: Vec<ItsUnit>,
+    /// Mappings and LPIs, if the tables are in the state; `None` if they are in guest memory.
+    pub lpis: Option<LpiState>,
 }
 
 /// Redistributor and CPU interface of one vCPU.

@@ -287,7 +287,7 @@ impl<D: IstDevice> Gicv5<D> {
 impl<D: IstDevice> InterruptState for Gicv5<D> {
     type State<'a> = Gicv5State<'a>;
 
-    fn save(&self) -> Result<Gicv5State<'static>, Error> {
+    fn save(&mut self) -> Result<Gicv5State<'static>, Error> {
         let head = self.head()?;
         let mut spi = vec![0; head.sizes.spi];
         let mut lpi = head.sizes.lpi.map(|bytes| vec![0; bytes]);
@@ -333,7 +333,7 @@ impl<D: IstDevice> DynInterruptState for Gicv5<D> {
         Ok(Vec::new())
     }
 
-    fn save_image(&self, image: &mut [u8]) -> Result<usize, Error> {
+    fn save_image(&mut self, image: &mut [u8]) -> Result<usize, Error> {
         let head = self.head()?;
         let mut source = FromDevice { gic: self, sizes: head.sizes };
         codec::write(image, &head, self.target.vcpus.iter(), self.options.ist_coding, &mut source)

@@ -4,11 +4,16 @@
 //!
 //! Rule: nothing here trusts an address or a count that a guest wrote.
 
+pub(crate) mod build;
 mod entry;
+mod error;
+pub(crate) mod geometry;
+pub(crate) mod read;
 mod state;
 mod table;
 
 pub use entry::{Cte, Dte, Ite, Level1};
+pub use error::{Lost, Mapping, TableError};
 pub use state::{Collection, Device, Event, ItsMappings, LpiConfiguration, LpiState, PendingLpis};
 pub use table::{Table, TableRange};
 

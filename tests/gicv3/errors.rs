@@ -77,10 +77,10 @@ fn a_failed_restore_can_be_tried_again_on_the_same_memory_until_tables_are_read(
 
 #[test]
 fn a_save_and_a_flush_that_fail_name_the_register() {
-    let (_, source) = filled(config());
+    let (_, mut source) = filled(config());
     source.save().expect("save");
     for k in [0, 3, 30, 60, 90, 120, 140] {
-        let (vm, source) = filled(config());
+        let (vm, mut source) = filled(config());
         vm.set_fault(Fault::access(k, Errno::EBUSY));
         let error = access_error(source.save().expect_err("fault"));
         let last = vm.trace().pop().expect("access");
@@ -244,7 +244,7 @@ fn a_flush_that_fails_has_asked_before_the_kernel_wrote() {
 
 #[test]
 fn an_image_buffer_that_is_too_small() {
-    let (_, source) = filled(config());
+    let (_, mut source) = filled(config());
     let needed = source.requirements().expect("requirements").image_max;
     let found = needed - 1;
     assert_eq!(source.save_image(&mut vec![0; found]), Err(Error::Buffer(BufferError::ImageTooSmall { needed, found })));

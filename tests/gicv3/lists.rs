@@ -8,10 +8,10 @@ use vgic_state::uapi::{device, vgic_v3};
 #[test]
 fn every_register_is_saved_or_left_out_for_a_reason() {
     let (_, source) = crate::common::filled(crate::common::Config { vcpus: 1, nr_irqs: 64, ..Default::default() });
-    let (vm, destination) =
+    let (vm, mut destination) =
         crate::common::fresh(crate::common::Config { vcpus: 1, nr_irqs: 64, ..Default::default() }, crate::common::memory());
     drop(source);
-    vgic_state::InterruptState::save(&destination).expect("save");
+    vgic_state::InterruptState::save(&mut destination).expect("save");
     let trace = crate::common::trace(&vm);
     let read: BTreeSet<&str> = trace
         .lines()

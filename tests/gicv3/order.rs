@@ -18,7 +18,7 @@ fn shorten(trace: &str) -> String {
 
 #[test]
 fn save() {
-    let (vm, source) = filled(small());
+    let (vm, mut source) = filled(small());
     source.save().expect("save");
     snapshot!("gicv3_save", shorten(&trace(&vm)));
 }
@@ -49,7 +49,7 @@ fn phases() {
 
 #[test]
 fn a_check_accesses_nothing() {
-    let (_, source) = filled(small());
+    let (_, mut source) = filled(small());
     let state = source.save().expect("save");
     let (vm, destination) = fresh(small(), memory());
     destination.check(&state).expect("check");
@@ -59,7 +59,7 @@ fn a_check_accesses_nothing() {
 #[test]
 fn work_is_linear_in_vcpus_and_interrupts() {
     let accesses = |vcpus, nr_irqs| {
-        let (vm, gic) = fresh(Config { vcpus, nr_irqs, its: 1, ..Config::default() }, memory());
+        let (vm, mut gic) = fresh(Config { vcpus, nr_irqs, its: 1, ..Config::default() }, memory());
         gic.save().expect("save");
         vm.trace().len()
     };

@@ -71,7 +71,7 @@ fn a_restore_says_which_pending_bits_it_may_have_taken() {
 
 #[test]
 fn nothing_is_flushed_unless_asked_for() {
-    let (vm, source) = filled(Config::default());
+    let (vm, mut source) = filled(Config::default());
     source.save().expect("save");
     source.requirements().expect("requirements");
     let mut image = vec![0; 1 << 16];

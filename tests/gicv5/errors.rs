@@ -47,7 +47,7 @@ fn a_restore_that_fails_at_any_step_names_it_and_stops_there() {
 #[test]
 fn a_save_that_fails_at_any_step_names_it_and_stops_there() {
     let vcpus = vcpus(2);
-    let source = filled(&vcpus, 32, Some(8));
+    let mut source = filled(&vcpus, 32, Some(8));
     source.save().expect("save");
     let steps: Vec<AttrId> = source.device().trace().iter().map(|access| access.id).collect();
 
@@ -364,7 +364,7 @@ impl vgic_state::IstDevice for Lying {
 fn a_device_that_reports_the_impossible_is_not_believed() {
     let lie = |attr: AttrId, value| {
         let device = Lying { vm: filled(&vcpus(1), 32, Some(8)).into_device(), attr, value };
-        Gicv5::attach(device, vcpus(1)).and_then(|gic| gic.save()).expect_err("impossible")
+        Gicv5::attach(device, vcpus(1)).and_then(|mut gic| gic.save()).expect_err("impossible")
     };
     for (attr, value) in [
         (Attr::nr_irqs().id(), 33),

@@ -13,14 +13,14 @@ fn initialise() {
 
 #[test]
 fn save() {
-    let source = filled(&vcpus(1), 32, Some(8));
+    let mut source = filled(&vcpus(1), 32, Some(8));
     source.save().expect("save");
     snapshot!("gicv5_save", trace(&source));
 }
 
 #[test]
 fn an_image_is_saved_with_the_same_accesses_as_a_state() {
-    let source = filled(&vcpus(2), 32, Some(8));
+    let mut source = filled(&vcpus(2), 32, Some(8));
     source.save().expect("save");
     let typed = trace(&source);
     let mut source = source;
@@ -56,7 +56,7 @@ fn a_check_accesses_nothing() {
 #[test]
 fn work_is_linear_in_vcpus() {
     let accesses = |count| {
-        let source = filled(&Vcpus::with_default_mpidrs(count).expect("vCPUs"), 32, None);
+        let mut source = filled(&Vcpus::with_default_mpidrs(count).expect("vCPUs"), 32, None);
         source.save().expect("save");
         source.device().trace().len()
     };

@@ -129,7 +129,7 @@ fn tables_go_straight_to_and_from_the_callers_bytes_at_any_alignment() {
 #[test]
 fn hwu_never_leaves_the_host() {
     let vcpus = vcpus(1);
-    let source = filled(&vcpus, 32, Some(8));
+    let mut source = filled(&vcpus, 32, Some(8));
     let hwu = |table: &[u8]| table.chunks(4).any(|word| word[1] & 6 != 0);
     assert!(hwu(&table(1, 32, &vcpus)), "the hardware has set it");
     let state = source.save().expect("save");

@@ -21,12 +21,15 @@ impl Log {
 
     /// Every register of a state.
     pub(crate) fn state(&mut self, state: &Gicv3State) {
-        let Gicv3State { nr_irqs, identity, dist, spis, vcpus, its } = state;
+        let Gicv3State { nr_irqs, identity, dist, spis, vcpus, its, lpis } = state;
         self.value("interrupts", nr_irqs);
         self.value("distributor", (identity, dist));
         spis.iter().for_each(|spis| self.value("SPIs", spis));
         vcpus.iter().for_each(|vcpu| self.value("vCPU", vcpu));
         its.iter().for_each(|its| self.value("ITS", its));
+        if let Some(lpis) = lpis {
+            self.value("LPIs", lpis);
+        }
     }
 
     /// Every word of guest memory in these ranges that is not zero.

@@ -4,13 +4,17 @@
 //!
 //! Rule: one function writes and one reads each section, next to each other.
 
+mod lpis;
+
 use super::check::check_spis;
 use super::{Bank, CpuInterface, DistIdentity, DistState, Gicv3State, ItsIdentity, ItsState, ItsUnit};
-use super::{RedistIdentity, RedistState, SpiBank, VcpuState};
+use super::{RedistIdentity, RedistState, SpiBank, Target, VcpuState};
 use crate::Error;
 use crate::buffer::BufferError;
+use crate::check::Refusal;
 use crate::image::records::{LISTED_BYTES, check_count, put_keys, put_listed, put_values, take_keys, take_listed, take_values};
-use crate::image::{Cursor, ImageError, Kind, Put, SECTION_ALIGN, Sections, Writer};
+use crate::image::{Cursor, ImageError, Kind, Put, SECTION_ALIGN, SECTION_ENTRY_BYTES, Sections, Writer};
+use crate::its::LpiState;
 use crate::registers::RegisterTable;
 use crate::topology::{Mpidr, NrIrqs, Vcpu, VcpuId, Vcpus};
 use alloc::vec;
@@ -22,6 +26,9 @@ const SECTION_DISTRIBUTOR: u32 = 16;
 const SECTION_VCPUS: u32 = 17;
 /// ITSes.
 const SECTION_ITS: u32 = 18;
+/// Mappings and LPIs, where the tables are in the image.
+const SECTION_LPIS: u32 = 19;
+/// Sections of every image.
 const SECTIONS: u32 = 3;
 
 /// More ITSes than any VM has; a bound for a reader.
@@ -48,6 +55,11 @@ pub(super) const fn image_bytes(nr_irqs: NrIrqs, vcpus: usize, its: usize) -> us
         + padded(ITS_HEAD_BYTES + its * ITS_BYTES)
 }
 
+/// Bytes that mappings and LPIs add to an image: of these ones, or of any.
+pub(super) fn lpis_bytes(lpis: Option<&LpiState>, target: &Target) -> usize {
+    SECTION_ENTRY_BYTES + padded(lpis.map_or_else(|| lpis::section_max(target), lpis::section_bytes))
+}
+
 const fn padded(bytes: usize) -> usize {
     bytes.next_multiple_of(SECTION_ALIGN)
 }
@@ -56,7 +68,8 @@ impl Gicv3State {
     /// Length of the image of this state in bytes.
     #[must_use]
     pub fn image_bytes(&self) -> usize {
-        image_bytes(self.nr_irqs, self.vcpus.len(), self.its.len())
+        let lpis = self.lpis.as_ref().map_or(0, |lpis| SECTION_ENTRY_BYTES + padded(lpis::section_bytes(lpis)));
+        image_bytes(self.nr_irqs, self.vcpus.len(), self.its.len()) + lpis
     }
 
     /// Writes the state as an image into the buffer. Returns the length of the image in bytes.
@@ -65,12 +78,16 @@ impl Gicv3State {
     ///
     /// - [`Error::Buffer`]: the buffer is shorter than [`Gicv3State::image_bytes`].
     /// - [`Error::Topology`], [`Error::Refused`], [`Error::Image`]: the vCPUs are no possible set, the SPIs are not those of the
-    ///   number of interrupts, or there are more than 64 ITSes. Such an image could not be read.
+    ///   number of interrupts, there are more than 64 ITSes, or an ID of a mapping has more than 16 bits. Such an image could not be
+    ///   read.
     pub fn encode(&self, buffer: &mut [u8]) -> Result<usize, Error> {
         self.topology()?;
         check_spis(self)?;
         if self.its.len() > MAX_ITS as usize {
             return Err(ImageError::Count { what: "ITSes", found: self.its.len() as u64, max: MAX_ITS.into() }.into());
+        }
+        if let Some(lpis) = &self.lpis {
+            lpis::check(lpis).map_err(Refusal::Tables)?;
         }
         let (needed, found) = (self.image_bytes(), buffer.len());
         Ok(self.write(buffer).ok_or(BufferError::ImageTooSmall { needed, found })?)
@@ -89,12 +106,17 @@ impl Gicv3State {
     }
 
     fn write(&self, buffer: &mut [u8]) -> Option<usize> {
-        let mut writer = Writer::new(buffer, Kind::Gicv3, SECTIONS)?;
+        let sections = SECTIONS + u32::from(self.lpis.is_some());
+        let mut writer = Writer::new(buffer, Kind::Gicv3, sections)?;
         for (id, write) in [
             (SECTION_DISTRIBUTOR, Self::write_distributor as fn(&Self, &mut Put<'_>) -> Option<()>),
             (SECTION_VCPUS, Self::write_vcpus),
             (SECTION_ITS, Self::write_its),
-        ] {
+            (SECTION_LPIS, Self::write_lpis),
+        ]
+        .into_iter()
+        .take(sections as usize)
+        {
             let room = writer.room();
             let before = room.len();
             let mut put = Put::new(room);
@@ -145,6 +167,10 @@ impl Gicv3State {
         })
     }
 
+    fn write_lpis(&self, put: &mut Put<'_>) -> Option<()> {
+        lpis::write(self.lpis.as_ref()?, put)
+    }
+
     /// Reads an image. Nothing is asked of a device: [`check`](crate::InterruptState::check) does.
     ///
     /// # Errors
@@ -156,8 +182,9 @@ impl Gicv3State {
         let (nr_irqs, identity, dist, spis) = read_distributor(sections.require(SECTION_DISTRIBUTOR)?)?;
         let vcpus = read_vcpus(sections.require(SECTION_VCPUS)?)?;
         let its = read_its(sections.require(SECTION_ITS)?)?;
+        let lpis = sections.take(SECTION_LPIS)?.map(|bytes| lpis::Reader::new(SECTION_LPIS, bytes).read()).transpose()?;
         sections.finish()?;
-        Ok(Gicv3State { nr_irqs, identity, dist, spis, vcpus, its })
+        Ok(Gicv3State { nr_irqs, identity, dist, spis, vcpus, its, lpis })
     }
 }
 

@@ -1,0 +1,211 @@
+//! Mappings and LPIs as a section of an image.
+//!
+//! Specification: `docs/image-format.md`, section 19.
+//!
+//! Rule: a count is compared with the bytes that are left before memory is reserved.
+
+use crate::gicv3::Target;
+use crate::gicv3::lpis::mapped;
+use crate::image::{Cursor, ImageError, Put};
+use crate::its::geometry::LPI_LIMIT;
+use crate::its::{
+    Collection, Cte, Device, Event, FIRST_LPI, ItsMappings, LpiConfiguration, LpiState, Mapping, PendingLpis, TableError,
+};
+use crate::topology::{Mpidr, Vcpu, VcpuId};
+use alloc::vec::Vec;
+
+const HEAD_BYTES: usize = 16;
+const ITS_BYTES: usize = 16;
+const COLLECTION_BYTES: usize = 8;
+const DEVICE_BYTES: usize = 24;
+const EVENT_BYTES: usize = 6;
+const PENDING_BYTES: usize = 16;
+const INTID_BYTES: usize = 2;
+
+/// Length of the section.
+pub(super) fn section_bytes(lpis: &LpiState) -> usize {
+    let its = lpis.its.iter().map(|its| {
+        let devices = its.devices.iter().map(|device| DEVICE_BYTES + device.events.len() * EVENT_BYTES);
+        ITS_BYTES + its.collections.len() * COLLECTION_BYTES + devices.sum::<usize>()
+    });
+    let pending = lpis.pending.iter().map(|pending| PENDING_BYTES + pending.intids.len() * INTID_BYTES);
+    HEAD_BYTES + its.sum::<usize>() + lpis.configuration.len() + pending.sum::<usize>()
+}
+
+/// Enough for any mappings in which no LPI is mapped twice, of ITSes with 16 bits of DeviceID.
+pub(super) fn section_max(target: &Target) -> usize {
+    let lpis = (LPI_LIMIT - FIRST_LPI) as usize;
+    let its = ITS_BYTES + (1 << 16) * (DEVICE_BYTES + COLLECTION_BYTES);
+    HEAD_BYTES + target.its.len() * its + lpis * (EVENT_BYTES + 1 + INTID_BYTES) + target.vcpus.len() * PENDING_BYTES
+}
+
+/// Whether a section can hold these.
+pub(super) fn check(lpis: &LpiState) -> Result<(), TableError> {
+    let refuse = |mapping| Err(TableError::Mapping { mapping, rule: "does not fit into an image: an ID has 16 bits at most" });
+    for its in &lpis.its {
+        for device in &its.devices {
+            let wide = device.events.iter().find(|event| event.id >= 1 << 16 || event.intid >= 1 << 16);
+            if let Some(event) = wide {
+                return refuse(Mapping::Event { its: its.base, device: device.id, event: event.id });
+            }
+        }
+    }
+    if let Some(pending) = lpis.pending.iter().find(|pending| pending.intids.iter().any(|intid| *intid >= 1 << 16)) {
+        return refuse(Mapping::Pending { vcpu: pending.vcpu.id.get() });
+    }
+    if mapped(lpis).into_iter().eq(lpis.configuration.iter().map(|lpi| lpi.intid)) {
+        return Ok(());
+    }
+    let intid = lpis.configuration.first().map_or(0, |lpi| lpi.intid);
+    Err(TableError::Mapping {
+        mapping: Mapping::Lpi { intid },
+        rule: "configurations are not those of the mapped LPIs, each once and in order",
+    })
+}
+
+fn put_u16(put: &mut Put<'_>, value: u32) -> Option<()> {
+    put.bytes(&u16::try_from(value).ok()?.to_le_bytes())
+}
+
+fn put_len(put: &mut Put<'_>, length: usize) -> Option<()> {
+    put.u32(u32::try_from(length).ok()?)
+}
+
+pub(super) fn write(lpis: &LpiState, put: &mut Put<'_>) -> Option<()> {
+    put_len(put, lpis.its.len())?;
+    put_len(put, lpis.configuration.len())?;
+    put_len(put, lpis.pending.len())?;
+    put.u32(0)?;
+    for its in &lpis.its {
+        put.u64(its.base)?;
+        put_len(put, its.collections.len())?;
+        put_len(put, its.devices.len())?;
+        for collection in &its.collections {
+            put.u32(collection.icid.into())?;
+            put.u32(collection.target.unwrap_or(Cte::NOT_MAPPED))?;
+        }
+        for device in &its.devices {
+            put.u32(device.id)?;
+            put.u32(device.event_bits)?;
+            put.u64(device.itt)?;
+            put_len(put, device.events.len())?;
+            put.u32(0)?;
+            for event in &device.events {
+                put_u16(put, event.id)?;
+                put_u16(put, event.intid)?;
+                put_u16(put, event.icid.into())?;
+            }
+        }
+    }
+    lpis.configuration.iter().try_for_each(|lpi| put.bytes(&[lpi.byte]))?;
+    for pending in &lpis.pending {
+        put.u32(pending.vcpu.id.get())?;
+        put.u32(pending.vcpu.mpidr.packed())?;
+        put_len(put, pending.intids.len())?;
+        put.u32(0)?;
+        pending.intids.iter().try_for_each(|intid| put_u16(put, *intid))?;
+    }
+    Some(())
+}
+
+/// Reads a section.
+pub(super) struct Reader<'a> {
+    cursor: Cursor<'a>,
+    id: u32,
+    length: ImageError,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(id: u32, bytes: &'a [u8]) -> Self {
+        let length = ImageError::SectionLength { id, found: bytes.len() as u64 };
+        Reader { cursor: Cursor::new(bytes), id, length }
+    }
+
+    pub(super) fn read(mut self) -> Result<LpiState, ImageError> {
+        let (its, configured, pending) = (self.u32()?, self.u32()?, self.u32()?);
+        self.zero()?;
+        if its > super::MAX_ITS {
+            return Err(ImageError::Count { what: "ITSes", found: its.into(), max: super::MAX_ITS.into() });
+        }
+        let mut lpis = LpiState { its: self.reserve(its, ITS_BYTES)?, ..LpiState::default() };
+        for _ in 0..its {
+            lpis.its.push(self.its()?);
+        }
+        let intids = mapped(&lpis);
+        if configured as usize != intids.len() {
+            return Err(ImageError::Count { what: "configured LPIs", found: configured.into(), max: intids.len() as u64 });
+        }
+        let bytes = self.cursor.take(intids.len()).ok_or(self.length)?;
+        lpis.configuration = intids.into_iter().zip(bytes).map(|(intid, byte)| LpiConfiguration { intid, byte: *byte }).collect();
+        lpis.pending = self.reserve(pending, PENDING_BYTES)?;
+        for _ in 0..pending {
+            lpis.pending.push(self.pending()?);
+        }
+        if self.cursor.remaining() != 0 {
+            return Err(self.length);
+        }
+        Ok(lpis)
+    }
+
+    fn its(&mut self) -> Result<ItsMappings, ImageError> {
+        let (base, collections, devices) = (self.u64()?, self.u32()?, self.u32()?);
+        let mut its = ItsMappings { base, collections: self.reserve(collections, COLLECTION_BYTES)?, ..ItsMappings::default() };
+        for _ in 0..collections {
+            let (icid, target) = (self.u32()?, self.u32()?);
+            let icid = u16::try_from(icid).map_err(|_| ImageError::Reserved { id: self.id })?;
+            its.collections.push(Collection { icid, target: (target != Cte::NOT_MAPPED).then_some(target) });
+        }
+        its.devices = self.reserve(devices, DEVICE_BYTES)?;
+        for _ in 0..devices {
+            its.devices.push(self.device()?);
+        }
+        Ok(its)
+    }
+
+    fn device(&mut self) -> Result<Device, ImageError> {
+        let (id, event_bits, itt, count) = (self.u32()?, self.u32()?, self.u64()?, self.u32()?);
+        self.zero()?;
+        let mut events = self.reserve(count, EVENT_BYTES)?;
+        for _ in 0..count {
+            let (id, intid, icid) = (self.u16()?.into(), self.u16()?.into(), self.u16()?);
+            events.push(Event { id, intid, icid });
+        }
+        Ok(Device { id, itt, event_bits, events })
+    }
+
+    fn pending(&mut self) -> Result<PendingLpis, ImageError> {
+        let vcpu = Vcpu { id: VcpuId::new(self.u32()?)?, mpidr: Mpidr::from_packed(self.u32()?) };
+        let count = self.u32()?;
+        self.zero()?;
+        let mut intids = self.reserve(count, INTID_BYTES)?;
+        for _ in 0..count {
+            intids.push(self.u16()?.into());
+        }
+        Ok(PendingLpis { vcpu, intids })
+    }
+
+    /// Room for records that have at least this many bytes each.
+    fn reserve<T>(&self, count: u32, bytes: usize) -> Result<Vec<T>, ImageError> {
+        match (count as usize).checked_mul(bytes) {
+            Some(needed) if needed <= self.cursor.remaining() => Ok(Vec::with_capacity(count as usize)),
+            _ => Err(self.length),
+        }
+    }
+
+    fn u16(&mut self) -> Result<u16, ImageError> {
+        let bytes = self.cursor.take(2).and_then(|bytes| bytes.first_chunk()).ok_or(self.length)?;
+        Ok(u16::from_le_bytes(*bytes))
+    }
+
+    fn u32(&mut self) -> Result<u32, ImageError> {
+        self.cursor.u32().ok_or(self.length)
+    }
+
+    fn u64(&mut self) -> Result<u64, ImageError> {
+        self.cursor.u64().ok_or(self.length)
+    }
+
+    fn zero(&mut self) -> Result<(), ImageError> {
+        if self.u32()? == 0 { Ok(()) } else { Err(ImageError::Reserved { id: self.id }) }
+    }
+}

@@ -1,0 +1,264 @@
+//! LPIs as a part of the state: the kernel writes its tables into shadow memory, and reads them from there.
+//!
+//! Source: Documentation/virt/kvm/devices/arm-vgic-its.rst; `arch/arm64/kvm/vgic/vgic-its.c`, `vgic-v3.c`. How and why, for the author
+//! of a VMM: `docs/its-in-image.md`.
+//!
+//! Rule: guest memory is read, for the configuration of LPIs, and never written.
+
+mod check;
+mod options;
+
+pub(super) use check::{check, findings};
+pub use options::{ConfigurationPolicy, TableStrategy};
+
+use super::{Gicv3State, ItsIdentity, ItsState, RedistState, Target};
+use crate::error::{AccessError, Operation};
+use crate::guest_memory::GuestMemoryRead;
+use crate::its::build;
+use crate::its::geometry::{Geometry, check_overlap, configuration_table, pending_bits};
+use crate::its::read::{InGuest, InShadow, Level2, Reader};
+use crate::its::{
+    FIRST_LPI, ItsMappings, Lost, LpiConfiguration, LpiState, PAGE_BYTES, PendingLpis, Table, TableError, TableRange,
+};
+use crate::shadow::{Divert, ShadowError, ShadowMemory};
+use crate::topology::Vcpu;
+use crate::{AttrDevice, Command, Error};
+use alloc::vec::Vec;
+
+/// LPIs are enabled.
+const ENABLE_LPIS: u32 = 1;
+
+/// What the tables follow from.
+#[derive(Clone, Debug)]
+pub(super) struct Registers {
+    /// In the order of the vCPUs.
+    pub(super) redists: Vec<(Vcpu, RedistState)>,
+    /// In the order of the ITSes.
+    pub(super) its: Vec<Geometry>,
+}
+
+impl Registers {
+    pub(super) fn new(redists: Vec<(Vcpu, RedistState)>, its: &[ItsState], target: &Target) -> Self {
+        let its = its.iter().zip(&target.its).map(|(registers, (base, identity))| geometry(*base, identity, registers));
+        Registers { redists, its: its.collect() }
+    }
+
+    fn of(state: &Gicv3State) -> Self {
+        Registers {
+            redists: state.vcpus.iter().map(|vcpu| (vcpu.vcpu, vcpu.redist)).collect(),
+            its: state.its.iter().map(|its| geometry(its.base, &its.identity, &its.registers)).collect(),
+        }
+    }
+
+    /// KVM has one value for all vCPUs.
+    fn propbaser(&self) -> u64 {
+        self.redists.first().map_or(0, |(_, redist)| redist.propbaser)
+    }
+
+    /// vCPUs that can have pending LPIs, and their table.
+    fn pending(&self) -> impl Iterator<Item = (Vcpu, u64)> {
+        self.redists.iter().filter(|(_, redist)| redist.ctlr & ENABLE_LPIS != 0).map(|(vcpu, redist)| (*vcpu, redist.pendbaser))
+    }
+
+    /// Bytes for the level-2 device tables of all ITSes.
+    fn level2_bytes(&self) -> u64 {
+        self.its.iter().map(Geometry::level2_tables).sum::<u64>() * PAGE_BYTES
+    }
+
+    /// Each ITS, and where its level-2 device tables go.
+    fn with_level2(&self, start: u64) -> impl Iterator<Item = (&Geometry, u64)> {
+        self.its.iter().scan(start, |next, geometry| {
+            let start = *next;
+            *next += geometry.level2_tables() * PAGE_BYTES;
+            Some((geometry, start))
+        })
+    }
+
+    /// Every table that the kernel writes or reads for these mappings, but for level-2 device tables, which are nobody else's.
+    fn tables(&self, lpis: &LpiState) -> Vec<TableRange> {
+        let mut tables: Vec<TableRange> = Vec::new();
+        for (vcpu, pendbaser) in self.pending() {
+            tables.push(TableRange { range: pending_bits(pendbaser), table: Table::LpiPending { vcpu: vcpu.id } });
+        }
+        for mappings in &lpis.its {
+            let Some(geometry) = self.its.iter().find(|geometry| geometry.its == mappings.base) else { continue };
+            if geometry.has_devices() {
+                tables.push(geometry.devices());
+            }
+            if geometry.has_collections() {
+                tables.push(geometry.collections(mappings.collections.len()));
+            }
+            tables.extend(mappings.devices.iter().map(|device| geometry.itt(device)));
+        }
+        tables
+    }
+}
+
+fn geometry(base: u64, identity: &ItsIdentity, registers: &ItsState) -> Geometry {
+    Geometry::new(base, identity.typer, registers.baser0, registers.baser1)
+}
+
+/// Has the kernel save its tables into shadow memory, and reads what it has mapped.
+pub(super) fn save<D: AttrDevice>(
+    gic: &mut D,
+    its: &mut [D],
+    divert: &mut dyn Divert,
+    registers: &Registers,
+) -> Result<LpiState, Error> {
+    let mut lpis = LpiState::default();
+    divert.divert(registers.level2_bytes(), &mut |shadow| {
+        prepare(shadow, registers)?;
+        save_tables(gic, its, registers)?;
+        read(shadow, registers, &mut lpis)?;
+        if !shadow.is_zeroed() {
+            // Only now is it known where the ITTs are: what the guest has between their entries must go.
+            for mappings in &lpis.its {
+                for device in &mappings.devices {
+                    let table = Table::Itt { its: mappings.base, device: device.id };
+                    let range = crate::GuestRange::new(device.itt, crate::its::ENTRY_BYTES << device.event_bits);
+                    build::clear(shadow, table, range)?;
+                }
+            }
+            save_tables(gic, its, registers)?;
+            read(shadow, registers, &mut lpis)?;
+        }
+        Ok(check_overlap(&mut registers.tables(&lpis))?)
+    })?;
+    Ok(lpis)
+}
+
+fn prepare(shadow: &mut dyn ShadowMemory, registers: &Registers) -> Result<(), TableError> {
+    for (geometry, level2) in registers.with_level2(shadow.extra().start) {
+        if geometry.has_devices() {
+            build::device_table(shadow, geometry, level2)?;
+        }
+        if geometry.has_collections() {
+            let table = geometry.collections(geometry.collection_entries() as usize);
+            build::clear(shadow, table.table, table.range)?;
+        }
+    }
+    for (_, pendbaser) in registers.pending() {
+        // Where there is no memory, the kernel says so if it needs some.
+        let _ = shadow.clear(pending_bits(pendbaser));
+    }
+    Ok(())
+}
+
+/// The commands of a save, on whatever memory there is.
+pub(super) fn save_tables<D: AttrDevice>(gic: &mut D, its: &mut [D], registers: &Registers) -> Result<(), AccessError> {
+    let command = |device: &mut D, command: Command, its| {
+        device.command(command).map_err(|errno| AccessError { its, ..AccessError::new(Operation::Set, command.id(), errno) })
+    };
+    command(gic, Command::SavePendingTables, None)?;
+    its.iter_mut()
+        .zip(&registers.its)
+        .try_for_each(|(device, geometry)| command(device, Command::ItsSaveTables, Some(geometry.its)))
+}
+
+fn read(shadow: &dyn ShadowMemory, registers: &Registers, lpis: &mut LpiState) -> Result<(), TableError> {
+    let tables = InShadow(shadow);
+    let mut reader = Reader::new(&tables);
+    lpis.its.clear();
+    for (geometry, level2) in registers.with_level2(shadow.extra().start) {
+        lpis.its.push(reader.mappings(geometry, Level2::At(level2))?);
+    }
+    lpis.its.sort_unstable_by_key(|its| its.base);
+    lpis.pending.clear();
+    for (vcpu, pendbaser) in registers.pending() {
+        // Without memory there, nothing can be pending: the kernel would not have saved it.
+        let intids = reader.pending(Table::LpiPending { vcpu: vcpu.id }, pending_bits(pendbaser)).unwrap_or_default();
+        if !intids.is_empty() {
+            lpis.pending.push(PendingLpis { vcpu, intids });
+        }
+    }
+    lpis.pending.sort_unstable_by_key(|pending| pending.vcpu.id);
+    Ok(())
+}
+
+/// Adds the configuration of every LPI that an event is mapped to, from the guest's table. What is not memory reads as zero.
+pub(super) fn read_configuration(lpis: &mut LpiState, memory: &impl GuestMemoryRead, registers: &Registers) {
+    let table = configuration_table(registers.propbaser());
+    lpis.configuration = mapped(lpis).into_iter().map(|intid| LpiConfiguration { intid, byte: 0 }).collect();
+    // One read for neighbours.
+    for span in lpis.configuration.chunk_by_mut(|one, other| other.intid - one.intid < 64) {
+        let Some(first) = span.first().map(|lpi| lpi.intid) else { continue };
+        let length = span.last().map_or(0, |lpi| lpi.intid - first + 1) as usize;
+        let mut bytes = alloc::vec![0; length];
+        let address = table + u64::from(first.saturating_sub(FIRST_LPI));
+        if !memory.read(address, &mut bytes) {
+            // Perhaps some of it is memory.
+            for (at, byte) in (address..).zip(&mut bytes) {
+                let mut one = [0];
+                if memory.read(at, &mut one) {
+                    [*byte] = one;
+                }
+            }
+        }
+        for lpi in span {
+            lpi.byte = bytes.get((lpi.intid - first) as usize).copied().unwrap_or_default();
+        }
+    }
+}
+
+/// Every LPI that an event is mapped to, once, by INTID.
+pub(super) fn mapped(lpis: &LpiState) -> Vec<u32> {
+    let events = lpis.its.iter().flat_map(|its| its.devices.iter().flat_map(|device| &device.events));
+    let mut intids: Vec<u32> = events.map(|event| event.intid).collect();
+    intids.sort_unstable();
+    intids.dedup();
+    intids
+}
+
+/// Does some work, the restore of the kernel's tables, while it sees the tables of a state in shadow memory.
+pub(super) fn restore(
+    divert: Option<&mut dyn Divert>,
+    state: &Gicv3State,
+    lpis: &LpiState,
+    policy: ConfigurationPolicy,
+    work: &mut dyn FnMut() -> Result<(), Error>,
+) -> Result<(), Error> {
+    let registers = Registers::of(state);
+    let divert = divert.ok_or(ShadowError::Unavailable)?;
+    divert.divert(registers.level2_bytes(), &mut |shadow| {
+        for (geometry, level2) in registers.with_level2(shadow.extra().start) {
+            if let Some(mappings) = lpis.its.iter().find(|mappings| mappings.base == geometry.its) {
+                build::tables(shadow, geometry, mappings, level2)?;
+            }
+        }
+        build::configuration(shadow, registers.propbaser(), policy.bytes(lpis))?;
+        for (vcpu, pendbaser) in registers.pending() {
+            match lpis.pending.iter().find(|pending| pending.vcpu == vcpu) {
+                Some(pending) => build::pending(shadow, vcpu.id, pendbaser, &pending.intids)?,
+                // Where there is no memory, nothing is pending.
+                None => drop(shadow.clear(pending_bits(pendbaser))),
+            }
+        }
+        work()
+    })
+}
+
+/// Compares what is mapped with the tables in guest memory.
+pub(super) fn verify(lpis: &LpiState, memory: &impl GuestMemoryRead, registers: &Registers) -> Result<(), TableError> {
+    let tables = InGuest(memory);
+    for geometry in &registers.its {
+        let Some(mapped) = lpis.its.iter().find(|mapped| mapped.base == geometry.its) else { continue };
+        // Tables that cannot be read have nothing that a restore would find.
+        let found = Reader::new(&tables).mappings(geometry, Level2::Guest).unwrap_or_default();
+        let lost = lost(mapped, &found);
+        if lost != (Lost { its: geometry.its, ..Lost::default() }) {
+            return Err(TableError::Lost(lost));
+        }
+    }
+    Ok(())
+}
+
+fn lost(mapped: &ItsMappings, found: &ItsMappings) -> Lost {
+    let same = |id: u32| found.devices.binary_search_by_key(&id, |device| device.id).ok().and_then(|n| found.devices.get(n));
+    let is_mapped = |id: &u32| mapped.devices.binary_search_by_key(id, |device| device.id).is_ok();
+    Lost {
+        its: mapped.base,
+        devices: mapped.devices.iter().filter(|device| same(device.id) != Some(device)).map(|device| device.id).collect(),
+        collections: mapped.collections.iter().filter(|one| !found.collections.contains(one)).map(|one| one.icid).collect(),
+        stale: found.devices.iter().map(|device| device.id).filter(|id| !is_mapped(id)).collect(),
+    }
+}

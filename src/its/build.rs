@@ -1,0 +1,117 @@
+//! From mappings to tables: what `SAVE_TABLES` and `SAVE_PENDING_TABLES` would write, into shadow memory.
+//!
+//! Source: Documentation/virt/kvm/devices/arm-vgic-its.rst, "ITS Table ABI REV0"; `arch/arm64/kvm/vgic/vgic-its.c`.
+//!
+//! Rule: what is between the entries reads as zero.
+
+use super::geometry::{Geometry, configuration_table, pending_bits};
+use super::{Cte, Device, Dte, ENTRY_BYTES, FIRST_LPI, Ite, ItsMappings, Level1, PAGE_BYTES, PAGE_ENTRIES, Table, TableError};
+use crate::guest_memory::GuestRange;
+use crate::shadow::ShadowMemory;
+use crate::topology::VcpuId;
+
+/// Writes bytes of a table.
+fn write(shadow: &mut dyn ShadowMemory, table: Table, address: u64, bytes: &[u8]) -> Result<(), TableError> {
+    if shadow.write(address, bytes) { Ok(()) } else { Err(TableError::Outside { table, address }) }
+}
+
+fn write_entry(shadow: &mut dyn ShadowMemory, table: Table, address: u64, entry: u64) -> Result<(), TableError> {
+    write(shadow, table, address, &entry.to_le_bytes())
+}
+
+/// Makes a table all zeros.
+pub(crate) fn clear(shadow: &mut dyn ShadowMemory, table: Table, range: GuestRange) -> Result<(), TableError> {
+    if shadow.clear(range) { Ok(()) } else { Err(TableError::Outside { table, address: range.start }) }
+}
+
+/// An empty device table; of two levels, one whose level-2 tables are all there, from `level2` on, whatever the guest's own is.
+pub(crate) fn device_table(shadow: &mut dyn ShadowMemory, geometry: &Geometry, level2: u64) -> Result<(), TableError> {
+    let table = geometry.devices();
+    clear(shadow, table.table, table.range)?;
+    for index in 0..geometry.level2_tables() {
+        let (address, level2) = (table.range.start + index * ENTRY_BYTES, level2 + index * PAGE_BYTES);
+        clear(shadow, Table::Level2 { its: geometry.its, index: index as u32 }, GuestRange::new(level2, PAGE_BYTES))?;
+        let entry = Level1::new().with_valid(true).with_address(level2);
+        write_entry(shadow, table.table, address, entry.into_bits())?;
+    }
+    Ok(())
+}
+
+/// All tables of an ITS. `level2`: where its level-2 device tables go.
+pub(crate) fn tables(
+    shadow: &mut dyn ShadowMemory,
+    geometry: &Geometry,
+    mappings: &ItsMappings,
+    level2: u64,
+) -> Result<(), TableError> {
+    if geometry.has_devices() {
+        device_table(shadow, geometry, level2)?;
+    }
+    let mut following = mappings.devices.iter().skip(1);
+    for device in &mappings.devices {
+        itt(shadow, geometry, device)?;
+        let distance = following.next().map_or(0, |next| (next.id - device.id).min(Dte::MAX_NEXT));
+        let dte =
+            Dte::new().with_valid(true).with_size((device.event_bits - 1) as u8).with_itt(device.itt).with_next(distance as u16);
+        let id = u64::from(device.id);
+        let (table, address) = if geometry.is_indirect() {
+            (Table::Level2 { its: geometry.its, index: (id / PAGE_ENTRIES) as u32 }, level2 + id * ENTRY_BYTES)
+        } else {
+            (Table::Devices { its: geometry.its }, geometry.device_table() + id * ENTRY_BYTES)
+        };
+        write_entry(shadow, table, address, dte.into_bits())?;
+    }
+    if geometry.has_collections() {
+        collections(shadow, geometry, mappings)?;
+    }
+    Ok(())
+}
+
+fn itt(shadow: &mut dyn ShadowMemory, geometry: &Geometry, device: &Device) -> Result<(), TableError> {
+    let table = geometry.itt(device);
+    clear(shadow, table.table, table.range)?;
+    let mut following = device.events.iter().skip(1);
+    for event in &device.events {
+        let distance = following.next().map_or(0, |next| (next.id - event.id).min(Ite::MAX_NEXT));
+        let ite = Ite::new().with_icid(event.icid).with_pintid(event.intid).with_next(distance as u16);
+        write_entry(shadow, table.table, device.itt + u64::from(event.id) * ENTRY_BYTES, ite.into_bits())?;
+    }
+    Ok(())
+}
+
+fn collections(shadow: &mut dyn ShadowMemory, geometry: &Geometry, mappings: &ItsMappings) -> Result<(), TableError> {
+    let table = geometry.collections(mappings.collections.len());
+    clear(shadow, table.table, table.range)?;
+    for (collection, address) in mappings.collections.iter().zip((table.range.start..).step_by(ENTRY_BYTES as usize)) {
+        let target = collection.target.unwrap_or(Cte::NOT_MAPPED);
+        let cte = Cte::new().with_valid(true).with_icid(collection.icid).with_rdbase(target.into());
+        write_entry(shadow, table.table, address, cte.into_bits())?;
+    }
+    Ok(())
+}
+
+/// The configuration of LPIs.
+pub(crate) fn configuration(
+    shadow: &mut dyn ShadowMemory,
+    propbaser: u64,
+    bytes: impl Iterator<Item = (u32, u8)>,
+) -> Result<(), TableError> {
+    let table = configuration_table(propbaser);
+    for (intid, byte) in bytes {
+        write(shadow, Table::LpiConfiguration, table + u64::from(intid.saturating_sub(FIRST_LPI)), &[byte])?;
+    }
+    Ok(())
+}
+
+/// The pending bits of a vCPU's LPIs.
+pub(crate) fn pending(shadow: &mut dyn ShadowMemory, vcpu: VcpuId, pendbaser: u64, intids: &[u32]) -> Result<(), TableError> {
+    let bits = pending_bits(pendbaser);
+    let name = Table::LpiPending { vcpu };
+    clear(shadow, name, bits)?;
+    for same in intids.chunk_by(|one, other| one / 8 == other / 8) {
+        let Some(first) = same.first() else { continue };
+        let byte = same.iter().fold(0, |byte, intid| byte | 1 << (intid % 8));
+        write(shadow, name, bits.start + u64::from(first.saturating_sub(FIRST_LPI) / 8), &[byte])?;
+    }
+    Ok(())
+}

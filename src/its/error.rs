@@ -1,0 +1,151 @@
+//! What is wrong with tables, or with mappings that are to become tables.
+//!
+//! Rule: names the table or the mapping, and what must hold.
+
+use super::Table;
+use alloc::vec::Vec;
+use core::fmt;
+
+/// Why tables cannot be read, or mappings cannot be written as tables.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TableError {
+    /// Two tables lie on top of each other: what the kernel wrote into one has destroyed the other.
+    #[error("{one} and {other} overlap")]
+    Overlap {
+        /// One of them.
+        one: Table,
+        /// The other.
+        other: Table,
+    },
+    /// A table lies outside of guest memory.
+    #[error("{table}: {address:#x} is not guest memory")]
+    Outside {
+        /// The table.
+        table: Table,
+        /// Guest physical address.
+        address: u64,
+    },
+    /// An entry that the kernel does not write.
+    #[error("{table}: the entry at {address:#x} is {word:#018x}: {rule}")]
+    Entry {
+        /// The table.
+        table: Table,
+        /// Guest physical address.
+        address: u64,
+        /// The entry.
+        word: u64,
+        /// What must hold.
+        rule: &'static str,
+    },
+    /// Tables with more entries than any guest needs: the limit of work.
+    #[error("{table}: more than {limit} entries had to be read")]
+    TooLong {
+        /// The table that was read last.
+        table: Table,
+        /// The limit.
+        limit: u64,
+    },
+    /// A mapping that cannot be.
+    #[error("{mapping}: {rule}")]
+    Mapping {
+        /// Which one.
+        mapping: Mapping,
+        /// What must hold.
+        rule: &'static str,
+    },
+    /// After a flush that was asked to verify itself: what the kernel has mapped is not what its tables in guest memory say. A restore
+    /// from them would lose interrupts.
+    #[error("{0}")]
+    Lost(Lost),
+}
+
+/// Which mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Mapping {
+    /// Those of an ITS.
+    Its {
+        /// Guest physical address of its registers.
+        its: u64,
+    },
+    /// A collection.
+    Collection {
+        /// The ITS.
+        its: u64,
+        /// ICID.
+        icid: u16,
+    },
+    /// A device.
+    Device {
+        /// The ITS.
+        its: u64,
+        /// DeviceID.
+        device: u32,
+    },
+    /// An event of a device.
+    Event {
+        /// The ITS.
+        its: u64,
+        /// DeviceID.
+        device: u32,
+        /// EventID.
+        event: u32,
+    },
+    /// An LPI.
+    Lpi {
+        /// INTID.
+        intid: u32,
+    },
+    /// The pending LPIs of a vCPU.
+    Pending {
+        /// `vcpu_id`.
+        vcpu: u32,
+    },
+}
+
+impl fmt::Display for Mapping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Mapping::Its { its } => write!(f, "ITS at {its:#x}"),
+            Mapping::Collection { its, icid } => write!(f, "ITS at {its:#x}, collection {icid}"),
+            Mapping::Device { its, device } => write!(f, "ITS at {its:#x}, device {device:#x}"),
+            Mapping::Event { its, device, event } => write!(f, "ITS at {its:#x}, device {device:#x}, event {event}"),
+            Mapping::Lpi { intid } => write!(f, "LPI {intid}"),
+            Mapping::Pending { vcpu } => write!(f, "pending LPIs of vCPU {vcpu}"),
+        }
+    }
+}
+
+/// What the tables of an ITS in guest memory say wrongly.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lost {
+    /// Guest physical address of the registers of the ITS.
+    pub its: u64,
+    /// DeviceIDs that are mapped, and that the tables do not have as they are mapped.
+    pub devices: Vec<u32>,
+    /// Collections likewise.
+    pub collections: Vec<u16>,
+    /// DeviceIDs that the tables have and that are not mapped: something else lies there.
+    pub stale: Vec<u32>,
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the tables of the ITS at {:#x} in guest memory are not what it has mapped", self.its)?;
+        list(f, "devices lost", &self.devices)?;
+        list(f, "collections lost", &self.collections)?;
+        list(f, "devices that are not mapped", &self.stale)
+    }
+}
+
+/// The first few, and how many there are.
+fn list<T: fmt::LowerHex>(f: &mut fmt::Formatter<'_>, what: &str, ids: &[T]) -> fmt::Result {
+    const SHOWN: usize = 8;
+    if ids.is_empty() {
+        return Ok(());
+    }
+    write!(f, "; {} {what}:", ids.len())?;
+    ids.iter().take(SHOWN).try_for_each(|id| write!(f, " {id:#x}"))?;
+    if ids.len() > SHOWN { f.write_str(" ...") } else { Ok(()) }
+}

@@ -1,0 +1,131 @@
+//! How large the tables of an ITS are, and which of them lie where.
+//!
+//! Source: Arm IHI 0069, `GITS_TYPER`, `GITS_BASER<n>`; `arch/arm64/kvm/vgic/vgic-its.c`, `vgic_its_check_id`.
+//!
+//! Rule: a range holds what the kernel reads and writes there, and nothing more, so that tables which a guest has merely declared too
+//! large are not said to overlap.
+
+use super::{Device, ENTRY_BYTES, FIRST_LPI, PAGE_ENTRIES, Table, TableError, TableRange, baser_address, baser_bytes};
+use crate::guest_memory::GuestRange;
+use crate::uapi::vgic_v3::its::*;
+
+/// INTIDs that KVM's LPIs can have end here: 16 bits.
+pub(crate) const LPI_LIMIT: u32 = 1 << 16;
+
+/// The shape of the tables of one ITS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Geometry {
+    /// Guest physical address of its registers.
+    pub(crate) its: u64,
+    /// Bits of DeviceID.
+    pub(crate) device_bits: u32,
+    /// Bits of EventID.
+    pub(crate) event_bits: u32,
+    pub(crate) baser0: u64,
+    pub(crate) baser1: u64,
+}
+
+impl Geometry {
+    pub(crate) fn new(its: u64, typer: u64, baser0: u64, baser1: u64) -> Self {
+        let bits = |mask: u64| ((typer & mask) >> mask.trailing_zeros()) as u32 + 1;
+        // KVM has 16 of each; more EventIDs than that have no table.
+        Geometry { its, device_bits: bits(GITS_TYPER_DEVBITS), event_bits: bits(GITS_TYPER_IDBITS).min(16), baser0, baser1 }
+    }
+
+    pub(crate) const fn has_devices(&self) -> bool {
+        self.baser0 & GITS_BASER_VALID != 0
+    }
+
+    pub(crate) const fn has_collections(&self) -> bool {
+        self.baser1 & GITS_BASER_VALID != 0
+    }
+
+    pub(crate) const fn is_indirect(&self) -> bool {
+        self.baser0 & GITS_BASER_INDIRECT != 0
+    }
+
+    pub(crate) const fn device_table(&self) -> u64 {
+        baser_address(self.baser0)
+    }
+
+    pub(crate) const fn collection_table(&self) -> u64 {
+        baser_address(self.baser1)
+    }
+
+    /// DeviceIDs that the ITS has and its table has room for.
+    pub(crate) fn device_ids(&self) -> u64 {
+        let entries = baser_bytes(self.baser0) / ENTRY_BYTES;
+        (1 << self.device_bits).min(if self.is_indirect() { entries * PAGE_ENTRIES } else { entries })
+    }
+
+    /// Level-2 tables of an indirect device table.
+    pub(crate) fn level2_tables(&self) -> u64 {
+        if self.has_devices() && self.is_indirect() { self.device_ids().div_ceil(PAGE_ENTRIES) } else { 0 }
+    }
+
+    /// The device table: of two levels the first.
+    pub(crate) fn devices(&self) -> TableRange {
+        let entries = if self.is_indirect() { self.level2_tables() } else { self.device_ids() };
+        TableRange { range: GuestRange::new(self.device_table(), entries * ENTRY_BYTES), table: Table::Devices { its: self.its } }
+    }
+
+    /// Collections that the table has room for.
+    pub(crate) fn collection_entries(&self) -> u64 {
+        (baser_bytes(self.baser1) / ENTRY_BYTES).min(1 << 16)
+    }
+
+    /// The collection table up to the entry that ends it, with this many collections.
+    pub(crate) fn collections(&self, count: usize) -> TableRange {
+        let entries = (count as u64 + 1).min(self.collection_entries());
+        TableRange {
+            range: GuestRange::new(self.collection_table(), entries * ENTRY_BYTES),
+            table: Table::Collections { its: self.its },
+        }
+    }
+
+    /// The interrupt translation table of a device: up to its last event, and all of it if it has none, since the kernel looks for
+    /// one.
+    pub(crate) fn itt(&self, device: &Device) -> TableRange {
+        let entries = match device.events.last() {
+            Some(last) => u64::from(last.id) + 1,
+            None => 1 << device.event_bits,
+        };
+        let table = Table::Itt { its: self.its, device: device.id };
+        TableRange { range: GuestRange::new(device.itt, entries * ENTRY_BYTES), table }
+    }
+}
+
+/// Address of the LPI configuration table in a `GICR_PROPBASER`.
+pub(crate) const fn configuration_table(propbaser: u64) -> u64 {
+    propbaser & 0x000f_ffff_ffff_f000
+}
+
+/// Behind the last INTID that a `GICR_PROPBASER` has room for.
+pub(crate) const fn lpi_end(propbaser: u64) -> u32 {
+    let bits = (propbaser & 0x1f) as u32 + 1;
+    if bits >= 16 { LPI_LIMIT } else { 1 << bits }
+}
+
+/// The pending bits of LPIs in the table of a `GICR_PENDBASER`: the first 1 KiB, of interrupts that are no LPIs, is never touched.
+pub(crate) const fn pending_bits(pendbaser: u64) -> GuestRange {
+    let table = pendbaser & 0x000f_ffff_ffff_0000;
+    GuestRange { start: table + FIRST_LPI as u64 / 8, end: table + LPI_LIMIT as u64 / 8 }
+}
+
+/// Whether no two tables have an address in common.
+pub(crate) fn check_overlap(tables: &mut [TableRange]) -> Result<(), TableError> {
+    tables.sort_unstable_by_key(|table| (table.range.start, table.range.end));
+    let mut furthest: Option<TableRange> = None;
+    for table in tables.iter().filter(|table| table.range.start < table.range.end) {
+        if let Some(before) = furthest
+            && table.range.start < before.range.end
+        {
+            return Err(TableError::Overlap { one: before.table, other: table.table });
+        }
+        furthest = Some(match furthest {
+            Some(before) if before.range.end > table.range.end => before,
+            _ => *table,
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,238 @@
+//! From tables to mappings: what `RESTORE_TABLES` would read there.
+//!
+//! Source: Documentation/virt/kvm/devices/arm-vgic-its.rst, "ITS Table ABI REV0"; `arch/arm64/kvm/vgic/vgic-its.c`, `scan_its_table`.
+//!
+//! Rule: reads as the kernel does: the first entry is searched for, then each one says where the next is. The work is limited.
+
+use super::geometry::{Geometry, LPI_LIMIT};
+use super::{Collection, Cte, Device, Dte, ENTRY_BYTES, Event, FIRST_LPI, Ite, ItsMappings, Level1, PAGE_BYTES, PAGE_ENTRIES};
+use super::{Table, TableError};
+use crate::guest_memory::{GuestMemoryRead, GuestRange};
+use crate::shadow::ShadowMemory;
+use alloc::vec::Vec;
+use core::ops::ControlFlow;
+
+/// Entries that one reading looks at: more than four million, 64 for each LPI.
+pub(crate) const LIMIT: u64 = 1 << 22;
+
+/// Bytes that are read at a time.
+const CHUNK: u64 = 4096;
+
+/// Memory with tables in it.
+pub(crate) trait Tables {
+    fn read(&self, address: u64, bytes: &mut [u8]) -> bool;
+    /// As [`ShadowMemory::data`].
+    fn data(&self, within: GuestRange) -> Option<GuestRange>;
+}
+
+/// The tables of a shadow.
+pub(crate) struct InShadow<'a>(pub(crate) &'a dyn ShadowMemory);
+
+impl Tables for InShadow<'_> {
+    fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
+        self.0.read(address, bytes)
+    }
+
+    fn data(&self, within: GuestRange) -> Option<GuestRange> {
+        // Asking for a page costs as much as reading it.
+        if within.end - within.start <= CHUNK { Some(within) } else { self.0.data(within) }
+    }
+}
+
+/// The guest's own tables.
+pub(crate) struct InGuest<'a, M>(pub(crate) &'a M);
+
+impl<M: GuestMemoryRead> Tables for InGuest<'_, M> {
+    fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
+        self.0.read(address, bytes)
+    }
+
+    fn data(&self, within: GuestRange) -> Option<GuestRange> {
+        Some(within)
+    }
+}
+
+/// Where the level-2 device tables are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Level2 {
+    /// Where the guest's first level says.
+    Guest,
+    /// From this address on, one after the other.
+    At(u64),
+}
+
+/// Reads tables, up to a limit of work.
+pub(crate) struct Reader<'a, T> {
+    tables: &'a T,
+    left: u64,
+}
+
+impl<'a, T: Tables> Reader<'a, T> {
+    pub(crate) fn new(tables: &'a T) -> Self {
+        Reader { tables, left: LIMIT }
+    }
+
+    /// Everything that an ITS has mapped, by its tables.
+    pub(crate) fn mappings(&mut self, geometry: &Geometry, level2: Level2) -> Result<ItsMappings, TableError> {
+        let collections = if geometry.has_collections() { self.collections(geometry)? } else { Vec::new() };
+        let mut devices = if geometry.has_devices() { self.devices(geometry, level2)? } else { Vec::new() };
+        for device in &mut devices {
+            device.events = self.events(geometry, device)?;
+        }
+        Ok(ItsMappings { base: geometry.its, collections, devices })
+    }
+
+    fn collections(&mut self, geometry: &Geometry) -> Result<Vec<Collection>, TableError> {
+        let (table, name) = (geometry.collection_table(), Table::Collections { its: geometry.its });
+        let mut collections: Vec<Collection> = Vec::new();
+        let mut next = 0;
+        self.scan(name, table, geometry.collection_entries(), |index, word| {
+            let cte = Cte::from_bits(word);
+            // Not a chain: the first that is not valid ends it, zero or not.
+            if !cte.valid() || index != next {
+                return Ok(ControlFlow::Break(()));
+            }
+            next = index + 1;
+            let target = (cte.target() != Cte::NOT_MAPPED).then_some(cte.target());
+            collections.push(Collection { icid: cte.icid(), target });
+            Ok(ControlFlow::Continue(1))
+        })?;
+        collections.sort_unstable_by_key(|collection| collection.icid);
+        Ok(collections)
+    }
+
+    fn devices(&mut self, geometry: &Geometry, level2: Level2) -> Result<Vec<Device>, TableError> {
+        let mut devices = Vec::new();
+        let ids = geometry.device_ids();
+        if !geometry.is_indirect() {
+            let name = Table::Devices { its: geometry.its };
+            self.device_entries(geometry, name, geometry.device_table(), 0, ids, &mut devices)?;
+            return Ok(devices);
+        }
+        for index in 0..geometry.level2_tables() {
+            let table = match level2 {
+                Level2::At(start) => start + index * PAGE_BYTES,
+                Level2::Guest => match self.level1(geometry, index)? {
+                    Some(table) => table,
+                    None => continue,
+                },
+            };
+            let first = index * PAGE_ENTRIES;
+            let name = Table::Level2 { its: geometry.its, index: index as u32 };
+            let ended = self.device_entries(geometry, name, table, first, (ids - first).min(PAGE_ENTRIES), &mut devices)?;
+            if ended {
+                break;
+            }
+        }
+        Ok(devices)
+    }
+
+    fn level1(&mut self, geometry: &Geometry, index: u64) -> Result<Option<u64>, TableError> {
+        let (table, address) = (Table::Devices { its: geometry.its }, geometry.device_table() + index * ENTRY_BYTES);
+        let mut word = [0; ENTRY_BYTES as usize];
+        if !self.tables.read(address, &mut word) {
+            return Err(TableError::Outside { table, address });
+        }
+        let entry = Level1::from_bits(u64::from_le_bytes(word));
+        Ok(entry.valid().then(|| entry.address()))
+    }
+
+    /// Device table entries from `first` on; true if one says that it is the last.
+    fn device_entries(
+        &mut self,
+        geometry: &Geometry,
+        name: Table,
+        table: u64,
+        first: u64,
+        count: u64,
+        devices: &mut Vec<Device>,
+    ) -> Result<bool, TableError> {
+        self.scan(name, table, count, |index, word| {
+            let dte = Dte::from_bits(word);
+            if !dte.valid() {
+                return Ok(ControlFlow::Continue(1));
+            }
+            if dte.event_bits() > geometry.event_bits {
+                let address = table + index * ENTRY_BYTES;
+                return Err(TableError::Entry { table: name, address, word, rule: "more bits of EventID than the ITS has" });
+            }
+            let id = (first + index) as u32;
+            devices.push(Device { id, itt: dte.itt(), event_bits: dte.event_bits(), events: Vec::new() });
+            Ok(next(dte.next()))
+        })
+    }
+
+    fn events(&mut self, geometry: &Geometry, device: &Device) -> Result<Vec<Event>, TableError> {
+        let name = Table::Itt { its: geometry.its, device: device.id };
+        let mut events = Vec::new();
+        self.scan(name, device.itt, 1 << device.event_bits, |index, word| {
+            let ite = Ite::from_bits(word);
+            if ite.pintid() == 0 {
+                return Ok(ControlFlow::Continue(1));
+            }
+            if !(FIRST_LPI..LPI_LIMIT).contains(&ite.pintid()) {
+                let address = device.itt + index * ENTRY_BYTES;
+                return Err(TableError::Entry { table: name, address, word, rule: "its INTID is not that of an LPI" });
+            }
+            events.push(Event { id: index as u32, intid: ite.pintid(), icid: ite.icid() });
+            Ok(next(ite.next()))
+        })?;
+        Ok(events)
+    }
+
+    /// Shows entries that are not zero to `visit`, which says how far the next one is. True if it says that there is none.
+    fn scan(
+        &mut self,
+        name: Table,
+        table: u64,
+        count: u64,
+        mut visit: impl FnMut(u64, u64) -> Result<ControlFlow<(), u64>, TableError>,
+    ) -> Result<bool, TableError> {
+        let mut bytes = [0; CHUNK as usize];
+        let end = table + count * ENTRY_BYTES;
+        let mut index = 0;
+        while index < count {
+            let Some(data) = self.tables.data(GuestRange { start: table + index * ENTRY_BYTES, end }) else { break };
+            index = index.max(data.start.saturating_sub(table) / ENTRY_BYTES);
+            let address = table + index * ENTRY_BYTES;
+            let length = (data.end.min(end) - address).min(CHUNK);
+            let Some(chunk) = bytes.get_mut(..length as usize) else { break };
+            if !self.tables.read(address, chunk) {
+                return Err(TableError::Outside { table: name, address });
+            }
+            let words = chunk.as_chunks().0;
+            self.left = self.left.checked_sub(words.len() as u64).ok_or(TableError::TooLong { table: name, limit: LIMIT })?;
+            let first = index;
+            while let Some(word) = words.get((index - first) as usize) {
+                index += match u64::from_le_bytes(*word) {
+                    0 => 1,
+                    word => match visit(index, word)? {
+                        ControlFlow::Continue(distance) => distance.max(1),
+                        ControlFlow::Break(()) => return Ok(true),
+                    },
+                };
+            }
+            // A part of an entry at the end of what there is.
+            if words.is_empty() {
+                index += 1;
+            }
+        }
+        Ok(false)
+    }
+
+    /// The LPIs whose pending bit is set.
+    pub(crate) fn pending(&mut self, name: Table, bits: GuestRange) -> Result<Vec<u32>, TableError> {
+        let mut intids = Vec::new();
+        self.scan(name, bits.start, (bits.end - bits.start) / ENTRY_BYTES, |index, word| {
+            let first = FIRST_LPI + index as u32 * 64;
+            intids.extend((0..64).filter(|n| word >> n & 1 != 0).map(|n| first + n));
+            Ok(ControlFlow::Continue(1))
+        })?;
+        Ok(intids)
+    }
+}
+
+/// What a distance in an entry says: 0 is the end.
+fn next(distance: u16) -> ControlFlow<(), u64> {
+    if distance == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(distance.into()) }
+}
