@@ -20,7 +20,7 @@
 //!     // All vCPUs, with ids and affinities as the guest sees them; then their controller.
 //!     let vcpus = Vcpus::with_default_mpidrs(2)?;
 //!     let fds = vcpus.iter().map(|vcpu| vm.create_vcpu(vcpu.id.get().into())).collect::<Result<Vec<_>, _>>()?;
-//!     let gic = Gicv5::initialise(KvmDevice::create_gicv5(&vm)?, 0x0800_0000, SpiCount::new(64)?, vcpus)?;
+//!     let mut gic = Gicv5::initialise(KvmDevice::create_gicv5(&vm)?, 0x0800_0000, SpiCount::new(64)?, vcpus)?;
 //!
 //!     // The guest runs on `fds`, and is stopped.
 //!     let mut image = vec![0; gic.requirements()?.image_max];

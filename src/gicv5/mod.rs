@@ -74,7 +74,7 @@ impl Default for Options {
 /// }
 ///
 /// let vcpus = Vcpus::with_default_mpidrs(2)?;
-/// let source = new_vm(&vcpus)?;
+/// let mut source = new_vm(&vcpus)?;
 /// let state = source.save()?;
 ///
 /// let mut destination = new_vm(&vcpus)?;
