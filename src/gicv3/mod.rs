@@ -193,6 +193,17 @@ impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
         &mut self.its
     }
 
+    /// Guest memory.
+    #[must_use]
+    pub fn memory(&self) -> &M {
+        &self.memory
+    }
+
+    /// Guest memory: for the dirty logs of slots that were diverted, say.
+    pub fn memory_mut(&mut self) -> &mut M {
+        &mut self.memory
+    }
+
     /// Gives the devices back.
     #[must_use]
     pub fn into_devices(self) -> (D, Vec<D>) {

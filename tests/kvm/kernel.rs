@@ -3,20 +3,22 @@
 //! Source: Documentation/virt/kvm/api.rst, `KVM_ARM_VCPU_INIT`, `KVM_IRQ_LINE`, `KVM_SET_USER_MEMORY_REGION`, `KVM_SIGNAL_MSI`; Arm ARM
 //! for the few instructions that the guest has.
 
+use crate::fault::{Faults, Faulty};
 use crate::layout;
-use crate::rig::{Config, Memory, Rig};
+use crate::rig::{Config, Gic, Memory, Rig};
 use kvm_bindings::{KVM_ARM_VCPU_PSCI_0_2, KVM_MSI_VALID_DEVID, kvm_msi, kvm_userspace_memory_region, kvm_vcpu_init};
 use kvm_ioctls::{Kvm, VcpuExit, VcpuFd, VmFd};
 use std::os::unix::thread::JoinHandleExt;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::thread::{JoinHandle, sleep};
 use std::time::{Duration, Instant};
 use vgic_state::gicv3::Gicv3;
-use vgic_state::kvm::KvmDevice;
+use vgic_state::kvm::{KvmDevice, VmMemslot, VmMemslots};
+use vgic_state::shadow::{Backing, Memslot, Shadowed};
 use vgic_state::uapi::vgic_v3::dist::{GICD_CTLR, GICD_TYPER2};
 use vgic_state::uapi::vgic_v3::icc::SYS_ICC_CTLR_EL1;
 use vgic_state::uapi::vgic_v3::its::GITS_TRANSLATER;
-use vgic_state::{Attr, AttrDevice, Command, Errno};
+use vgic_state::{Attr, AttrDevice, Command, Errno, GuestRange};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryRegion, MemoryRegionAddress};
 
 /// No test waits longer for anything.
@@ -59,9 +61,10 @@ const MASKED: u64 = 0x3c5;
 /// The field order is the order of destruction: memory goes last.
 #[derive(Debug)]
 pub(crate) struct KernelRig {
-    gicv3: Gicv3<KvmDevice, Memory>,
+    gicv3: Gic<KernelRig>,
+    faults: Faults,
     vcpus: Vec<Option<VcpuFd>>,
-    vm: VmFd,
+    vm: Arc<VmFd>,
     config: Config,
     memory: Memory,
 }
@@ -109,24 +112,40 @@ fn run(vcpu: &mut VcpuFd, program: u64, x0: u64, mut go_on: impl FnMut(u32) -> b
     }
 }
 
+/// Gives a VM its memory.
+fn memslots(vm: &Arc<VmFd>, memory: &Memory) -> VmMemslots<Arc<VmFd>> {
+    let slots = (0..).zip(memory.iter()).map(|(slot, region)| {
+        let range = GuestRange::new(region.start_addr().0, region.len());
+        let mapping = region.get_mmap();
+        let host = region.get_host_address(MemoryRegionAddress(0)).expect("address") as u64;
+        let region = kvm_userspace_memory_region {
+            slot,
+            flags: 0,
+            guest_phys_addr: range.start,
+            memory_size: range.end - range.start,
+            userspace_addr: host,
+        };
+        #[expect(unsafe_code, reason = "the guest writes there")]
+        // SAFETY: mapped with this address and length; lives in `KernelRig::memory`, which is dropped after the VM.
+        unsafe { vm.set_user_memory_region(region) }.expect("memory slot");
+        VmMemslot { memslot: Memslot::new(slot, 0, range, Backing::of(&*mapping)), userspace_addr: host }
+    });
+    let slots: Vec<_> = slots.collect();
+    #[expect(unsafe_code, reason = "the slots are created again")]
+    // SAFETY: these are the slots just created, and the memory outlives the VM.
+    unsafe {
+        VmMemslots::new(Arc::clone(vm), slots)
+    }
+}
+
 impl Rig for KernelRig {
     type Device = KvmDevice;
+    type Slots = VmMemslots<Arc<VmFd>>;
 
     fn with_memory(config: Config, memory: Memory) -> Self {
         let vm = Kvm::new().and_then(|kvm| kvm.create_vm()).expect("a VM from /dev/kvm");
-        for (slot, region) in (0..).zip(memory.iter()) {
-            let host = region.get_host_address(MemoryRegionAddress(0)).expect("address");
-            let slot = kvm_userspace_memory_region {
-                slot,
-                flags: 0,
-                guest_phys_addr: region.start_addr().0,
-                memory_size: region.len(),
-                userspace_addr: host as u64,
-            };
-            #[expect(unsafe_code, reason = "the guest writes there")]
-            // SAFETY: the region is mapped with this address and length, and lives in `memory` as long as the VM.
-            unsafe { vm.set_user_memory_region(slot) }.expect("memory slot");
-        }
+        let vm = Arc::new(vm);
+        let slots = memslots(&vm, &memory);
         for (address, program) in PROGRAMS {
             for (n, instruction) in (0..).zip(program) {
                 memory.write_obj(*instruction, GuestAddress(address + 4 * n)).expect("memory for the guest's code");
@@ -149,8 +168,11 @@ impl Rig for KernelRig {
             its.command(Command::Init).expect("INIT");
             its
         });
-        let gicv3 = Gicv3::attach(gic, its.collect(), memory.clone(), config.vcpus()).expect("attach");
-        KernelRig { gicv3, vcpus: vcpus.into_iter().map(Some).collect(), vm, config, memory }
+        let faults = Faults::default();
+        let its = its.map(|its| Faulty::new(its, &faults)).collect();
+        let guest = Shadowed::new(memory.clone(), Faulty::new(slots, &faults), config.shadow);
+        let gicv3 = Gicv3::attach(Faulty::new(gic, &faults), its, guest, config.vcpus()).expect("attach");
+        KernelRig { gicv3, faults, vcpus: vcpus.into_iter().map(Some).collect(), vm, config, memory }
     }
 
     fn config(&self) -> Config {
@@ -165,8 +187,12 @@ impl Rig for KernelRig {
         &self.memory
     }
 
-    fn gicv3(&mut self) -> &mut Gicv3<KvmDevice, Memory> {
+    fn gicv3(&mut self) -> &mut Gic<Self> {
         &mut self.gicv3
+    }
+
+    fn faults(&self) -> &Faults {
+        &self.faults
     }
 
     fn msi(&mut self, its: usize, device: u32, event: u32) -> Result<i32, Errno> {

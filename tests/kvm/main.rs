@@ -7,6 +7,7 @@
 
 #[cfg(all(target_arch = "aarch64", target_os = "linux"))]
 mod kernel;
+mod fault;
 mod layout;
 mod log;
 mod memory;
@@ -95,6 +96,21 @@ scenarios! {
     peers::never_a_part_of_a_state,
     peers::a_used_its_is_reset,
     peers::an_its_that_nobody_uses,
+    shadow::zero_shadow_flat,
+    shadow::zero_shadow_two_levels,
+    shadow::copy_on_write_flat,
+    shadow::copy_on_write_two_levels,
+    shadow::several_its,
+    shadow::several_memslots,
+    shadow::wide_gaps,
+    shadow::resumed_from_hibernation,
+    shadow::level_1_table_gone,
+    shadow::configuration_table_gone,
+    shadow::failures_at_every_step,
+    shadow::a_vcpu_that_runs,
+    shadow::tables_that_overlap,
+    shadow::no_memory_for_tables,
+    shadow::four_thousand_lpis,
 }
 
 /// Runs last, by its name. A line that the test harness does not hold back.

@@ -1,14 +1,40 @@
 //! Guest memory, compared byte by byte.
 
 use crate::layout;
-use crate::rig::{Memory, fresh_memory};
+use crate::rig::Memory;
 use vgic_state::GuestRange;
-use vm_memory::{Bytes, GuestAddress};
+use std::fs::File;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use vm_memory::{Bytes, FileOffset, GuestAddress, GuestMemoryBackend, GuestMemoryRegion};
+
+/// Guest memory of a VM, all zero: in so many regions, anonymous or in files, which a copy-on-write shadow needs.
+pub(crate) fn fresh(regions: usize, in_files: bool) -> Memory {
+    let bytes = layout::RAM_BYTES / regions;
+    of((0..regions).map(|n| (layout::RAM + (n * bytes) as u64, bytes, in_files)))
+}
+
+fn of(regions: impl Iterator<Item = (u64, usize, bool)>) -> Memory {
+    let file = |bytes: usize| FileOffset::new(file(bytes as u64), 0);
+    let regions = regions.map(|(start, bytes, in_file)| (GuestAddress(start), bytes, in_file.then(|| file(bytes))));
+    Memory::from_ranges_with_files(regions.collect::<Vec<_>>()).expect("memory")
+}
+
+/// A file without a name.
+fn file(bytes: u64) -> File {
+    static NAMES: AtomicUsize = AtomicUsize::new(0);
+    let name = format!("vgic-state-{}-{}", std::process::id(), NAMES.fetch_add(1, Ordering::Relaxed));
+    let path = std::env::temp_dir().join(name);
+    let file = File::options().read(true).write(true).create_new(true).open(&path).expect("file");
+    std::fs::remove_file(path).expect("file");
+    file.set_len(bytes).expect("file");
+    file
+}
 
 /// A copy of guest memory.
 pub(crate) fn copy(memory: &Memory) -> Memory {
-    let copy = fresh_memory();
-    copy.write_slice(&bytes(memory), GuestAddress(layout::RAM)).expect("memory");
+    let regions = memory.iter().map(|region| (region.start_addr().0, region.len() as usize, region.file_offset().is_some()));
+    let copy = of(regions);
+    overwrite(&copy, memory);
     copy
 }
 

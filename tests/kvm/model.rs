@@ -1,16 +1,19 @@
 //! A VM of the model.
 
+use crate::fault::{Faults, Faulty};
 use crate::layout;
-use crate::rig::{Config, Memory, Rig};
+use crate::rig::{Config, Gic, Memory, Rig};
 use vgic_state::gicv3::Gicv3;
-use vgic_state::model::gicv3::{Device, Host, Kernel, Vm};
+use vgic_state::model::gicv3::{Device, Host, Kernel, Slots, Vm};
+use vgic_state::shadow::Shadowed;
 use vgic_state::uapi::device::{KVM_DEV_TYPE_ARM_VGIC_ITS, KVM_DEV_TYPE_ARM_VGIC_V3};
 use vgic_state::uapi::vgic_v3::its::GITS_TRANSLATER;
 use vgic_state::{Attr, AttrDevice, Command, Errno};
 
 #[derive(Debug)]
 pub(crate) struct ModelRig {
-    gicv3: Gicv3<Device, Memory>,
+    gicv3: Gic<ModelRig>,
+    faults: Faults,
     vm: Vm,
     config: Config,
     memory: Memory,
@@ -57,6 +60,7 @@ impl ModelRig {
 
 impl Rig for ModelRig {
     type Device = Device;
+    type Slots = Slots;
 
     fn with_memory(config: Config, memory: Memory) -> Self {
         let vm = Vm::new(host(), memory.clone());
@@ -74,8 +78,11 @@ impl Rig for ModelRig {
             its.command(Command::Init).expect("INIT");
             its
         });
-        let gicv3 = Gicv3::attach(gic, its.collect(), memory.clone(), config.vcpus()).expect("attach");
-        ModelRig { gicv3, vm, config, memory }
+        let faults = Faults::default();
+        let its = its.map(|its| Faulty::new(its, &faults)).collect();
+        let guest = Shadowed::new(memory.clone(), Faulty::new(Slots::new(&vm), &faults), config.shadow);
+        let gicv3 = Gicv3::attach(Faulty::new(gic, &faults), its, guest, config.vcpus()).expect("attach");
+        ModelRig { gicv3, faults, vm, config, memory }
     }
 
     fn config(&self) -> Config {
@@ -95,8 +102,12 @@ impl Rig for ModelRig {
         &self.memory
     }
 
-    fn gicv3(&mut self) -> &mut Gicv3<Device, Memory> {
+    fn gicv3(&mut self) -> &mut Gic<Self> {
         &mut self.gicv3
+    }
+
+    fn faults(&self) -> &Faults {
+        &self.faults
     }
 
     fn msi(&mut self, its: usize, device: u32, event: u32) -> Result<i32, Errno> {

@@ -53,7 +53,7 @@ impl Devices {
         self.first_id + device * self.step
     }
 
-    fn event_bits(&self) -> u64 {
+    pub(crate) fn event_bits(&self) -> u64 {
         u64::from((self.events.max(2) - 1).ilog2() + 1)
     }
 

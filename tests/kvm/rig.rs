@@ -1,7 +1,9 @@
 //! What a scenario needs of a VM, whether the model's or KVM's.
 
-use crate::layout;
+use crate::fault::{Faults, Faulty};
+use crate::memory;
 use vgic_state::gicv3::Gicv3;
+use vgic_state::shadow::{Memslots, ShadowKind, Shadowed};
 use vgic_state::{Attr, AttrDevice, Errno, Mpidr, Vcpu, Vcpus};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
@@ -15,11 +17,15 @@ pub(crate) struct Config {
     pub(crate) id_step: usize,
     pub(crate) nr_irqs: u32,
     pub(crate) its: usize,
+    /// What guest memory is diverted to.
+    pub(crate) shadow: ShadowKind,
+    /// Memory slots, one behind the other.
+    pub(crate) slots: usize,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Config { vcpus: 2, id_step: 1, nr_irqs: 128, its: 1 }
+        Config { vcpus: 2, id_step: 1, nr_irqs: 128, its: 1, shadow: ShadowKind::Zero, slots: 1 }
     }
 }
 
@@ -38,18 +44,20 @@ impl Config {
     }
 }
 
-/// Guest memory of a VM, all zero.
-pub(crate) fn fresh_memory() -> Memory {
-    Memory::from_ranges(&[(GuestAddress(layout::RAM), layout::RAM_BYTES)]).expect("memory")
-}
+/// Guest memory and its slots, as a backend has it.
+pub(crate) type Guest<R> = Shadowed<Memory, Faulty<<R as Rig>::Slots>>;
+
+/// A backend whose every operation can be made to fail.
+pub(crate) type Gic<R> = Gicv3<Faulty<<R as Rig>::Device>, Guest<R>>;
 
 /// A VM with memory, vCPUs, a GICv3 and ITSes.
 pub(crate) trait Rig: Sized {
     type Device: AttrDevice + std::fmt::Debug;
+    type Slots: Memslots;
 
     /// A VM with fresh memory.
     fn new(config: Config) -> Self {
-        Self::with_memory(config, fresh_memory())
+        Self::with_memory(config, memory::fresh(config.slots, config.shadow == ShadowKind::CopyOnWrite))
     }
 
     /// A VM with memory that has something in it, or holes.
@@ -62,7 +70,10 @@ pub(crate) trait Rig: Sized {
 
     fn memory(&self) -> &Memory;
 
-    fn gicv3(&mut self) -> &mut Gicv3<Self::Device, Memory>;
+    fn gicv3(&mut self) -> &mut Gic<Self>;
+
+    /// Faults of commands and of memory slots.
+    fn faults(&self) -> &Faults;
 
     /// `KVM_SIGNAL_MSI` to an ITS.
     fn msi(&mut self, its: usize, device: u32, event: u32) -> Result<i32, Errno>;

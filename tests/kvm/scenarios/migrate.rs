@@ -188,7 +188,7 @@ fn assert_same_after_flush<R: Rig>(source: &mut R, target: &mut R, state: &Gicv3
 }
 
 /// Runs the guest everywhere: it is given exactly what was pending.
-fn assert_served<R: Rig>(log: &mut Log, state: &Gicv3State, lpis: &[Event], rigs: &mut [&mut R]) {
+pub(super) fn assert_served<R: Rig>(log: &mut Log, state: &Gicv3State, lpis: &[Event], rigs: &mut [&mut R]) {
     for vcpu in 0..state.vcpus.len() {
         let expected = expected(state, lpis, vcpu);
         assert!(!expected.is_empty(), "a vCPU without an interrupt shows nothing");

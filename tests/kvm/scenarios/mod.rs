@@ -4,6 +4,7 @@ pub(crate) mod errors;
 pub(crate) mod migrate;
 pub(crate) mod peers;
 pub(crate) mod registers;
+pub(crate) mod shadow;
 
 use crate::program::{self, Devices, Event};
 use crate::rig::Rig;
