@@ -9,8 +9,24 @@
 //! Rule: the guest's memory is back in its slots when the work is done, whatever happened to the work.
 
 mod error;
+#[cfg(all(feature = "guest-memory", target_os = "linux"))]
+mod mapping;
+#[cfg(all(feature = "guest-memory", target_os = "linux"))]
+mod region;
+#[cfg(all(feature = "guest-memory", target_os = "linux"))]
+mod shadowed;
+#[cfg(all(feature = "guest-memory", target_os = "linux"))]
+mod slots;
+#[cfg(all(feature = "guest-memory", target_os = "linux"))]
+mod window;
 
 pub use error::{ShadowError, ShadowStep};
+#[cfg(all(feature = "guest-memory", target_os = "linux"))]
+pub use {
+    shadowed::Shadowed,
+    slots::{Backing, Memslot, Memslots, ShadowRegion},
+    window::{ShadowKind, ShadowWindow},
+};
 
 use crate::Error;
 use crate::guest_memory::{GuestMemoryRead, GuestRange};

@@ -1,0 +1,227 @@
+//! The system calls of shadow memory.
+//!
+//! Source: memfd_create(2), mmap(2), madvise(2), lseek(2), fallocate(2), fstatfs(2), getrlimit(2); Documentation/admin-guide/mm/pagemap.rst.
+//!
+//! Rule: memory is mapped where the kernel chooses, or inside of what this module has just mapped; the owner is always a
+//! [`MmapRegion`].
+
+#![expect(unsafe_code, reason = "system calls that std has no function for")]
+
+use crate::{Errno, GuestRange};
+use core::mem::MaybeUninit;
+use core::ops::Range;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::Arc;
+use vm_memory::mmap::MmapRegionError;
+use vm_memory::{FileOffset, MmapRegion};
+
+const READ_WRITE: i32 = libc::PROT_READ | libc::PROT_WRITE;
+
+pub(super) fn errno(error: &io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}
+
+fn last_errno() -> Errno {
+    errno(&io::Error::last_os_error())
+}
+
+/// In bytes.
+pub(super) fn page_size() -> u64 {
+    // SAFETY: takes a number and gives one.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    u64::try_from(size).unwrap_or(4096)
+}
+
+/// A sparse file without a name, of `length` zeros.
+pub(super) fn zeros(length: u64) -> Result<File, Errno> {
+    // Beyond the limit, ftruncate would end the process by SIGXFSZ.
+    if length > file_size_limit()? {
+        return Err(Errno::from_raw(libc::EFBIG));
+    }
+    let file = memfd(libc::MFD_CLOEXEC | libc::MFD_NOEXEC_SEAL).or_else(|errno| match errno {
+        // before Linux 6.3
+        Errno::EINVAL => memfd(libc::MFD_CLOEXEC),
+        errno => Err(errno),
+    })?;
+    file.set_len(length).map_err(|error| errno(&error))?;
+    Ok(file)
+}
+
+fn memfd(flags: libc::c_uint) -> Result<File, Errno> {
+    // SAFETY: the name is a C string.
+    let fd = unsafe { libc::memfd_create(c"vgic-shadow".as_ptr(), flags) };
+    if fd < 0 {
+        return Err(last_errno());
+    }
+    // SAFETY: the kernel has just made this descriptor, and nobody else has it.
+    Ok(File::from(unsafe { OwnedFd::from_raw_fd(fd) }))
+}
+
+fn file_size_limit() -> Result<u64, Errno> {
+    let mut limit = MaybeUninit::<libc::rlimit>::uninit();
+    // SAFETY: the kernel writes one `struct rlimit`.
+    if unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, limit.as_mut_ptr()) } != 0 {
+        return Err(last_errno());
+    }
+    // SAFETY: written, since the call succeeded.
+    Ok(unsafe { limit.assume_init() }.rlim_cur)
+}
+
+/// A file's first `length` bytes, in pages of the smallest size.
+pub(super) fn map_shared(file: Arc<File>, length: usize) -> Result<MmapRegion<()>, Errno> {
+    map(Some(FileOffset::from_arc(file, 0)), length, libc::MAP_SHARED)
+}
+
+/// Copy-on-write memory: `copied` bytes of a file from `offset`, and zeros behind, `length` bytes in all.
+pub(super) fn map_private(file: Arc<File>, offset: u64, copied: usize, length: usize) -> Result<MmapRegion<()>, Errno> {
+    if copied == length {
+        return map(Some(FileOffset::from_arc(file, offset)), length, libc::MAP_PRIVATE);
+    }
+    let offset = libc::off_t::try_from(offset).map_err(|_| Errno::EINVAL)?;
+    let region = map(None, length, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS)?;
+    if copied > region.size() {
+        return Err(Errno::EINVAL);
+    }
+    let flags = libc::MAP_PRIVATE | libc::MAP_NORESERVE | libc::MAP_FIXED;
+    // SAFETY: replaces the beginning of `region`, which this function owns and nobody else knows; it unmaps the whole of it later,
+    // this part included.
+    let address = unsafe { libc::mmap(region.as_ptr().cast(), copied, READ_WRITE, flags, file.as_raw_fd(), offset) };
+    if address == libc::MAP_FAILED {
+        let errno = last_errno();
+        // The kernel may have unmapped the part already, and another thread may have memory there by now.
+        core::mem::forget(region);
+        return Err(errno);
+    }
+    small_pages(&region);
+    Ok(region)
+}
+
+fn map(file: Option<FileOffset>, length: usize, flags: i32) -> Result<MmapRegion<()>, Errno> {
+    let region = MmapRegion::build(file, length, READ_WRITE, flags | libc::MAP_NORESERVE).map_err(|error| match error {
+        MmapRegionError::Mmap(error) => errno(&error),
+        _ => Errno::EINVAL,
+    })?;
+    small_pages(&region);
+    Ok(region)
+}
+
+/// A few bytes of KVM shall not cost 2 MiB. A kernel without huge pages answers `EINVAL`, and needs no advice.
+fn small_pages(region: &MmapRegion<()>) {
+    // SAFETY: changes how memory that `region` has mapped is backed, and nothing about what is in it.
+    unsafe { libc::madvise(region.as_ptr().cast(), region.size(), libc::MADV_NOHUGEPAGE) };
+}
+
+/// Whether a file is of huge pages.
+pub(super) fn is_hugetlbfs(file: &File) -> Result<bool, Errno> {
+    const HUGETLBFS_MAGIC: u32 = 0x9584_58f6;
+    let mut status = MaybeUninit::<libc::statfs>::uninit();
+    // SAFETY: the kernel writes one `struct statfs`.
+    if unsafe { libc::fstatfs(file.as_raw_fd(), status.as_mut_ptr()) } != 0 {
+        return Err(last_errno());
+    }
+    // SAFETY: written, since the call succeeded.
+    Ok(unsafe { status.assume_init() }.f_type as u32 == HUGETLBFS_MAGIC)
+}
+
+/// The first part of a file within a range that is not a hole. Moves the file's position: for files of this module.
+pub(super) fn first_data(file: &File, within: Range<u64>) -> Result<Option<Range<u64>>, Errno> {
+    let start = match seek(file, within.start, libc::SEEK_DATA) {
+        // only a hole up to the end of the file
+        Err(Errno::ENXIO) => return Ok(None),
+        start => start?,
+    };
+    if start >= within.end {
+        return Ok(None);
+    }
+    let end = seek(file, start, libc::SEEK_HOLE)?.min(within.end);
+    Ok(Some(start..end))
+}
+
+fn seek(file: &File, offset: u64, whence: i32) -> Result<u64, Errno> {
+    let offset = libc::off_t::try_from(offset).map_err(|_| Errno::EINVAL)?;
+    // SAFETY: takes numbers and gives one.
+    let position = unsafe { libc::lseek(file.as_raw_fd(), offset, whence) };
+    u64::try_from(position).map_err(|_| last_errno())
+}
+
+/// Makes a part of a file read as zeros and gives its memory back.
+pub(super) fn punch(file: &File, range: Range<u64>) -> Result<(), Errno> {
+    let number = |value| libc::off_t::try_from(value).map_err(|_| Errno::EINVAL);
+    let (offset, length) = (number(range.start)?, number(range.end.saturating_sub(range.start))?);
+    if length == 0 {
+        return Ok(());
+    }
+    let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+    // SAFETY: takes numbers; a file that is mapped keeps its length.
+    match unsafe { libc::fallocate(file.as_raw_fd(), mode, offset, length) } {
+        0 => Ok(()),
+        _ => Err(last_errno()),
+    }
+}
+
+/// `struct page_region` of `include/uapi/linux/fs.h`.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct PageRegion {
+    start: u64,
+    end: u64,
+    categories: u64,
+}
+
+/// `struct pm_scan_arg` of `include/uapi/linux/fs.h`.
+#[repr(C)]
+#[derive(Default)]
+struct ScanArg {
+    size: u64,
+    flags: u64,
+    start: u64,
+    end: u64,
+    walk_end: u64,
+    vec: u64,
+    vec_len: u64,
+    max_pages: u64,
+    category_inverted: u64,
+    category_mask: u64,
+    category_anyof_mask: u64,
+    return_mask: u64,
+}
+
+const _: () = assert!(size_of::<ScanArg>() == 96 && size_of::<PageRegion>() == 24);
+
+/// `PAGEMAP_SCAN` (Linux 6.7) over host addresses: appends the pages that this process alone has, and has written. `ENOTTY` if the
+/// kernel has no such ioctl.
+pub(super) fn scan_private(pagemap: &File, mut within: Range<u64>, found: &mut Vec<GuestRange>) -> Result<(), Errno> {
+    const PAGEMAP_SCAN: u32 = 0xc060_6610;
+    const FILE: u64 = 1 << 2;
+    const PRESENT: u64 = 1 << 3;
+    const SWAPPED: u64 = 1 << 4;
+    const PFNZERO: u64 = 1 << 5;
+    let mut regions = [PageRegion::default(); 256];
+    while within.start < within.end {
+        let mut arg = ScanArg {
+            size: size_of::<ScanArg>() as u64,
+            start: within.start,
+            end: within.end,
+            vec: regions.as_mut_ptr() as u64,
+            vec_len: regions.len() as u64,
+            category_inverted: FILE | PFNZERO,
+            category_mask: FILE | PFNZERO,
+            category_anyof_mask: PRESENT | SWAPPED,
+            return_mask: PRESENT | SWAPPED,
+            ..ScanArg::default()
+        };
+        // SAFETY: the kernel writes `walk_end` of the struct, and at most `vec_len` regions to the array; any bytes are valid there.
+        // Without flags for write protection, it changes no page.
+        let count = unsafe { libc::ioctl(pagemap.as_raw_fd(), PAGEMAP_SCAN as _, &raw mut arg) };
+        let count = usize::try_from(count).map_err(|_| last_errno())?;
+        found.extend(regions.iter().take(count).map(|region| GuestRange { start: region.start, end: region.end }));
+        // A kernel that does not get on would keep the process here.
+        if arg.walk_end <= within.start {
+            return Err(Errno::EIO);
+        }
+        within.start = arg.walk_end;
+    }
+    Ok(())
+}

@@ -1,0 +1,61 @@
+//! Guest memory with its slots: what a backend is given so that it leaves guest memory as it is.
+//!
+//! Source: Documentation/virt/kvm/api.rst, `KVM_SET_USER_MEMORY_REGION`.
+//!
+//! Rule: the window is closed before anything is said about the work, and what it says about that goes first.
+
+use super::{Divert, Memslots, ShadowKind, ShadowMemory, ShadowWindow};
+use crate::{Error, GuestMemoryRead};
+
+/// Guest memory `M`, and the slots `S` through which KVM sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Shadowed<M, S> {
+    memory: M,
+    slots: S,
+    kind: ShadowKind,
+}
+
+impl<M: GuestMemoryRead, S: Memslots> Shadowed<M, S> {
+    /// Guest memory that can be diverted to a shadow of a kind.
+    #[must_use]
+    pub const fn new(memory: M, slots: S, kind: ShadowKind) -> Self {
+        Shadowed { memory, slots, kind }
+    }
+
+    /// The guest memory.
+    #[must_use]
+    pub const fn memory(&self) -> &M {
+        &self.memory
+    }
+
+    /// Its slots, to change flags or to take dirty logs.
+    #[must_use]
+    pub const fn slots_mut(&mut self) -> &mut S {
+        &mut self.slots
+    }
+
+    /// Gives both back.
+    #[must_use]
+    pub fn into_parts(self) -> (M, S) {
+        (self.memory, self.slots)
+    }
+}
+
+impl<M: GuestMemoryRead, S: Memslots> GuestMemoryRead for Shadowed<M, S> {
+    fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
+        self.memory.read(address, bytes)
+    }
+
+    fn divert(&mut self) -> Option<&mut dyn Divert> {
+        Some(self)
+    }
+}
+
+impl<M: GuestMemoryRead, S: Memslots> Divert for Shadowed<M, S> {
+    fn divert(&mut self, extra: u64, work: &mut dyn FnMut(&mut dyn ShadowMemory) -> Result<(), Error>) -> Result<(), Error> {
+        let mut window = ShadowWindow::open(&mut self.slots, self.kind, extra)?;
+        let done = work(&mut window);
+        window.close()?;
+        done
+    }
+}
