@@ -46,6 +46,10 @@ impl<M: GuestMemoryRead, S: Memslots> GuestMemoryRead for Shadowed<M, S> {
         self.memory.read(address, bytes)
     }
 
+    fn diverts(&self) -> bool {
+        true
+    }
+
     fn divert(&mut self) -> Option<&mut dyn Divert> {
         Some(self)
     }

@@ -5,9 +5,9 @@
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
 
+mod fault;
 #[cfg(all(target_arch = "aarch64", target_os = "linux"))]
 mod kernel;
-mod fault;
 mod layout;
 mod log;
 mod memory;
@@ -100,14 +100,14 @@ scenarios! {
     shadow::zero_shadow_two_levels,
     shadow::copy_on_write_flat,
     shadow::copy_on_write_two_levels,
-    shadow::several_its,
+    shadow::zero_shadow_several_its,
     shadow::several_memslots,
-    shadow::wide_gaps,
+    shadow::zero_shadow_wide_gaps,
     shadow::resumed_from_hibernation,
     shadow::level_1_table_gone,
     shadow::configuration_table_gone,
     shadow::failures_at_every_step,
-    shadow::a_vcpu_that_runs,
+    shadow::never_under_a_vcpu_that_runs,
     shadow::tables_that_overlap,
     shadow::no_memory_for_tables,
     shadow::four_thousand_lpis,

@@ -2,9 +2,9 @@
 
 use crate::layout;
 use crate::rig::Memory;
-use vgic_state::GuestRange;
 use std::fs::File;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use vgic_state::GuestRange;
 use vm_memory::{Bytes, FileOffset, GuestAddress, GuestMemoryBackend, GuestMemoryRegion};
 
 /// Guest memory of a VM, all zero: in so many regions, anonymous or in files, which a copy-on-write shadow needs.

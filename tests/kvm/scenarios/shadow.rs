@@ -33,7 +33,7 @@ pub(crate) fn copy_on_write_two_levels<R: Rig>(log: &mut Log) {
     in_image::<R>(log, Config { vcpus: 4, ..COW }, &Devices::TWO_LEVELS);
 }
 
-pub(crate) fn several_its<R: Rig>(log: &mut Log) {
+pub(crate) fn zero_shadow_several_its<R: Rig>(log: &mut Log) {
     in_image::<R>(log, Config { its: 3, ..ZERO }, &Devices { devices: 9, ..Devices::TWO_LEVELS });
 }
 
@@ -43,7 +43,7 @@ pub(crate) fn several_memslots<R: Rig>(log: &mut Log) {
     in_image::<R>(log, Config { slots: 3, its: 2, ..COW }, &Devices { devices: 12, ..Devices::TWO_LEVELS });
 }
 
-pub(crate) fn wide_gaps<R: Rig>(log: &mut Log) {
+pub(crate) fn zero_shadow_wide_gaps<R: Rig>(log: &mut Log) {
     let devices = Devices { devices: 4, events: 32, first_id: 1, step: 21_000, table: Table::FlatWide };
     in_image::<R>(log, ZERO, &devices);
 }
@@ -94,7 +94,12 @@ fn expected(config: Config, devices: &Devices, pending: &[Event]) -> LpiState {
             .map(|vcpu| Collection { icid: program::collection(vcpu) as u16, target: Some(config.vcpu(vcpu).id.get()) });
         let mut found: BTreeMap<u32, Device> = BTreeMap::new();
         for (device, event) in devices.events(n, config.vcpus) {
-            let new = || Device { id: event.device, itt: layout::itt(n, device), event_bits: devices.event_bits() as u32, events: vec![] };
+            let new = || Device {
+                id: event.device,
+                itt: layout::itt(n, device),
+                event_bits: devices.event_bits() as u32,
+                events: vec![],
+            };
             let icid = program::collection(event.vcpu) as u16;
             let event_of = vgic_state::its::Event { id: event.event, intid: event.lpi, icid };
             found.entry(event.device).or_insert_with(new).events.push(event_of);
@@ -251,7 +256,8 @@ pub(crate) fn failures_at_every_step<R: Rig>(log: &mut Log) {
             assert_slots_are_back(&mut target);
             let Err(error) = result else {
                 assert!(!failed);
-                assert_eq!(save_in_image(&mut target), state);
+                // The queue has moved on.
+                assert_eq!(save_in_image(&mut target).lpis, state.lpis);
                 break;
             };
             assert!(failed && error.can_retry_on_same_memory(), "{error}");
@@ -259,7 +265,7 @@ pub(crate) fn failures_at_every_step<R: Rig>(log: &mut Log) {
         }
         log.value("failures of a restore", &failures);
         assert_slots_are_back(&mut source);
-        assert_eq!(save_in_image(&mut source), state, "the source is as it was");
+        assert_eq!(save_in_image(&mut source).lpis, state.lpis, "the source is as it was");
         assert!(!pending.is_empty());
     }
 }
@@ -290,7 +296,11 @@ fn assert_slots_are_back<R: Rig>(rig: &mut R) {
     if rig.its_register(0, vgic_state::uapi::vgic_v3::its::GITS_CTLR) & 1 == 0 {
         return;
     }
-    let cwriter = program::queue(rig, 0, &[program::mapd(4000, 2, layout::itt(0, 60)), program::mapti(4000, 1, 60_000, program::collection(0))]);
+    let cwriter = program::queue(
+        rig,
+        0,
+        &[program::mapd(4000, 2, layout::itt(0, 60)), program::mapti(4000, 1, 60_000, program::collection(0))],
+    );
     rig.set_its(0, GITS_CWRITER, cwriter).expect("GITS_CWRITER");
     assert_eq!(rig.its_register(0, GITS_CREADR), cwriter);
     assert_eq!(rig.msi(0, 4000, 1), Ok(1), "the kernel has read the guest's queue");
@@ -303,7 +313,7 @@ fn assert_slots_are_back<R: Rig>(rig: &mut R) {
 }
 
 /// A VM whose guest still runs is found out before its memory is diverted.
-pub(crate) fn a_vcpu_that_runs<R: Rig>(log: &mut Log) {
+pub(crate) fn never_under_a_vcpu_that_runs<R: Rig>(log: &mut Log) {
     let mut rig = R::new(ZERO);
     lpis_only(&mut rig, &Devices { devices: 2, ..Devices::FLAT });
     rig.gicv3().options_mut().tables = TableStrategy::Image;
