@@ -44,6 +44,12 @@ use kvm_bindings::kvm_device_attr;
 use kvm_ioctls::{DeviceFd, VmFd};
 use std::os::fd::AsRawFd;
 
+#[cfg(feature = "guest-memory")]
+mod memslots;
+
+#[cfg(feature = "guest-memory")]
+pub use memslots::{VmHandle, VmMemslot, VmMemslots};
+
 /// Interrupt controllers that a host can give a VM.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Offered {
@@ -269,6 +275,8 @@ const _: () = {
     assert!(KVM_DEV_TYPE_ARM_VGIC_V3 == kb::kvm_device_type_KVM_DEV_TYPE_ARM_VGIC_V3);
     assert!(KVM_DEV_TYPE_ARM_VGIC_ITS == kb::kvm_device_type_KVM_DEV_TYPE_ARM_VGIC_ITS);
     assert!(KVM_CREATE_DEVICE_TEST == kb::KVM_CREATE_DEVICE_TEST);
+    assert!(crate::uapi::memory::KVM_MEM_LOG_DIRTY_PAGES == kb::KVM_MEM_LOG_DIRTY_PAGES);
+    assert!(crate::uapi::memory::KVM_MEM_READONLY == kb::KVM_MEM_READONLY);
     assert!(size_of::<kvm_create_device>() == size_of::<kb::kvm_create_device>());
     assert!(offset_of!(kvm_create_device, type_) == offset_of!(kb::kvm_create_device, type_));
     assert!(offset_of!(kvm_create_device, fd) == offset_of!(kb::kvm_create_device, fd));

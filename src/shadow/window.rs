@@ -30,6 +30,7 @@ pub enum ShadowKind {
     /// Zeros: a sparse file without a name for each slot. For guest memory of every kind.
     Zero,
     /// The guest's memory: a private mapping of its file. For guest memory that is a shared mapping of a file, and not in huge pages.
+    /// Holes of the file that are touched get pages of zeros.
     CopyOnWrite,
 }
 

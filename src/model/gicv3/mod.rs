@@ -80,6 +80,8 @@ mod lines;
 mod ram;
 mod regions;
 mod registers;
+#[cfg(target_os = "linux")]
+mod slots;
 mod trace;
 mod vm;
 
@@ -89,5 +91,7 @@ pub use host::Host;
 pub use inspect::{Lpi, MappedCollection, MappedDevice, MappedEvent, Mappings};
 pub use its::{CommandError, Executed};
 pub use kernel::Kernel;
+#[cfg(target_os = "linux")]
+pub use slots::Slots;
 pub use trace::{Origin, Traced};
 pub use vm::Vm;
