@@ -23,7 +23,6 @@ fn an_image_is_saved_with_the_same_accesses_as_a_state() {
     let mut source = filled(&vcpus(2), 32, Some(8));
     source.save().expect("save");
     let typed = trace(&source);
-    let mut source = source;
     source.device_mut().clear_trace();
     let mut image = vec![0; 1 << 20];
     source.save_image(&mut image).expect("save");
