@@ -58,6 +58,8 @@ impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
 
     fn save_to_shadow(&mut self, registers: &Registers) -> Result<crate::its::LpiState, Error> {
         let divert = self.memory.divert().ok_or(ShadowError::Unavailable)?;
-        lpis::save(&mut self.gic, &mut self.its, divert, registers)
+        let saved = lpis::save(&mut self.gic, &mut self.its, divert, registers)?;
+        lpis::check_memory(&saved, registers, &self.memory)?;
+        Ok(saved)
     }
 }

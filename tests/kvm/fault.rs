@@ -46,6 +46,11 @@ impl<T> Faulty<T> {
     pub(crate) fn new(inner: T, faults: &Faults) -> Self {
         Faulty { inner, faults: faults.clone(), diverted: Vec::new() }
     }
+
+    #[cfg(all(target_arch = "aarch64", target_os = "linux"))]
+    pub(crate) fn inner_mut(&mut self) -> &mut T {
+        &mut self.inner
+    }
 }
 
 impl<D: AttrDevice> AttrDevice for Faulty<D> {

@@ -15,6 +15,8 @@ mod model;
 mod program;
 mod rig;
 mod scenarios;
+#[cfg(all(target_arch = "aarch64", target_os = "linux"))]
+mod slots;
 
 use log::Log;
 

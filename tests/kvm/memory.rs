@@ -33,6 +33,7 @@ fn file(bytes: u64) -> File {
 /// A copy of guest memory.
 pub(crate) fn copy(memory: &Memory) -> Memory {
     let regions = memory.iter().map(|region| (region.start_addr().0, region.len() as usize, region.file_offset().is_some()));
+    // In pages of the usual size.
     let copy = of(regions);
     overwrite(&copy, memory);
     copy

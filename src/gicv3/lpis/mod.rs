@@ -8,7 +8,7 @@
 mod check;
 mod options;
 
-pub(super) use check::{check, findings};
+pub(super) use check::{check, check_memory, findings};
 pub use options::{ConfigurationPolicy, TableStrategy};
 
 use super::{Gicv3State, ItsIdentity, ItsState, RedistState, Target};
