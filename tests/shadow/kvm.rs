@@ -7,7 +7,7 @@ use kvm_ioctls::{Kvm, VmFd};
 use std::sync::Arc;
 use vgic_state::kvm::{VmMemslot, VmMemslots};
 use vgic_state::shadow::{Memslots, ShadowError, ShadowKind, ShadowMemory, ShadowStep, ShadowWindow};
-use vgic_state::{Errno, GuestMemoryRead, GuestRange};
+use vgic_state::{Errno, GuestRange};
 use vm_memory::{GuestMemoryBackend, GuestMemoryMmap};
 
 /// A VM of this machine; without KVM the test says that it was skipped.
@@ -98,6 +98,7 @@ fn slots_of_the_vmm() {
 mod x86 {
     use super::*;
     use kvm_ioctls::{VcpuExit, VcpuFd};
+    use vgic_state::GuestMemoryRead;
     use vm_memory::{Bytes, GuestAddress};
 
     const CODE: u64 = 0x1000;
