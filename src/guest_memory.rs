@@ -67,6 +67,16 @@ impl<M: GuestMemoryRead + ?Sized> GuestMemoryRead for &M {
     }
 }
 
+impl<M: GuestMemoryRead + ?Sized> GuestMemoryRead for &mut M {
+    fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
+        (**self).read(address, bytes)
+    }
+
+    fn divert(&mut self) -> Option<&mut dyn Divert> {
+        (**self).divert()
+    }
+}
+
 impl<M: GuestMemoryRead + ?Sized> GuestMemoryRead for alloc::sync::Arc<M> {
     fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
         (**self).read(address, bytes)

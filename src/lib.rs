@@ -49,7 +49,7 @@
 //! |---|---|---|
 //! | `kvm` | yes | the device behind a file descriptor of KVM (Linux) |
 //! | `model` | | the model |
-//! | `guest-memory` | | guest memory by way of vm-memory |
+//! | `guest-memory` | | guest memory by way of vm-memory; shadow memory (Linux) |
 //! | `serde` | | a state serialises as the bytes of its image |
 //! | `cli` | | the tool `vgic-state` |
 //!

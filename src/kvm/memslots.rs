@@ -46,6 +46,22 @@ pub struct VmMemslot {
 }
 
 /// The memory slots of a VM, for a VMM that has no bookkeeping of its own.
+///
+/// ```no_run
+/// use kvm_ioctls::Kvm;
+/// use vgic_state::kvm::VmMemslots;
+/// use vgic_state::shadow::{ShadowKind, Shadowed};
+/// use vm_memory::{GuestAddress, GuestMemoryMmap};
+///
+/// fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     let vm = Kvm::new()?.create_vm()?;
+///     let memory = GuestMemoryMmap::<()>::from_ranges(&[(GuestAddress(0x4000_0000), 2 << 20)])?;
+///     let slots = VmMemslots::from_memory(&vm, &memory, 0, 0)?;
+///     // For a backend, in place of `memory`.
+///     let _memory = Shadowed::new(memory, slots, ShadowKind::Zero);
+///     Ok(())
+/// }
+/// ```
 pub struct VmMemslots<V: VmHandle> {
     vm: V,
     slots: Vec<Slot>,
@@ -82,7 +98,7 @@ impl<V: VmHandle> VmMemslots<V> {
     }
 
     /// A slot for each region of guest memory, in the order of their addresses, numbered from `first_slot`. Those that the VMM has
-    /// created itself with the same number, address and size are taken over as they are; the others are created.
+    /// created itself with the same number, addresses and memory are taken over, with these flags; the others are created.
     ///
     /// The memory stays mapped for ever, unless the slots are deleted before this is dropped: the VM may live longer.
     /// [`VmMemslots::new`] is for a process that outlives its VMs.

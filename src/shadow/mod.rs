@@ -35,8 +35,8 @@ use crate::guest_memory::{GuestMemoryRead, GuestRange};
 pub trait Divert {
     /// Does some work while the kernel sees shadow memory in place of guest memory.
     ///
-    /// The shadow has memory wherever the guest has, and `extra` bytes (a multiple of 64 KiB, or 0) at addresses where the guest has
-    /// none. No vCPU may run. The guest's memory is back when this returns, and when the work panics.
+    /// The shadow has memory wherever the guest has memory that can be written, and `extra` bytes (rounded up to 64 KiB) at addresses
+    /// where the guest has none. No vCPU may run. The guest's memory is back when this returns, and when the work panics.
     ///
     /// # Errors
     ///
@@ -54,12 +54,14 @@ pub trait ShadowMemory: GuestMemoryRead {
     #[must_use]
     fn clear(&mut self, range: GuestRange) -> bool;
 
-    /// The first part of a range that may hold something else than zeros; `None` if there is nothing but zeros, or no memory.
+    /// The first part of a range that may hold something else than zeros; `None` if there is nothing but zeros, or no memory. Unless
+    /// the shadow [is zeroed](ShadowMemory::is_zeroed), that is all memory.
     fn data(&self, within: GuestRange) -> Option<GuestRange>;
 
     /// Whether everything that nobody wrote reads as zero. Otherwise it reads as the guest's memory.
     fn is_zeroed(&self) -> bool;
 
-    /// The extra memory.
+    /// The extra memory: 64 KiB aligned, zeros; empty if none was asked for. Bytes between a slot and extra memory behind it may be
+    /// memory, too.
     fn extra(&self) -> GuestRange;
 }

@@ -7,7 +7,34 @@
 use super::{Divert, Memslots, ShadowKind, ShadowMemory, ShadowWindow};
 use crate::{Error, GuestMemoryRead};
 
-/// Guest memory `M`, and the slots `S` through which KVM sees it.
+/// Guest memory `M`, and the slots `S` through which KVM sees it. The slots may be lent: `&mut S` will do.
+///
+/// ```
+/// # #[cfg(feature = "model")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use vgic_state::GuestMemoryRead;
+/// use vgic_state::model::gicv3::{Host, Slots, Vm};
+/// use vgic_state::shadow::{ShadowKind, Shadowed};
+/// use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
+///
+/// let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0x4000_0000), 2 << 20)])?;
+/// let vm = Vm::new(Host::default(), memory.clone());
+/// let mut shadowed = Shadowed::new(&memory, Slots::new(&vm), ShadowKind::Zero);
+/// if let Some(slots) = shadowed.divert() {
+///     slots.divert(0, &mut |shadow| {
+///         // What the kernel writes now, the guest never sees.
+///         vm.memory().write_obj(1_u8, GuestAddress(0x4000_0000)).unwrap();
+///         let mut byte = [0];
+///         assert!(shadow.read(0x4000_0000, &mut byte) && byte == [1]);
+///         Ok(())
+///     })?;
+/// }
+/// assert_eq!(memory.read_obj::<u8>(GuestAddress(0x4000_0000))?, 0);
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "model"))]
+/// # fn main() {}
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Shadowed<M, S> {
     memory: M,

@@ -39,7 +39,11 @@ pub enum ShadowKind {
 /// Dropping it gives the slots their own memory back, as [`ShadowWindow::close`] does, but cannot say if that failed.
 ///
 /// Slots are deleted and created again: the guest's accesses after that find its memory as it was, but each page is mapped again when
-/// the guest touches it first. Read-only slots are left as they are; [`ShadowMemory`] has nothing at their addresses.
+/// the guest touches it first. With `KVM_DIRTY_LOG_INITIALLY_SET`, the kernel's log says that all pages are dirty. Read-only slots are
+/// left as they are; [`ShadowMemory`] has nothing at their addresses.
+///
+/// A zero shadow takes one file descriptor for each slot. After `mlockall` with `MCL_FUTURE` and without `MCL_ONFAULT`, the kernel
+/// would allocate the whole shadow.
 ///
 /// System calls, for a seccomp filter: `mmap`, `munmap`, `madvise`, `getrlimit` (`prlimit64`), `close`; a zero shadow: `memfd_create`,
 /// `ftruncate`, `lseek`, `pread64`, `fallocate`; a copy-on-write shadow: `fstatfs`, `statx`, and for [`ShadowWindow::written`] `openat`

@@ -23,7 +23,10 @@ fn behind_the_highest_slot_that_has_room() {
     vm.set_address_space_end(0x80_0000 + 8 * PAGE);
     let gap = 0x40_0000 - 0x10_0000 - 6 * PAGE;
     assert_eq!(open(&mut vm, gap), Ok(GuestRange::new(0x10_0000 + 6 * PAGE, gap)));
+    let before = vm.operations().len();
     assert_eq!(open(&mut vm, gap + 1), Err(ShadowError::NoRoom { bytes: gap + 1 }));
+    // Nothing is tried where a listed slot is in the way.
+    assert_eq!(vm.operations()[before..], ["log 7", "log 2", "delete 2", "shadow 2 0x330000", "guest 2"]);
     assert_eq!(open(&mut vm, u64::MAX), Err(ShadowError::NoRoom { bytes: u64::MAX }));
 }
 
