@@ -23,6 +23,11 @@ pub(crate) trait Tables {
     fn read(&self, address: u64, bytes: &mut [u8]) -> bool;
     /// As [`ShadowMemory::data`].
     fn data(&self, within: GuestRange) -> Option<GuestRange>;
+
+    /// Memory that is not the guest's, where an ITT would lie on level-2 device tables of ours.
+    fn extra(&self) -> GuestRange {
+        GuestRange::new(0, 0)
+    }
 }
 
 /// The tables of a shadow.
@@ -36,6 +41,10 @@ impl Tables for InShadow<'_> {
     fn data(&self, within: GuestRange) -> Option<GuestRange> {
         // Asking for a page costs as much as reading it.
         if within.end - within.start <= CHUNK { Some(within) } else { self.0.data(within) }
+    }
+
+    fn extra(&self) -> GuestRange {
+        self.0.extra()
     }
 }
 
@@ -164,6 +173,11 @@ impl<'a, T: Tables> Reader<'a, T> {
 
     fn events(&mut self, geometry: &Geometry, device: &Device) -> Result<Vec<Event>, TableError> {
         let name = Table::Itt { its: geometry.its, device: device.id };
+        let itt = GuestRange::new(device.itt, ENTRY_BYTES << device.event_bits);
+        let extra = self.tables.extra();
+        if itt.start < extra.end && extra.start < itt.end {
+            return Err(TableError::Outside { table: name, address: itt.start });
+        }
         let mut events = Vec::new();
         self.scan(name, device.itt, 1 << device.event_bits, |index, word| {
             let ite = Ite::from_bits(word);

@@ -111,6 +111,7 @@ scenarios! {
     shadow::failures_at_every_step,
     shadow::never_under_a_vcpu_that_runs,
     shadow::tables_that_overlap,
+    shadow::a_table_behind_memory,
     shadow::no_memory_for_tables,
     shadow::four_thousand_lpis,
 }

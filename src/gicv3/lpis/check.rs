@@ -157,7 +157,11 @@ fn check_lpis(lpis: &LpiState, registers: &Registers) -> Result<(), TableError> 
 }
 
 /// Whether every table is guest memory: the shadow has some more.
-pub(in crate::gicv3) fn check_memory(lpis: &LpiState, registers: &Registers, memory: &dyn GuestMemoryRead) -> Result<(), TableError> {
+pub(in crate::gicv3) fn check_memory(
+    lpis: &LpiState,
+    registers: &Registers,
+    memory: &dyn GuestMemoryRead,
+) -> Result<(), TableError> {
     let probe = |table: Table, address: u64, length: usize| {
         let mut bytes = [0; ENTRY_BYTES as usize];
         let is_memory = bytes.get_mut(..length).is_none_or(|bytes| memory.read(address, bytes));

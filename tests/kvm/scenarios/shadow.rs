@@ -327,13 +327,30 @@ pub(crate) fn never_under_a_vcpu_that_runs<R: Rig>(log: &mut Log) {
 pub(crate) fn tables_that_overlap<R: Rig>(log: &mut Log) {
     let mut rig = R::new(ZERO);
     lpis_only(&mut rig, &Devices { devices: 2, ..Devices::FLAT });
-    let itt = layout::itt(0, 1) + 0x40 - 0x40;
-    let commands = [program::mapd(900, 4, itt), program::mapti(900, 2, program::FIRST_LPI + 500, program::collection(0))];
+    let commands =
+        [program::mapd(900, 4, layout::itt(0, 1)), program::mapti(900, 2, program::FIRST_LPI + 500, program::collection(0))];
     program::commands(&mut rig, 0, &commands);
     rig.gicv3().options_mut().tables = TableStrategy::Image;
     let error = rig.gicv3().flush_tables().expect_err("two devices with one ITT");
     log.value("error", error.to_string());
     assert_eq!(rig.gicv3().save(), Err(Error::NotFlushed));
+}
+
+/// An ITT where the guest has no memory, but the shadow has some for its own level-2 device tables.
+pub(crate) fn a_table_behind_memory<R: Rig>(log: &mut Log) {
+    let mut rig = R::new(ZERO);
+    lpis_only(&mut rig, &Devices { devices: 2, ..Devices::TWO_LEVELS });
+    let behind = layout::RAM + layout::RAM_BYTES as u64;
+    let commands = [program::mapd(900, 4, behind), program::mapti(900, 2, program::FIRST_LPI + 500, program::collection(0))];
+    program::commands(&mut rig, 0, &commands);
+    rig.gicv3().options_mut().tables = TableStrategy::Image;
+    match rig.gicv3().flush_tables() {
+        Err(Error::Tables(TableError::Outside { table, address })) => {
+            assert_eq!(address, behind);
+            log.value("outside", table.to_string());
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 /// Tables in a state that this VM has no memory for.
