@@ -4,6 +4,7 @@
 //!
 //! Rule: nothing here trusts an address or a count that a guest wrote.
 
+pub mod command;
 mod entry;
 mod state;
 mod table;
