@@ -6,6 +6,7 @@
 
 pub mod command;
 mod entry;
+pub mod forward;
 mod state;
 mod table;
 

@@ -101,3 +101,17 @@ impl Field for RdBase {
         write!(f, "{:#x}", self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_takes_its_bits_and_no_others() {
+        assert_eq!((bits(63, 0), bits(63, 63), bits(0, 0), bits(51, 16)), (u64::MAX, 1 << 63, 1, 0x000f_ffff_ffff_0000));
+        assert_eq!((u8::get(u64::MAX, 23, 20), 0xff_u8.put(23, 20)), (0xf, 0xf0_0000));
+        assert_eq!((u64::get(u64::MAX, 51, 8), u64::MAX.put(51, 8)), (0x000f_ffff_ffff_ff00, 0x000f_ffff_ffff_ff00));
+        assert_eq!((bool::get(1 << 9, 9, 9), bool::get(!(1 << 9), 9, 9), true.put(9, 9)), (true, false, 1 << 9));
+        assert_eq!(RdBase(u64::MAX).put(51, 16), 0x000f_ffff_ffff_0000);
+    }
+}
