@@ -229,6 +229,13 @@ fn gicv4_1_gives_tables_back_with_the_last_unmapping() {
         ]
     );
     assert_eq!(rig.go().passed, 1);
+    // Kept with one configuration table, mapped again with another: the last unmapping lets both go.
+    rig.run(unvmapp41(7, false));
+    rig.run(vmapp41(7, false, VPTS, VCONFS + 0x1_0000));
+    assert_eq!(rig.pages.owned.len(), 4);
+    rig.run(unvmapp41(7, true));
+    assert_eq!(rig.pages.owned.len(), 1);
+    rig.run(vmapp41(7, true, VPTS, VCONFS));
     // The other ITS was the last.
     rig.passes(unvmapp41(7, false).encode()).unwrap();
     rig.forwarder.release_vpe(7, &mut rig.pages);

@@ -25,7 +25,7 @@ pub trait Owner {
     /// refused.
     fn donate(&mut self, range: GuestRange, holder: Holder) -> bool;
 
-    /// The ITS has executed the command that took this memory from it: it can be given back.
+    /// The ITS has executed the command that took this memory from it, or was never told of it: the memory can be given back.
     fn release(&mut self, range: GuestRange, holder: Holder);
 
     /// An entry of the trusted first level was written. Where the ITS does not snoop caches, it has to be cleaned.

@@ -121,6 +121,9 @@ impl Judge<'_> {
             Command::Vmapp41 { alloc, vpe, .. } => {
                 // The last unmapping synchronises itself; before it, other ITSes have the vPE, and its tables are in use.
                 self.unmap_vpe(vpe, if alloc { State::Leaving(done) } else { State::Kept })?;
+                if alloc {
+                    self.set_vpe(vpe, State::Kept, State::Leaving(done));
+                }
                 let (rdbase, valid) = (RdBase::default(), false);
                 return Ok(Command::Vmapp41 { alloc, ptz: false, vconf: 0, doorbell: 0, vpe, rdbase, valid, vpt: 0, vpt_size: 0 });
             }

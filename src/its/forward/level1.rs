@@ -94,7 +94,7 @@ impl Table<'_> {
         match self {
             Table::Flat(entries) => (u64::from(id) < *entries).then_some(Place::Present).ok_or(outside),
             Table::TwoLevel(level1) => {
-                let index = (u64::from(id) / level1.entries_per_page) as u32;
+                let index = u64::from(id).checked_div(level1.entries_per_page).ok_or(outside)? as u32;
                 let entry = level1.entry(index).map_err(|_| outside)?;
                 Ok(if entry & VALID == 0 { Place::Missing(index) } else { Place::Present })
             }

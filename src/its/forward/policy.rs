@@ -126,7 +126,8 @@ pub struct Memory<'a> {
     /// Never, whatever the other lists say.
     pub protected: &'a [GuestRange],
     /// Tables are rounded to multiples of this many bytes, a power of two: the page that the owner of the memory loses at once. No two
-    /// tables share one. 0 and 1 round nothing.
+    /// tables share one. 0 and 1 round nothing: [`Owner`](super::Owner) then has to count the tables in each page, which is what small
+    /// tables in one page need.
     pub granule: u64,
 }
 
