@@ -5,8 +5,10 @@
 //! Rule: nothing here trusts an address or a count that a guest wrote.
 
 pub(crate) mod build;
+pub mod command;
 mod entry;
 mod error;
+pub mod forward;
 pub(crate) mod geometry;
 pub(crate) mod read;
 mod state;

@@ -7,6 +7,7 @@
 
 mod commands;
 mod common;
+mod decoder;
 mod dist;
 mod groups;
 mod guest;
