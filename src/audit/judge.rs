@@ -227,7 +227,7 @@ impl Visitor for Judge<'_> {
     }
 
     fn collection(&mut self, at: At, reach: Reach, entry: Cte) {
-        let place = Place::from(at);
+        let place = Place { collection: Some(entry.icid()), ..Place::from(at) };
         if !entry.valid() {
             return self.report.add(Problem::EntryNotValid, place);
         }

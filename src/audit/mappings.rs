@@ -34,7 +34,7 @@ pub(super) fn its(mappings: &ItsMappings, state: &Gicv3State, judge: &mut Judge<
     judge.its(unit);
     let mut order = Order(None);
     for collection in &mappings.collections {
-        let place = Place { table: Some(Table::Collections { its: base }), ..Place::default() };
+        let place = Place { table: Some(Table::Collections { its: base }), collection: Some(collection.icid), ..Place::default() };
         // One that is there twice has a finding of its own.
         if order.0 != Some(collection.icid) {
             order.next(collection.icid, place, judge);

@@ -20,6 +20,8 @@ pub struct Place {
     pub its: Option<u64>,
     /// The table.
     pub table: Option<Table>,
+    /// ICID.
+    pub collection: Option<u16>,
     /// DeviceID.
     pub device: Option<u32>,
     /// EventID.
@@ -48,6 +50,9 @@ impl fmt::Display for Place {
         }
         if let Some(table) = self.table {
             part(f, format_args!("{table}"))?;
+        }
+        if let Some(collection) = self.collection {
+            part(f, format_args!("collection {collection:#x}"))?;
         }
         // The name of an ITT has the device in it.
         if let Some(device) = self.device.filter(|_| !matches!(self.table, Some(Table::Itt { .. }))) {

@@ -5,7 +5,12 @@
 #[allow(dead_code, reason = "each test binary uses its own part")]
 #[path = "../common/gicv3.rs"]
 mod common;
+#[path = "../common/snapshot.rs"]
+mod snapshot;
 
+mod cases;
 mod clean;
+mod ist;
+mod mappings;
 #[allow(dead_code, reason = "used by what follows")]
 mod rig;
