@@ -60,6 +60,7 @@
 extern crate alloc;
 
 mod attr;
+pub mod audit;
 mod buffer;
 pub mod check;
 mod errno;

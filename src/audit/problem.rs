@@ -1,0 +1,203 @@
+//! What an audit can find, and how bad it is.
+//!
+//! Source: `arch/arm64/kvm/vgic/vgic-its.c`, the restore of tables: what is checked there and what is believed;
+//! `arch/arm64/kvm/vgic/vgic-v5-tables.c`.
+//!
+//! Rule: a severity follows from the consequence, and a code never changes its meaning.
+
+use core::fmt;
+
+/// How bad the consequence of a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Severity {
+    /// Odd, without a consequence that is known.
+    Low,
+    /// A guest may have made it, and may miss or get an interrupt that it should not; nothing else is touched.
+    Medium,
+    /// Interrupts are lost without an error; or KVM refuses the tables halfway, when it has consumed pending LPIs already.
+    High,
+    /// KVM reads or writes outside of the guest's own tables, or one piece of memory, or one LPI, has two meanings.
+    Critical,
+}
+
+impl Severity {
+    /// From here on a state should not be restored.
+    pub const DEFAULT_THRESHOLD: Severity = Severity::High;
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Severity::Low => "low",
+            Severity::Medium => "medium",
+            Severity::High => "high",
+            Severity::Critical => "critical",
+        })
+    }
+}
+
+macro_rules! problems {
+    ($($severity:ident { $($name:ident $code:literal: $what:literal, $consequence:literal;)* })*) => {
+        /// What is wrong.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum Problem {
+            $($(
+                #[doc = concat!("`", $code, "`: ", $what, "; ", $consequence, ".")]
+                $name,
+            )*)*
+        }
+
+        impl Problem {
+            /// All of them, the worst first.
+            pub const ALL: &[Problem] = &[$($(Problem::$name),*),*];
+
+            /// A name that stays the same, for programs that read reports.
+            #[must_use]
+            pub const fn code(self) -> &'static str {
+                match self { $($(Problem::$name => $code,)*)* }
+            }
+
+            /// How bad it is.
+            #[must_use]
+            pub const fn severity(self) -> Severity {
+                match self { $($(Problem::$name => Severity::$severity,)*)* }
+            }
+
+            /// What was found.
+            #[must_use]
+            pub const fn what(self) -> &'static str {
+                match self { $($(Problem::$name => $what,)*)* }
+            }
+
+            /// What comes of it.
+            #[must_use]
+            pub const fn consequence(self) -> &'static str {
+                match self { $($(Problem::$name => $consequence,)*)* }
+            }
+        }
+    };
+}
+
+problems! {
+    Critical {
+        TableOutsideMemory "table-outside-memory":
+            "not all of the table is the guest's memory", "KVM reads and writes what is not the guest's";
+        TableProtected "table-in-protected-memory":
+            "the table is in protected memory", "KVM reads and writes what it must not";
+        TablesOverlap "tables-overlap":
+            "it overlaps another table", "KVM writes one over the other";
+        PendingTablesShared "pending-tables-shared":
+            "two vCPUs have one pending table", "an LPI of one becomes pending on the other";
+        Level2Shared "level-2-table-shared":
+            "two level-1 entries lead to one level-2 table", "every device there has two DeviceIDs and one ITT";
+        LpiBeyondTable "lpi-beyond-table":
+            "the LPI is beyond GICR_PROPBASER.IDbits", "KVM reads its configuration and clears its pending bit outside of the tables";
+        LpiTwice "lpi-mapped-twice":
+            "the LPI is mapped already", "two events share one interrupt";
+        EventWidth "event-id-width":
+            "more EventID bits than GITS_TYPER.ID_bits", "KVM before 2026 reads on to the end of memory, or loses all events but one";
+        EntryOffChain "entry-off-chain":
+            "the entries before lead beyond it, yet KVM takes it", "a stale device comes to life, and its ITT is written";
+        EventBeyondTable "event-beyond-table":
+            "the EventID is beyond the device's", "its entry is outside of the ITT";
+        IttAddress "itt-address":
+            "no address of an ITT: not a multiple of 256, or above 52 bits", "KVM uses another";
+        PropbaserDiffers "propbaser-differs":
+            "the vCPUs have different values", "KVM has one, and reads another LPI configuration table";
+    }
+    High {
+        WorkExceeded "work-exceeded":
+            "more entries than the audit may read", "what follows was not looked at, and KVM reads it under its locks";
+        EntryNotValid "entry-not-valid":
+            "the entry is neither valid nor zero", "what it maps is lost";
+        EntryJumpedOver "entry-jumped-over":
+            "a valid entry within the distance of one before", "KVM passes it by: what it maps is lost";
+        EntryBehindChain "entry-behind-chain":
+            "a valid entry behind the last of the chain", "KVM stops before it: what it maps is lost";
+        NextNamesNone "next-names-no-entry":
+            "the distance leads to no valid entry", "what was there is lost";
+        DeviceNextBeyondTable "device-next-beyond-table":
+            "the distance leads beyond the last DeviceID", "KVM stops there: devices are lost";
+        EventNextBeyondTable "event-next-beyond-table":
+            "the distance leads beyond the last EventID", "KVM refuses the tables";
+        DeviceBeyondTable "device-beyond-table":
+            "the DeviceID is beyond the device table, or above GITS_TYPER.Devbits", "KVM refuses the tables";
+        Level1BeyondTable "level-1-beyond-table":
+            "the level-1 entry is of DeviceIDs above GITS_TYPER.Devbits", "KVM reads its table, and refuses what it finds";
+        IntidNotLpi "intid-not-lpi":
+            "the INTID is below 8192", "KVM refuses the tables";
+        CollectionUnknown "collection-unknown":
+            "the collection table does not have the collection", "KVM refuses the tables";
+        CollectionTwice "collection-twice":
+            "the collection is there already", "KVM refuses the tables";
+        CollectionBeyondTable "collection-beyond-table":
+            "the ICID is beyond the collection table", "KVM refuses the tables";
+        TargetUnknown "target-unknown":
+            "neither the vcpu_id nor, before Linux 6.7, the place of a vCPU", "KVM refuses the tables";
+        TableNotValid "table-not-valid":
+            "not valid in an ITS that is enabled", "KVM does not enable the ITS: all its interrupts are lost";
+        QueueOffset "queue-offset-outside":
+            "no offset in the command queue", "KVM refuses it, or drops it without an error";
+        NotInOrder "not-in-order":
+            "listed twice or not in the order of IDs", "one of two meanings is lost";
+        ItsUnknown "its-unknown":
+            "the registers of this ITS are missing", "its mappings are lost";
+        ConfigurationMissing "lpi-configuration-missing":
+            "a mapped LPI without priority and enable", "it is disabled: interrupts are lost";
+        IstMisfit "ist-misfit":
+            "the table is not the one that its registers describe", "KVM refuses it, or loses its interrupts";
+        IstReservedBits "ist-reserved-bits":
+            "reserved bits [8:5] are set, which no kernel writes", "KVM hands them to the hardware unchecked";
+        IstTargetUnknown "ist-target-unknown":
+            "IAFFID names no vCPU", "the interrupt cannot be delivered, without an error";
+    }
+    Medium {
+        CollectionBehindEnd "collection-behind-end":
+            "a valid entry behind the first that is not", "KVM does not read it: stale, or a collection is lost";
+        ConfigurationNotCredible "lpi-configuration-not-credible":
+            "bit 1 of the configuration byte, which is RES1, is 0", "the guest may have put other data there: priority and enable are by chance";
+        PendingUnmapped "pending-lpi-unmapped":
+            "an LPI is pending that nothing maps", "stale, and pending as soon as it is mapped; or its mapping is lost";
+        CommandsQueued "commands-queued":
+            "commands are queued in an ITS that is enabled", "they run as soon as it is restored";
+        RegisterShape "register-shape":
+            "the register has bits that KVM does not keep", "KVM takes the table for another than the guest meant";
+        IstOneOfN "ist-one-of-n":
+            "IRM is set", "KVM does not offer 1-of-N routing";
+    }
+    Low {
+        ReservedBits "reserved-bits":
+            "reserved bits are set", "KVM ignores them";
+        ConfigurationUnmapped "lpi-configuration-unmapped":
+            "priority and enable of an LPI that nothing maps", "nobody reads them";
+        IstPriority "ist-priority":
+            "the priority has bits that the IRS does not implement", "they are lost";
+        IstHardwareUse "ist-hardware-use":
+            "HWU is set", "KVM clears it";
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.what(), self.consequence())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_kebab_case_and_unique_and_the_worst_comes_first() {
+        let mut codes: alloc::vec::Vec<&str> = Problem::ALL.iter().map(|problem| problem.code()).collect();
+        assert!(
+            codes.iter().all(|code| code.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'))
+        );
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), Problem::ALL.len());
+        assert!(Problem::ALL.windows(2).all(|pair| pair[0].severity() >= pair[1].severity() && pair[0] < pair[1]));
+    }
+}

@@ -1,0 +1,16 @@
+//! What an audit finds, through the public interface, on tables that the model has flushed.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
+
+#[allow(dead_code, reason = "each test binary uses its own part")]
+#[path = "../common/gicv3.rs"]
+mod common;
+#[path = "../common/snapshot.rs"]
+mod snapshot;
+
+mod cases;
+mod clean;
+mod ist;
+mod mappings;
+#[allow(dead_code, reason = "used by what follows")]
+mod rig;
