@@ -35,7 +35,7 @@ fn wide_gaps_the_first_and_the_last_ids() {
 #[test]
 fn a_state_without_lpis_and_one_without_its() {
     for its in [0, 1] {
-        let (_, gic) = crate::common::fresh(Config { its, ..Config::default() }, crate::common::memory());
+        let (_, mut gic) = crate::common::fresh(Config { its, ..Config::default() }, crate::common::memory());
         let state = gic.save().expect("save");
         let report = audit::gicv3(&state, &vgic_state::NoGuestMemory, &Ranges::default(), &Limits::default());
         assert_eq!(report.to_string(), "", "nothing is set up, nothing is looked at");
