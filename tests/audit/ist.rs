@@ -1,6 +1,5 @@
 //! Interrupt state tables of a GICv5.
 
-#[allow(dead_code, reason = "each test binary uses its own part")]
 #[path = "../common/gicv5.rs"]
 mod common;
 
