@@ -8,14 +8,31 @@
 //! - [`lpi_state`]: the same mappings as data.
 //! - [`gicv5`]: interrupt state tables.
 //!
-//! What no audit can find: an entry that was changed to another that means something as well, another priority, another vCPU, another
-//! LPI that is free. And a device or an event that was put before the first one of its chain: KVM does not record where a chain begins.
+//! ```
+//! use vgic_state::audit::{self, Limits, Ranges, Severity};
+//! # use vgic_state::{GuestMemoryRead, GuestRange, gicv3::Gicv3State};
+//! # fn f(state: &Gicv3State, memory: &impl GuestMemoryRead, memory_of_the_guest: Vec<GuestRange>, firmware: GuestRange) -> bool {
+//!
+//! let ranges = Ranges::new(memory_of_the_guest, vec![firmware]);
+//! let report = audit::gicv3(state, memory, &ranges, &Limits::default());
+//! eprint!("{report}");
+//! report.max_severity() < Some(Severity::DEFAULT_THRESHOLD)
+//! # }
+//! ```
+//!
+//! What no audit can find: an entry that was changed to another that means something as well, another vCPU, another LPI that is free,
+//! an empty table elsewhere. And a device or an event before the first one of its chain, or in a gap too wide for a distance: KVM does
+//! not record where a chain begins, and believes it.
+//!
+//! What is found and may be no attack: kernels before November 2024 leave the entries of devices and events that a guest has unmapped
+//! ([`Problem::EntryBehindChain`], [`Problem::EntryJumpedOver`], [`Problem::EntryOffChain`]).
 //!
 //! # Work
 //!
 //! [`Limits::entries`] bounds what is read, in entries of 8 bytes: of collection tables and device tables all entries, once for each
 //! place that leads to a table; of each device that KVM would take, as many as it has EventIDs; one for 8 LPIs in the configuration
-//! table, one for 64 in a pending table. What is kept grows with the tables found, not with what is in them.
+//! table, one for 64 in a pending table. What turns out not to be memory is asked for once more, entry by entry. What is kept grows with
+//! the tables found, at most one for each DeviceID, and not with what is in them.
 //!
 //! Source: `arch/arm64/kvm/vgic/vgic-its.c`; Documentation/virt/kvm/devices/arm-vgic-its.rst.
 //!

@@ -84,7 +84,7 @@ pub trait Visitor {
     fn table(&mut self, table: TableRange) -> bool;
     /// A collection table entry.
     fn collection(&mut self, at: At, reach: Reach, entry: Cte);
-    /// A level-1 device table entry. All of them are read, in use or not.
+    /// A level-1 device table entry. Its level-2 table follows if it is valid and of DeviceIDs that there are.
     fn level1(&mut self, at: At, entry: Level1);
     /// A device table entry; a translation table follows if it is valid, KVM takes it, and it has at most 16 bits of EventID.
     fn device(&mut self, at: At, reach: Reach, entry: Dte);
@@ -219,7 +219,8 @@ impl<M: GuestMemoryRead, V: Visitor> Walk<'_, M, V> {
             let table = Table::Level2 { its: walk.its, index: at.id };
             let first = u64::from(at.id) * PAGE_ENTRIES;
             // KVM would read a page of DeviceIDs that there are not, and refuse the first valid entry there.
-            if entry.valid() && walk.table(table, entry.address(), PAGE_ENTRIES * ENTRY_BYTES) && first < walk.device_ids {
+            let in_use = entry.valid() && first < walk.device_ids;
+            if in_use && walk.table(table, entry.address(), PAGE_ENTRIES * ENTRY_BYTES) {
                 let entries = PAGE_ENTRIES.min(walk.device_ids - first);
                 walk.device_part(&Part { table, address: entry.address(), entries, first }, &mut chain)?;
             }

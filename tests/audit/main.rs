@@ -8,9 +8,13 @@ mod common;
 #[path = "../common/snapshot.rs"]
 mod snapshot;
 
+mod believed;
+mod bits;
 mod cases;
 mod clean;
 mod ist;
 mod mappings;
-#[allow(dead_code, reason = "used by what follows")]
+mod random;
 mod rig;
+mod walk;
+mod work;

@@ -36,7 +36,7 @@ pub(crate) const CASES: &[(&str, Change, &[Problem])] = &[
     ("LPI twice", |s| s.its[1].devices[0].events[0].intid = 8400, &[LpiTwice, PendingUnmapped, ConfigurationUnmapped]),
     ("INTID 0", |s| s.its[0].devices[0].events[1].intid = 0, &[IntidNotLpi, ConfigurationUnmapped]),
     ("LPI of more than 16 bits", |s| s.its[0].devices[0].events[1].intid = 65536, &[LpiBeyondTable, ConfigurationUnmapped]),
-    ("configuration missing", |s| s.configuration.truncate(s.configuration.len() - 1), &[ConfigurationMissing]),
+    ("configuration missing", |s| s.configuration.truncate(4), &[ConfigurationMissing]),
     ("configuration twice", |s| s.configuration.insert(0, s.configuration[0]), &[NotInOrder]),
     ("configuration not credible", |s| s.configuration[0].byte = 0xa1, &[ConfigurationNotCredible]),
     ("pending without a mapping", |s| s.pending[0].intids.push(65535), &[PendingUnmapped]),
