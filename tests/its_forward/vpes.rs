@@ -204,6 +204,9 @@ fn gicv4_1_gives_tables_back_with_the_last_unmapping() {
     rig.run(unvmapp41(7, false));
     assert_eq!(rig.refuses(vmapp41(7, true, VPTS, VCONFS)).0, Refusal::MappedVpe);
     assert_eq!(rig.refuses(vmapp41(7, false, VPTS + 0x1_0000, VCONFS)).0, Refusal::MappedVpe);
+    let C::Vmapp41 { vconf, doorbell, vpe, rdbase, valid, vpt, vpt_size, .. } = vmapp41(7, true, VPTS, VCONFS) else { panic!() };
+    let first = C::Vmapp41 { alloc: true, ptz: false, vconf, doorbell, vpe, rdbase, valid, vpt, vpt_size };
+    assert_eq!(rig.refuses(first).0, Refusal::MappedVpe);
     assert_eq!(rig.refuses(C::Invdb { vpe: 7 }).0, Refusal::UnmappedVpe);
     rig.run(C::Vsync { vpe: 7 });
     rig.run(vmapp41(7, false, VPTS, VCONFS));
