@@ -101,7 +101,7 @@ fn what_is_out_of_range_is_refused() {
         (C::Vinvall { vpe: 6 }, R::UnmappedVpe, "VINVALL_UNMAPPED_VPE"),
         (C::Vsync { vpe: 6 }, R::UnmappedVpe, "VSYNC_UNMAPPED_VPE"),
         (C::Vsync { vpe: 9 }, R::VpeOutOfRange, "VSYNC_VPE_OOR"),
-        (unvmapp(6), R::UnmappedVpe, "0x012912"),
+        (unvmapp(6), R::UnmappedVpe, "VMAPP_UNMAPPED_VPE"),
         (unvmapp(9), R::VpeOutOfRange, "VMAPP_VPE_OOR"),
         (vmapp(9, VPTS + 0x1_0000), R::VpeOutOfRange, "VMAPP_VPE_OOR"),
         // Within the limit, and not in the table.
@@ -272,4 +272,17 @@ fn one_its_is_enough_to_move_a_vpe() {
     rig.run(vmapp(7, VPTS));
     let vmovp = |sequence, its_list| C::Vmovp { sequence, its_list, vpe: 7, rdbase: rd(4) }.encode();
     assert_eq!(rig.passes(vmovp(9, 0xffff)), Ok(vmovp(0, 0)), "both are reserved");
+}
+
+#[test]
+fn a_vpe_needs_places_in_the_list() {
+    let mut rig = rig_with(policy(Version::V41), Table::Flat(0), Table::Flat(9), 16, 3);
+    rig.run(vmapp41(7, true, VPTS, VCONFS));
+    assert_eq!(rig.refuses(vmapp41(1, true, VPTS + 0x1_0000, VCONFS)), (Refusal::Full, "VMAPP_VPE_OOR".into()));
+    // One that is in the list needs none.
+    let mut rig = rig_with(policy(Version::V41), Table::Flat(0), Table::Flat(9), 16, 2);
+    rig.run(vmapp41(7, true, VPTS, VCONFS));
+    rig.run(unvmapp41(7, false));
+    rig.run(vmapp41(7, false, VPTS, VCONFS));
+    assert_eq!(rig.forwarder.live().count(), 2);
 }
