@@ -211,6 +211,65 @@ fn an_image_is_saved_where_the_caller_wants_it() {
 }
 
 #[test]
+fn commands_are_forwarded_without_an_allocation() {
+    use vgic_state::GuestRange;
+    use vgic_state::its::command::Command as Its;
+    use vgic_state::its::forward::*;
+
+    /// A queue of `MAPD`s: maps a device, maps it elsewhere, unmaps it, and one that is refused.
+    struct Host;
+
+    impl Untrusted for Host {
+        fn fetch(&mut self, offset: u64) -> Option<[u8; 32]> {
+            let n = offset / 32;
+            let itt = [0x4000_0000, 0x4000_1000, 0, 0x5000_0000][n as usize % 4];
+            Some(Its::Mapd { device: n as u32 / 4, size: 3, itt: itt + n / 4 * 0x1_0000, valid: n % 4 != 2 }.to_bytes())
+        }
+
+        fn level1(&mut self, _: IdTable, _: u32) -> Option<u64> {
+            Some(1 << 63 | 0x4800_0000)
+        }
+    }
+
+    #[derive(Default)]
+    struct Counts(usize, usize);
+
+    impl Owner for Counts {
+        fn donate(&mut self, _: GuestRange, _: Holder) -> bool {
+            self.0 += 1;
+            true
+        }
+
+        fn release(&mut self, _: GuestRange, _: Holder) {
+            self.1 += 1;
+        }
+    }
+
+    let memory = &[GuestRange::new(0x4000_0000, 0x1000_0000)];
+    let policy = Policy {
+        limits: Limits::from_typer(0x1_ef71),
+        targets: Targets::Processors(1),
+        memory: Memory { itts: memory, vpts: &[], vconfs: &[], level2: memory, protected: &[], granule: 0x1000 },
+        on_refusal: OnRefusal::Skip,
+        strict: true,
+        batch: 100,
+    };
+    let (mut queue, mut live, mut level1) = ([[0; 4]; 32], [LiveRange::EMPTY; 32], [0; 8]);
+    let (count, (passed, counts)) = allocations(|| {
+        let devices = Table::TwoLevel(Level1::new(&mut level1, 0x1_0000, 8).expect("shape"));
+        let storage = Storage { queue: &mut queue, live: &mut live, devices, vpes: Table::Flat(0) };
+        let mut forwarder = Forwarder::new(policy, storage, 0x1000).expect("setup");
+        let (mut counts, mut passed) = (Counts::default(), 0);
+        for _ in 0..8 {
+            passed += forwarder.forward(0xfe0, &mut Host, &mut counts).passed;
+            forwarder.retire(forwarder.cwriter(), &mut counts).expect("executed");
+        }
+        (passed, counts)
+    });
+    assert_eq!((passed, counts.0, counts.1, count), (96, 65, 64, 0));
+}
+
+#[test]
 fn a_small_image_does_not_ask_for_much() {
     for vcpus in [1, 512] {
         let vcpus = Vcpus::with_default_mpidrs(vcpus).expect("vCPUs");

@@ -101,7 +101,7 @@ fn what_is_out_of_range_is_refused() {
         (C::Vinvall { vpe: 6 }, R::UnmappedVpe, "VINVALL_UNMAPPED_VPE"),
         (C::Vsync { vpe: 6 }, R::UnmappedVpe, "VSYNC_UNMAPPED_VPE"),
         (C::Vsync { vpe: 9 }, R::VpeOutOfRange, "VSYNC_VPE_OOR"),
-        (unvmapp(6), R::UnmappedVpe, "0x012912"),
+        (unvmapp(6), R::UnmappedVpe, "VMAPP_UNMAPPED_VPE"),
         (unvmapp(9), R::VpeOutOfRange, "VMAPP_VPE_OOR"),
         (vmapp(9, VPTS + 0x1_0000), R::VpeOutOfRange, "VMAPP_VPE_OOR"),
         // Within the limit, and not in the table.
@@ -204,6 +204,9 @@ fn gicv4_1_gives_tables_back_with_the_last_unmapping() {
     rig.run(unvmapp41(7, false));
     assert_eq!(rig.refuses(vmapp41(7, true, VPTS, VCONFS)).0, Refusal::MappedVpe);
     assert_eq!(rig.refuses(vmapp41(7, false, VPTS + 0x1_0000, VCONFS)).0, Refusal::MappedVpe);
+    let C::Vmapp41 { vconf, doorbell, vpe, rdbase, valid, vpt, vpt_size, .. } = vmapp41(7, true, VPTS, VCONFS) else { panic!() };
+    let first = C::Vmapp41 { alloc: true, ptz: false, vconf, doorbell, vpe, rdbase, valid, vpt, vpt_size };
+    assert_eq!(rig.refuses(first).0, Refusal::MappedVpe);
     assert_eq!(rig.refuses(C::Invdb { vpe: 7 }).0, Refusal::UnmappedVpe);
     rig.run(C::Vsync { vpe: 7 });
     rig.run(vmapp41(7, false, VPTS, VCONFS));
@@ -269,4 +272,17 @@ fn one_its_is_enough_to_move_a_vpe() {
     rig.run(vmapp(7, VPTS));
     let vmovp = |sequence, its_list| C::Vmovp { sequence, its_list, vpe: 7, rdbase: rd(4) }.encode();
     assert_eq!(rig.passes(vmovp(9, 0xffff)), Ok(vmovp(0, 0)), "both are reserved");
+}
+
+#[test]
+fn a_vpe_needs_places_in_the_list() {
+    let mut rig = rig_with(policy(Version::V41), Table::Flat(0), Table::Flat(9), 16, 3);
+    rig.run(vmapp41(7, true, VPTS, VCONFS));
+    assert_eq!(rig.refuses(vmapp41(1, true, VPTS + 0x1_0000, VCONFS)), (Refusal::Full, "VMAPP_VPE_OOR".into()));
+    // One that is in the list needs none.
+    let mut rig = rig_with(policy(Version::V41), Table::Flat(0), Table::Flat(9), 16, 2);
+    rig.run(vmapp41(7, true, VPTS, VCONFS));
+    rig.run(unvmapp41(7, false));
+    rig.run(vmapp41(7, false, VPTS, VCONFS));
+    assert_eq!(rig.forwarder.live().count(), 2);
 }

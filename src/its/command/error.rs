@@ -185,6 +185,8 @@ words! {
     VMAPP_PHYSICALID_OOR = 0x01_2906,
     /// `VMAPP`: vPEID out of range.
     VMAPP_VPE_OOR = 0x01_2911,
+    /// `VMAPP`: the vPE is not mapped.
+    VMAPP_UNMAPPED_VPE = 0x01_2912,
     /// `VMAPP`: vINTID out of range.
     VMAPP_VIRTUALID_OOR = 0x01_2913,
     /// `VMAPTI`: DeviceID out of range.

@@ -283,11 +283,11 @@ impl Judge<'_> {
             return Err(Refusal::Overlap.into());
         }
         self.vpe_is_free(id, vpt, vconf, again)?;
-        self.live.has_room(1 + usize::from(vconf.is_some()))?;
+        self.live.has_room(self.places(id, vconf, again))?;
         self.reach(IdTable::Vpes, id.into(), from, owner)?;
         // The second level may have taken places, or this very memory.
         self.vpe_is_free(id, vpt, vconf, again)?;
-        self.live.has_room(1 + usize::from(vconf.is_some()))?;
+        self.live.has_room(self.places(id, vconf, again))?;
 
         let holder = Holder::Vpt { vpe: id, intid_bits, zero: new.zero };
         if !again && !owner.donate(vpt, holder) {
@@ -309,6 +309,12 @@ impl Judge<'_> {
         }
         self.live.insert(vpt, holder);
         Ok(())
+    }
+
+    /// How many places in the list the tables of a vPE need that are not in it already.
+    fn places(&self, vpe: u16, vconf: Option<GuestRange>, again: bool) -> usize {
+        let listed = |range| self.live.entries().any(|entry| entry.holder == Holder::Vconf { vpe } && entry.range == range);
+        usize::from(!again) + usize::from(vconf.is_some_and(|range| !listed(range)))
     }
 
     fn vpe_is_free(&self, id: u16, vpt: GuestRange, vconf: Option<GuestRange>, again: bool) -> Result<(), Halt> {

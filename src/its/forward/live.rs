@@ -53,6 +53,9 @@ pub enum Holder {
 impl Holder {
     /// The memory has to be zero when the ITS gets it. **Whoever hands it over has to make it so after its former owner has lost it**: a
     /// second level with contents is a table of devices that nobody has judged.
+    ///
+    /// A pending table without `VMAPP.PTZ` may hold what the hardware once wrote there, in a layout of its own. It need not be zero, but
+    /// an owner who cannot tell where its contents are from does well to clear it.
     #[must_use]
     pub const fn must_be_zero(&self) -> bool {
         matches!(self, Holder::Device { .. } | Holder::Level2 { .. } | Holder::Vpt { zero: true, .. })

@@ -15,6 +15,8 @@
 //! - Reads untrusted memory by way of [`Untrusted`], each byte once.
 //! - Takes memory from its owner, zeroes it, and gives it back: [`Owner`]. With several ITSes, it counts how many use a table: a
 //!   forwarder knows of one ITS alone.
+//! - Tells [`Forwarder::retire`] how far the ITS is, and sees to an ITS that stalls: which events and collections are mapped is not known
+//!   here, so that a command that was passed on may still be an error.
 //! - Makes the queue and the tables visible to the ITS (a barrier; cleaning caches) before it writes `GITS_CWRITER`.
 //!
 //! # Example

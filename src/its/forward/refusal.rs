@@ -72,8 +72,8 @@ pub enum Refusal {
 impl Refusal {
     /// The error word for this command.
     ///
-    /// A table in the wrong place has no error in the architecture: for `MAPD` it is `MAPD_ITTSIZE_OOR`, or `MAPD_DEVICE_OOR` where
-    /// the device table is concerned, and for `VMAPP` it is `VMAPP_VPE_OOR`. An unknown command has reason 0.
+    /// A table in the wrong place, a second level among them, has no error in the architecture: for `MAPD` it is `MAPD_ITTSIZE_OOR`, and
+    /// for `VMAPP` it is `VMAPP_VPE_OOR`. An unknown command, and reserved bits, have reason 0.
     #[must_use]
     pub const fn word(self, opcode: u8) -> ErrorWord {
         const MAPD: u8 = 0x08;
