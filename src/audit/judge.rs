@@ -57,14 +57,15 @@ struct Current {
     device_ids: u64,
     /// ICIDs are below.
     icids: u64,
-    /// Collections with their targets.
-    collections: BTreeMap<u16, Option<u32>>,
+    /// Collections with the places of the vCPUs that they target.
+    collections: BTreeMap<u16, Option<usize>>,
 }
 
 pub(super) struct Judge<'a> {
     pub(super) report: Report,
     ranges: &'a Ranges,
-    vcpus: &'a [VcpuState],
+    /// vCPUs by `vcpu_id`, with their places.
+    vcpus: Vec<(u32, usize)>,
     /// LPIs are below this, by `GICR_PROPBASER`.
     pub(super) intid_end: u32,
     /// LPIs that an event is mapped to.
@@ -83,12 +84,15 @@ pub(super) fn intid_end(propbaser: u64) -> u32 {
 }
 
 impl<'a> Judge<'a> {
-    pub(super) fn new(state: &'a Gicv3State, ranges: &'a Ranges) -> Self {
+    pub(super) fn new(state: &Gicv3State, ranges: &'a Ranges) -> Self {
+        let id = |(place, state): (usize, &VcpuState)| (state.vcpu.id.get(), place);
+        let mut vcpus: Vec<(u32, usize)> = state.vcpus.iter().enumerate().map(id).collect();
+        vcpus.sort_unstable();
         let propbaser = state.vcpus.first().map_or(0, |vcpu| vcpu.redist.propbaser);
         Judge {
             report: Report::default(),
             ranges,
-            vcpus: &state.vcpus,
+            vcpus,
             intid_end: intid_end(propbaser),
             mapped: Intids::new(),
             targets: vec![false; state.vcpus.len()],
@@ -140,7 +144,8 @@ impl<'a> Judge<'a> {
     /// A collection with its target, in the order of the table.
     pub(super) fn add_collection(&mut self, place: Place, icid: u16, target: Option<u32>) {
         // Before Linux 6.7 a target is the place of the vCPU in the order of creation; the snapshot does not tell which kernel wrote it.
-        if target.is_some_and(|target| self.vcpu(target).is_none()) {
+        let vcpu = target.and_then(|target| self.vcpu(target));
+        if target.is_some() && vcpu.is_none() {
             self.report.add(Problem::TargetUnknown, place);
         }
         if u64::from(icid) >= self.its.icids {
@@ -148,7 +153,7 @@ impl<'a> Judge<'a> {
         }
         match self.its.collections.entry(icid) {
             Entry::Vacant(entry) => {
-                entry.insert(target);
+                entry.insert(vcpu);
             }
             Entry::Occupied(_) => self.report.add(Problem::CollectionTwice, place),
         }
@@ -156,7 +161,8 @@ impl<'a> Judge<'a> {
 
     /// The place of a vCPU that a target names.
     fn vcpu(&self, target: u32) -> Option<usize> {
-        let by_id = self.vcpus.iter().position(|state| state.vcpu.id.get() == target);
+        let by_id = self.vcpus.binary_search_by_key(&target, |(id, _)| *id);
+        let by_id = by_id.ok().and_then(|at| self.vcpus.get(at)).map(|(_, place)| *place);
         by_id.or_else(|| usize::try_from(target).ok().filter(|place| *place < self.vcpus.len()))
     }
 
@@ -175,8 +181,7 @@ impl<'a> Judge<'a> {
         let place = Place { interrupt: Some(IntId::Lpi(intid)), ..place };
         match self.its.collections.get(&icid) {
             None => self.report.add(Problem::CollectionUnknown, place),
-            Some(target) => {
-                let vcpu = target.and_then(|target| self.vcpu(target));
+            Some(vcpu) => {
                 if let Some(targeted) = vcpu.and_then(|vcpu| self.targets.get_mut(vcpu)) {
                     *targeted = true;
                 }

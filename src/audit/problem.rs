@@ -149,7 +149,7 @@ problems! {
         IstMisfit "ist-misfit":
             "the table is not the one that its registers describe", "KVM refuses it, or loses its interrupts";
         IstReservedBits "ist-reserved-bits":
-            "reserved bits [8:5] are set, which no kernel writes", "KVM hands them to the hardware unchecked";
+            "reserved bits 8 to 5 are set, which no kernel writes", "KVM hands them to the hardware unchecked";
         IstTargetUnknown "ist-target-unknown":
             "IAFFID names no vCPU", "the interrupt cannot be delivered, without an error";
     }
