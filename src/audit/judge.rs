@@ -116,6 +116,14 @@ impl<'a> Judge<'a> {
         };
     }
 
+    /// DeviceIDs, bits of EventID and ICIDs that an ITS has.
+    pub(super) fn limits(&mut self, its: &ItsUnit) -> (u64, u32, u64) {
+        if self.its.base != its.base {
+            self.its(its);
+        }
+        (self.its.device_ids, self.its.event_bits, self.its.icids)
+    }
+
     /// Notes a table. False if some of it is not the guest's memory.
     pub(super) fn add_table(&mut self, table: TableRange) -> bool {
         let place = Place { table: Some(table.table), address: Some(table.range.start), ..Place::default() };

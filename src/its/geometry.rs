@@ -88,7 +88,7 @@ impl Geometry {
     pub(crate) fn itt(&self, device: &Device) -> TableRange {
         let entries = match device.events.last() {
             Some(last) => u64::from(last.id) + 1,
-            None => 1 << device.event_bits,
+            None => 1 << device.event_bits.min(16),
         };
         let table = Table::Itt { its: self.its, device: device.id };
         TableRange { range: GuestRange::new(device.itt, entries * ENTRY_BYTES), table }

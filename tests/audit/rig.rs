@@ -13,24 +13,24 @@ pub(crate) const VALID: u64 = 1 << 63;
 pub(crate) const PAGE: u64 = 0x1_0000;
 
 /// Where an ITS has what, in its area.
-pub(crate) fn queue(n: usize) -> u64 {
+pub(crate) const fn queue(n: usize) -> u64 {
     area(n)
 }
 
-pub(crate) fn collections(n: usize) -> u64 {
+pub(crate) const fn collections(n: usize) -> u64 {
     area(n) + PAGE
 }
 
-pub(crate) fn itts(n: usize) -> u64 {
+pub(crate) const fn itts(n: usize) -> u64 {
     area(n) + 2 * PAGE
 }
 
-pub(crate) fn level1(n: usize) -> u64 {
+pub(crate) const fn level1(n: usize) -> u64 {
     area(n) + 3 * PAGE
 }
 
 /// Flat device table of 8 pages, or as many level-2 tables.
-pub(crate) fn devices(n: usize) -> u64 {
+pub(crate) const fn devices(n: usize) -> u64 {
     area(n) + 4 * PAGE
 }
 

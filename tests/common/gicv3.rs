@@ -20,7 +20,7 @@ pub(crate) fn pending(n: u64) -> u64 {
 }
 
 /// Area of an ITS: queue, device table, collection table, translation tables.
-pub(crate) fn area(n: usize) -> u64 {
+pub(crate) const fn area(n: usize) -> u64 {
     RAM + 0x40_0000 + n as u64 * 0x10_0000
 }
 

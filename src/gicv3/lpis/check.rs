@@ -40,8 +40,7 @@ pub(in crate::gicv3) fn check(state: &Gicv3State, lpis: &LpiState, memory: Optio
         }
     }
     check_lpis(lpis, &registers)?;
-    let mut tables = registers.tables(lpis);
-    tables.extend(configuration(lpis, &registers));
+    let mut tables = used_tables(state, lpis);
     check_overlap(&mut tables)?;
     let Some(memory) = memory else { return Ok(()) };
     check_memory(lpis, &registers, memory)?;
@@ -53,6 +52,14 @@ pub(in crate::gicv3) fn check(state: &Gicv3State, lpis: &LpiState, memory: Optio
         }
     }
     Ok(())
+}
+
+/// The bytes of every table that the kernel reads or writes for a state.
+pub(crate) fn used_tables(state: &Gicv3State, lpis: &LpiState) -> Vec<TableRange> {
+    let registers = Registers::of(state);
+    let mut tables = registers.tables(lpis);
+    tables.extend(configuration(lpis, &registers));
+    tables
 }
 
 /// The configuration of the mapped LPIs.

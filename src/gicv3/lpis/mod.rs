@@ -8,6 +8,7 @@
 mod check;
 mod options;
 
+pub(crate) use check::used_tables;
 pub(super) use check::{check, check_memory, findings};
 pub use options::{ConfigurationPolicy, TableStrategy};
 
