@@ -98,6 +98,8 @@ scenarios! {
     peers::never_a_part_of_a_state,
     peers::a_used_its_is_reset,
     peers::an_its_that_nobody_uses,
+    audit::what_the_kernel_does_not_check,
+    audit::work_without_end,
     shadow::zero_shadow_flat,
     shadow::zero_shadow_two_levels,
     shadow::copy_on_write_flat,
