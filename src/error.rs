@@ -40,9 +40,17 @@ pub enum Error {
     /// The description of the VM is impossible. Nothing was accessed.
     #[error(transparent)]
     Topology(#[from] TopologyError),
-    /// What the kernel wrote as tables cannot be read, or is not what it has mapped. In a restore: nothing was accessed.
+    /// What the kernel wrote as tables cannot be read, or is not what it has mapped.
     #[error(transparent)]
     Tables(#[from] TableError),
+    /// In a restore: the tables of the state cannot be written into shadow memory.
+    #[error("{error}{}", AfterShadow(Some(*applied)))]
+    TablesNotBuilt {
+        /// Why not.
+        error: TableError,
+        /// What was done before.
+        applied: Applied,
+    },
     /// The tables are to go into the image, and were not flushed since the last save:
     /// [`flush_tables`](crate::DynInterruptState::flush_tables).
     #[error("the tables are to go into the image: flush them before each save")]
@@ -82,7 +90,7 @@ impl Error {
         match self {
             Error::Access(AccessError { applied: Some(applied), .. }) => applied.can_retry_on_same_memory(),
             Error::ReadBack(error) => error.applied.can_retry_on_same_memory(),
-            Error::Shadow { applied: Some(applied), .. } => applied.can_retry_on_same_memory(),
+            Error::Shadow { applied: Some(applied), .. } | Error::TablesNotBuilt { applied, .. } => applied.can_retry_on_same_memory(),
             _ => true,
         }
     }

@@ -42,7 +42,15 @@ pub(super) fn section_max(target: &Target) -> usize {
 /// Whether a section can hold these.
 pub(super) fn check(lpis: &LpiState) -> Result<(), TableError> {
     let refuse = |mapping| Err(TableError::Mapping { mapping, rule: "does not fit into an image: an ID has 16 bits at most" });
+    if lpis.its.len() > super::MAX_ITS as usize {
+        let its = lpis.its.last().map_or(0, |its| its.base);
+        return Err(TableError::Mapping { mapping: Mapping::Its { its }, rule: "does not fit into an image: it has 64 ITSes at most" });
+    }
     for its in &lpis.its {
+        if let Some(collection) = its.collections.iter().find(|collection| collection.target == Some(Cte::NOT_MAPPED)) {
+            let mapping = Mapping::Collection { its: its.base, icid: collection.icid };
+            return Err(TableError::Mapping { mapping, rule: "its target is no vCPU" });
+        }
         for device in &its.devices {
             let wide = device.events.iter().find(|event| event.id >= 1 << 16 || event.intid >= 1 << 16);
             if let Some(event) = wide {

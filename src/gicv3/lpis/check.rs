@@ -156,21 +156,15 @@ fn check_memory(lpis: &LpiState, registers: &Registers, memory: &dyn GuestMemory
     };
     let entry = |table, address| probe(table, address, ENTRY_BYTES as usize);
     for table in registers.tables(lpis) {
-        // Of pending tables and ITTs, single entries: below.
-        if !matches!(table.table, Table::LpiPending { .. } | Table::Itt { .. }) {
+        // Of pending tables, single bytes: below.
+        if !matches!(table.table, Table::LpiPending { .. }) {
             for address in (table.range.start..table.range.end).step_by(4096) {
                 entry(table.table, address)?;
             }
             entry(table.table, table.range.end.saturating_sub(ENTRY_BYTES))?;
         }
     }
-    for mappings in &lpis.its {
-        for device in &mappings.devices {
-            let table = Table::Itt { its: mappings.base, device: device.id };
-            entry(table, device.itt)?;
-            device.events.iter().try_for_each(|event| entry(table, device.itt + u64::from(event.id) * ENTRY_BYTES))?;
-        }
-    }
+    check_targets(lpis, registers, &|vcpu, byte| probe(Table::LpiPending { vcpu }, byte, 1))?;
     let configuration = configuration_table(registers.propbaser());
     for lpi in &lpis.configuration {
         probe(Table::LpiConfiguration, configuration + u64::from(lpi.intid.saturating_sub(FIRST_LPI)), 1)?;
@@ -180,6 +174,28 @@ fn check_memory(lpis: &LpiState, registers: &Registers, memory: &dyn GuestMemory
         let bits = crate::its::geometry::pending_bits(pendbaser);
         for intid in &pending.intids {
             probe(Table::LpiPending { vcpu: vcpu.id }, bits.start + u64::from(intid.saturating_sub(FIRST_LPI) / 8), 1)?;
+        }
+    }
+    Ok(())
+}
+
+/// The kernel looks for the pending bit of every LPI that has a target, whether anything is pending there or not.
+fn check_targets(
+    lpis: &LpiState,
+    registers: &Registers,
+    probe: &dyn Fn(crate::topology::VcpuId, u64) -> Result<(), TableError>,
+) -> Result<(), TableError> {
+    let mut vcpus: Vec<_> = registers.redists.iter().map(|(vcpu, redist)| (vcpu.id, redist.pendbaser)).collect();
+    vcpus.sort_unstable_by_key(|(id, _)| *id);
+    for mappings in &lpis.its {
+        for event in mappings.devices.iter().flat_map(|device| &device.events) {
+            let collection = mappings.collections.binary_search_by_key(&event.icid, |collection| collection.icid);
+            let target = collection.ok().and_then(|n| mappings.collections.get(n)).and_then(|collection| collection.target);
+            let vcpu = target.and_then(|target| vcpus.binary_search_by_key(&target, |(id, _)| id.get()).ok());
+            if let Some((id, pendbaser)) = vcpu.and_then(|n| vcpus.get(n)) {
+                let bits = crate::its::geometry::pending_bits(*pendbaser);
+                probe(*id, bits.start + u64::from(event.intid.saturating_sub(FIRST_LPI) / 8))?;
+            }
         }
     }
     Ok(())
