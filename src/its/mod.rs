@@ -7,10 +7,14 @@
 pub(crate) mod build;
 mod entry;
 mod error;
+#[cfg(test)]
+mod fake;
 pub(crate) mod geometry;
 pub(crate) mod read;
 mod state;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use entry::{Cte, Dte, Ite, Level1};
 pub use error::{Lost, Mapping, TableError};

@@ -198,10 +198,13 @@ impl<'a, T: Tables> Reader<'a, T> {
         while index < count {
             let Some(data) = self.tables.data(GuestRange { start: table + index * ENTRY_BYTES, end }) else { break };
             index = index.max(data.start.saturating_sub(table) / ENTRY_BYTES);
+            if index >= count {
+                break;
+            }
             let address = table + index * ENTRY_BYTES;
             let length = data.end.min(end).saturating_sub(address).min(CHUNK);
             let Some(chunk) = bytes.get_mut(..length as usize) else { break };
-            if !self.tables.read(address, chunk) {
+            if !chunk.is_empty() && !self.tables.read(address, chunk) {
                 return Err(TableError::Outside { table: name, address });
             }
             let words = chunk.as_chunks().0;
