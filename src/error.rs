@@ -13,6 +13,7 @@ use crate::shadow::ShadowError;
 use crate::topology::{TopologyError, Vcpu};
 use crate::uapi::{device as dev, vgic_v3 as v3, vgic_v5 as v5};
 use crate::{AttrId, Command, Errno};
+use alloc::boxed::Box;
 use core::fmt;
 
 /// Why a virtual GIC could not be set up, saved or restored.
@@ -47,7 +48,7 @@ pub enum Error {
     #[error("{error}{}", AfterShadow(Some(*applied)))]
     TablesNotBuilt {
         /// Why not.
-        error: TableError,
+        error: Box<TableError>,
         /// What was done before.
         applied: Applied,
     },
@@ -90,7 +91,9 @@ impl Error {
         match self {
             Error::Access(AccessError { applied: Some(applied), .. }) => applied.can_retry_on_same_memory(),
             Error::ReadBack(error) => error.applied.can_retry_on_same_memory(),
-            Error::Shadow { applied: Some(applied), .. } | Error::TablesNotBuilt { applied, .. } => applied.can_retry_on_same_memory(),
+            Error::Shadow { applied: Some(applied), .. } | Error::TablesNotBuilt { applied, .. } => {
+                applied.can_retry_on_same_memory()
+            }
             _ => true,
         }
     }

@@ -67,7 +67,9 @@ impl GuestMemoryRead for Fake {
         }
         for (first, word) in self.words.range(address & !7..range.end) {
             let bytes_of = (*first..).zip(word.to_le_bytes());
-            bytes_of.filter(|(at, _)| (address..range.end).contains(at)).for_each(|(at, byte)| bytes[(at - address) as usize] = byte);
+            bytes_of
+                .filter(|(at, _)| (address..range.end).contains(at))
+                .for_each(|(at, byte)| bytes[(at - address) as usize] = byte);
         }
         true
     }
@@ -86,7 +88,9 @@ impl ShadowMemory for Fake {
     }
 
     fn clear(&mut self, range: GuestRange) -> bool {
-        let Some(left) = self.clearable.checked_sub(range.end - range.start).filter(|_| Fake::is_memory(range)) else { return false };
+        let Some(left) = self.clearable.checked_sub(range.end - range.start).filter(|_| Fake::is_memory(range)) else {
+            return false;
+        };
         self.clearable = left;
         if self.unwritten != 0 {
             self.words.extend((range.start..range.end).step_by(8).map(|at| (at, 0)));

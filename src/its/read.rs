@@ -208,7 +208,8 @@ impl<'a, T: Tables> Reader<'a, T> {
                 return Err(TableError::Outside { table: name, address });
             }
             let words = chunk.as_chunks().0;
-            self.left = self.left.checked_sub(words.len().max(1) as u64).ok_or(TableError::TooLong { table: name, limit: LIMIT })?;
+            self.left =
+                self.left.checked_sub(words.len().max(1) as u64).ok_or(TableError::TooLong { table: name, limit: LIMIT })?;
             let first = index;
             while let Some(word) = words.get((index - first) as usize) {
                 index += match u64::from_le_bytes(*word) {

@@ -28,7 +28,9 @@ pub(in crate::gicv3) fn check(state: &Gicv3State, lpis: &LpiState, memory: Optio
     let mut bases: Vec<u64> = state.its.iter().map(|its| its.base).collect();
     bases.sort_unstable();
     if !lpis.its.iter().map(|its| its.base).eq(bases.iter().copied()) {
-        let its = lpis.its.iter().map(|its| its.base).find(|base| !bases.contains(base)).or(bases.first().copied());
+        let own = || lpis.its.iter().map(|its| its.base);
+        let other = own().find(|base| !bases.contains(base));
+        let its = other.or_else(|| bases.iter().copied().find(|base| !own().any(|own| own == *base))).or(bases.first().copied());
         return refuse(Mapping::Its { its: its.unwrap_or_default() }, "not the ITSes of the state, each once and in order");
     }
     let mut ids: Vec<u32> = state.vcpus.iter().map(|vcpu| vcpu.vcpu.id.get()).collect();

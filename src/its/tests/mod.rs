@@ -163,8 +163,10 @@ fn arbitrary() -> impl Strategy<Value = ItsMappings> {
         let devices = (0..).zip(devices).map(|(n, (id, (event_bits, events)))| {
             let events = events.into_iter().map(|(event, (intid, of))| (event >> (16 - event_bits), (intid, of)));
             let events: alloc::collections::BTreeMap<_, _> = events.collect();
-            let event = |(id, (intid, of)): (u16, (u32, prop::sample::Index))| {
-                Event { id: id.into(), intid, icid: of.get(&collections).icid }
+            let event = |(id, (intid, of)): (u16, (u32, prop::sample::Index))| Event {
+                id: id.into(),
+                intid,
+                icid: of.get(&collections).icid,
             };
             Device { id: id.into(), itt: ITTS + n * ITT_BYTES, event_bits, events: events.into_iter().map(event).collect() }
         });
