@@ -122,6 +122,43 @@ fn a_vcpu_whose_lpis_are_off() {
     }
 }
 
+/// Before a guest sets anything up, no table is anywhere.
+#[test]
+fn an_its_that_nobody_has_set_up() {
+    for kernel in Kernel::ALL {
+        for kind in KINDS {
+            let config = Config { host: Host { kernel, ..Host::default() }, ..config() };
+            let mut source = Rig::new(config, shared_memory(), kind);
+            garbage(&source.memory, crate::common::RAM, 0x10_0000);
+            let state = source.save();
+            let lpis = state.lpis.as_ref().expect("LPIs");
+            assert!(lpis.its.len() == 2 && lpis.configuration.is_empty() && lpis.pending.is_empty());
+            let mut destination = Rig::new(config, copy(&source.memory), kind);
+            destination.gic.restore_image(&state.to_image().expect("image")).expect("restore");
+            assert_eq!(destination.save(), state);
+        }
+    }
+}
+
+/// The kernel has the latch of an LPI on a vCPU whose LPIs are off; the state has not.
+#[test]
+fn an_lpi_that_pends_on_a_vcpu_whose_lpis_are_off_is_not_kept() {
+    for kind in KINDS {
+        let mut source = Rig::filled_then(config(), kind, |_, gic| {
+            use vgic_state::{Attr, AttrDevice};
+            for vcpu in crate::common::vcpus(2).iter() {
+                gic.gic_mut().set(Attr::redist(vcpu.mpidr, 0), 0).expect("GICR_CTLR");
+            }
+        });
+        assert!(source.vm.lpis().iter().any(|lpi| lpi.pending));
+        let state = source.save();
+        assert_eq!(state.lpis.as_ref().map(|lpis| lpis.pending.len()), Some(0));
+        let mut destination = Rig::new(config(), copy(&source.memory), kind);
+        destination.gic.restore(&state).expect("restore");
+        assert!(destination.vm.lpis().iter().all(|lpi| !lpi.pending));
+    }
+}
+
 #[test]
 fn a_vm_without_its_has_nothing_to_flush() {
     let config = Config { its: 0, ..Config::default() };
