@@ -4,7 +4,7 @@
 //!
 //! Rule: what no guest could have mapped is refused, and what cannot be written as tables.
 
-use super::{Registers, mapped};
+use super::{Registers, mapped, targets};
 use crate::check::{Finding, Oddity, Place};
 use crate::gicv3::Gicv3State;
 use crate::guest_memory::GuestMemoryRead;
@@ -189,15 +189,11 @@ fn check_targets(
 ) -> Result<(), TableError> {
     let mut vcpus: Vec<_> = registers.redists.iter().map(|(vcpu, redist)| (vcpu.id, redist.pendbaser)).collect();
     vcpus.sort_unstable_by_key(|(id, _)| *id);
-    for mappings in &lpis.its {
-        for event in mappings.devices.iter().flat_map(|device| &device.events) {
-            let collection = mappings.collections.binary_search_by_key(&event.icid, |collection| collection.icid);
-            let target = collection.ok().and_then(|n| mappings.collections.get(n)).and_then(|collection| collection.target);
-            let vcpu = target.and_then(|target| vcpus.binary_search_by_key(&target, |(id, _)| id.get()).ok());
-            if let Some((id, pendbaser)) = vcpu.and_then(|n| vcpus.get(n)) {
-                let bits = crate::its::geometry::pending_bits(*pendbaser);
-                probe(*id, bits.start + u64::from(event.intid.saturating_sub(FIRST_LPI) / 8))?;
-            }
+    for (intid, target) in targets(lpis) {
+        let vcpu = vcpus.binary_search_by_key(&target, |(id, _)| id.get()).ok();
+        if let Some((id, pendbaser)) = vcpu.and_then(|n| vcpus.get(n)) {
+            let bits = crate::its::geometry::pending_bits(*pendbaser);
+            probe(*id, bits.start + u64::from(intid.saturating_sub(FIRST_LPI) / 8))?;
         }
     }
     Ok(())

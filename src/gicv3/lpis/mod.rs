@@ -227,6 +227,17 @@ pub(super) fn mapped(lpis: &LpiState) -> Vec<u32> {
     intids
 }
 
+/// Each event's LPI, and what its collection has as target.
+fn targets(lpis: &LpiState) -> impl Iterator<Item = (u32, u32)> {
+    lpis.its.iter().flat_map(|mappings| {
+        let events = mappings.devices.iter().flat_map(|device| &device.events);
+        events.filter_map(|event| {
+            let place = mappings.collections.binary_search_by_key(&event.icid, |collection| collection.icid).ok()?;
+            Some((event.intid, mappings.collections.get(place)?.target?))
+        })
+    })
+}
+
 /// Does some work, the restore of the kernel's tables, while it sees the tables of a state in shadow memory.
 pub(super) fn restore(
     divert: Option<&mut dyn Divert>,
@@ -246,10 +257,20 @@ pub(super) fn restore(
             }
         }
         build::configuration(shadow, registers.propbaser(), policy.bytes(lpis))?;
+        let mut all: Vec<u32> = lpis.pending.iter().flat_map(|pending| pending.intids.iter().copied()).collect();
+        all.sort_unstable();
+        let mut moved: Vec<(u32, u32)> = targets(lpis).filter(|(intid, _)| all.binary_search(intid).is_ok()).collect();
+        moved.sort_unstable_by_key(|(_, target)| *target);
         for (vcpu, pendbaser) in registers.pending() {
-            if let Some(pending) = lpis.pending.iter().find(|pending| pending.vcpu == vcpu) {
-                build::pending(shadow, vcpu.id, pendbaser, &pending.intids)?;
-            }
+            let own = lpis.pending.iter().find(|pending| pending.vcpu == vcpu);
+            let mut intids: Vec<u32> = own.map(|pending| pending.intids.clone()).unwrap_or_default();
+            // The kernel looks for a bit in the table of the collection's target. After a `MOVALL`, it was not saved there.
+            let id = vcpu.id.get();
+            let first = moved.partition_point(|(_, target)| *target < id);
+            intids.extend(moved.iter().skip(first).take_while(|(_, target)| *target == id).map(|(intid, _)| *intid));
+            intids.sort_unstable();
+            intids.dedup();
+            build::pending(shadow, vcpu.id, pendbaser, &intids)?;
         }
         work()
     })

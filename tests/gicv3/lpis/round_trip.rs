@@ -159,6 +159,29 @@ fn an_lpi_that_pends_on_a_vcpu_whose_lpis_are_off_is_not_kept() {
     }
 }
 
+/// `MOVALL` moves LPIs, and not their collection: KVM saves the bit of one vCPU, and looks for that of another.
+#[test]
+fn lpis_that_were_moved_are_not_lost() {
+    for kernel in Kernel::ALL {
+        let config = Config { host: Host { kernel, ..Host::default() }, ..config() };
+        let mut source = Rig::filled_then(config, ShadowKind::Zero, |vm, gic| {
+            commands(vm, gic, 0, &[[0x0e, 0, 0, 1 << 16]]);
+        });
+        let state = source.save();
+        let pending = |rig: &Rig| {
+            let lpis = rig.vm.lpis().into_iter().filter(|lpi| lpi.pending);
+            lpis.map(|lpi| (lpi.intid, lpi.target.map(|id| id.get()))).collect::<Vec<_>>()
+        };
+        assert!(pending(&source).iter().all(|(_, target)| *target == Some(1)), "{:?}", pending(&source));
+        assert_eq!(state.lpis.as_ref().map(|lpis| lpis.pending.len()), Some(1));
+        let mut destination = Rig::new(config, copy(&source.memory), ShadowKind::Zero);
+        destination.gic.restore(&state).expect("restore");
+        let ids = |pending: Vec<(u32, Option<u32>)>| pending.into_iter().map(|(intid, _)| intid).collect::<Vec<_>>();
+        assert_eq!(ids(pending(&destination)), ids(pending(&source)));
+        assert!(pending(&destination).iter().any(|(_, target)| *target == Some(0)));
+    }
+}
+
 #[test]
 fn a_vm_without_its_has_nothing_to_flush() {
     let config = Config { its: 0, ..Config::default() };
