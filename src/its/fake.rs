@@ -5,12 +5,16 @@
 use crate::guest_memory::{GuestMemoryRead, GuestRange};
 use crate::its::read::Tables;
 use crate::shadow::ShadowMemory;
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use core::cell::Cell;
 
 /// Where the guest has memory, and the extra memory behind it.
 pub(crate) const MEMORY: GuestRange = GuestRange { start: 0x4000_0000, end: 0x8000_0000 };
 pub(crate) const EXTRA: GuestRange = GuestRange { start: 0x8000_0000, end: 0x8020_0000 };
+
+const PAGE: u64 = 4096;
+const PAGE_WORDS: usize = 512;
 
 /// What a fake says where data is.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +29,7 @@ pub(crate) enum Data {
 
 #[derive(Debug)]
 pub(crate) struct Fake {
-    pub(crate) words: BTreeMap<u64, u64>,
+    pub(crate) pages: BTreeMap<u64, Box<[u64; PAGE_WORDS]>>,
     /// What nobody wrote.
     pub(crate) unwritten: u64,
     pub(crate) data: Data,
@@ -36,7 +40,7 @@ pub(crate) struct Fake {
 
 impl Fake {
     pub(crate) fn new(unwritten: u64) -> Self {
-        Fake { words: BTreeMap::new(), unwritten, data: Data::All, clearable: u64::MAX, bytes_read: Cell::new(0) }
+        Fake { pages: BTreeMap::new(), unwritten, data: Data::All, clearable: u64::MAX, bytes_read: Cell::new(0) }
     }
 
     pub(crate) fn zeros() -> Self {
@@ -47,6 +51,15 @@ impl Fake {
         assert!(self.write(address, &word.to_le_bytes()));
     }
 
+    pub(crate) fn word(&self, address: u64) -> u64 {
+        self.pages.get(&(address / PAGE)).map_or(self.unwritten, |page| page[(address % PAGE / 8) as usize])
+    }
+
+    fn page(&mut self, address: u64) -> &mut [u64; PAGE_WORDS] {
+        let unwritten = self.unwritten;
+        self.pages.entry(address / PAGE).or_insert_with(|| Box::new([unwritten; PAGE_WORDS]))
+    }
+
     fn is_memory(range: GuestRange) -> bool {
         MEMORY.start <= range.start && range.start <= range.end && range.end <= EXTRA.end
     }
@@ -55,23 +68,20 @@ impl Fake {
 impl GuestMemoryRead for Fake {
     fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
         self.bytes_read.set(self.bytes_read.get() + bytes.len() as u64);
-        let range = GuestRange::new(address, bytes.len() as u64);
-        if !Fake::is_memory(range) {
-            return false;
+        let unwritten = [self.unwritten; PAGE_WORDS];
+        let mut at = address;
+        let mut left = bytes;
+        while !left.is_empty() {
+            let words = self.pages.get(&(at / PAGE)).map_or(&unwritten, |page| page);
+            let length = left.len().min((PAGE - at % PAGE) as usize);
+            let (part, rest) = left.split_at_mut(length);
+            for (offset, byte) in (at % PAGE..).zip(part) {
+                *byte = (words[(offset / 8) as usize] >> (offset % 8 * 8)) as u8;
+            }
+            at += length as u64;
+            left = rest;
         }
-        let unwritten = self.unwritten.to_le_bytes();
-        if bytes.len().is_multiple_of(8) && address.is_multiple_of(8) {
-            bytes.as_chunks_mut::<8>().0.fill(unwritten);
-        } else {
-            (address..).zip(bytes.iter_mut()).for_each(|(at, byte)| *byte = unwritten[(at % 8) as usize]);
-        }
-        for (first, word) in self.words.range(address & !7..range.end) {
-            let bytes_of = (*first..).zip(word.to_le_bytes());
-            bytes_of
-                .filter(|(at, _)| (address..range.end).contains(at))
-                .for_each(|(at, byte)| bytes[(at - address) as usize] = byte);
-        }
-        true
+        Fake::is_memory(GuestRange { start: address, end: at })
     }
 }
 
@@ -79,10 +89,9 @@ impl ShadowMemory for Fake {
     fn write(&mut self, address: u64, bytes: &[u8]) -> bool {
         let is_memory = Fake::is_memory(GuestRange::new(address, bytes.len() as u64));
         for (at, byte) in (address..).zip(bytes).filter(|_| is_memory) {
-            let word = self.words.entry(at & !7).or_insert(self.unwritten);
-            let mut changed = word.to_le_bytes();
-            changed[(at % 8) as usize] = *byte;
-            *word = u64::from_le_bytes(changed);
+            let word = &mut self.page(at)[(at % PAGE / 8) as usize];
+            let shift = at % 8 * 8;
+            *word = *word & !(0xff << shift) | u64::from(*byte) << shift;
         }
         is_memory
     }
@@ -92,11 +101,12 @@ impl ShadowMemory for Fake {
             return false;
         };
         self.clearable = left;
-        if self.unwritten != 0 {
-            self.words.extend((range.start..range.end).step_by(8).map(|at| (at, 0)));
-        } else {
-            let mut behind = self.words.split_off(&range.start);
-            self.words.append(&mut behind.split_off(&range.end));
+        let mut at = range.start;
+        while at < range.end {
+            let end = range.end.min((at / PAGE + 1) * PAGE);
+            let words = (at % PAGE / 8) as usize..((end - 1) % PAGE / 8 + 1) as usize;
+            self.page(at)[words].fill(0);
+            at = end;
         }
         true
     }
@@ -106,10 +116,9 @@ impl ShadowMemory for Fake {
             Data::All => Some(within),
             Data::Odd(range) => Some(range),
             Data::Written => {
-                let (at, _) = self.words.range(within.start & !0xfff..within.end).find(|(_, word)| **word != 0)?;
-                let page = at & !0xfff;
-                let part = GuestRange { start: page.max(within.start), end: (page + 0x1000).min(within.end) };
-                if part.start < part.end { Some(part) } else { Some(within) }
+                let mut pages = self.pages.range(within.start / PAGE..within.end.div_ceil(PAGE));
+                let page = pages.find(|(_, words)| words.iter().any(|word| *word != 0))?.0 * PAGE;
+                Some(GuestRange { start: page.max(within.start), end: (page + PAGE).min(within.end) })
             }
         }
     }

@@ -24,7 +24,7 @@ fn every_word_a_device_with_the_largest_table() {
     // 64Ki devices, and no ITT has an entry: the kernel would look at 2^32 of them.
     let mut shadow = Fake::new(0);
     for id in 0..1 << 16 {
-        shadow.words.insert(DEVICE_TABLE + id * ENTRY_BYTES, dte);
+        shadow.put(DEVICE_TABLE + id * ENTRY_BYTES, dte);
     }
     let limit = LIMIT;
     assert!(matches!(read(&shadow, &geometry(false, 8, 1)), Err(TableError::TooLong { limit: l, .. }) if l == limit));
