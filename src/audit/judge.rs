@@ -10,7 +10,7 @@ use super::report::{Place, Report};
 use super::walk::{At, Broken, MAX_ID_BITS, Reach, Spent, Visitor};
 use crate::gicv3::{Gicv3State, ItsUnit, VcpuState};
 use crate::guest_memory::GuestRange;
-use crate::its::{Cte, Dte, ENTRY_BYTES, FIRST_LPI, Ite, Level1, PAGE_ENTRIES, Table, TableRange, baser_address, baser_bytes};
+use crate::its::{Cte, Dte, ENTRY_BYTES, FIRST_LPI, Ite, Level1, PAGE_ENTRIES, Table, TableRange, baser_bytes};
 use crate::topology::IntId;
 use crate::uapi::vgic_v3::its::{GITS_BASER_INDIRECT, GITS_BASER_VALID, GITS_TYPER_IDBITS};
 use alloc::collections::BTreeMap;
@@ -136,17 +136,6 @@ impl<'a> Judge<'a> {
         }
         self.tables.push(table);
         own
-    }
-
-    /// Notes the device table, its first level if there are two, and the collection table of an ITS.
-    pub(super) fn add_its_tables(&mut self, its: &ItsUnit) {
-        let tables = [
-            (its.registers.baser0, Table::Devices { its: its.base }),
-            (its.registers.baser1, Table::Collections { its: its.base }),
-        ];
-        for (baser, table) in tables.into_iter().filter(|(baser, _)| baser & GITS_BASER_VALID != 0) {
-            self.add_table(TableRange { range: GuestRange::new(baser_address(baser), baser_bytes(baser)), table });
-        }
     }
 
     /// A collection with its target, in the order of the table.

@@ -146,7 +146,10 @@ pub fn lpi_state(state: &Gicv3State, lpis: &LpiState, memory: &impl GuestMemoryR
     let mut judge = Judge::new(state, ranges);
     for its in &state.its {
         registers::registers(its, &mut judge);
-        judge.add_its_tables(its);
+    }
+    judge.tables.clear();
+    for table in crate::gicv3::used_tables(state, lpis) {
+        judge.add_table(table);
     }
     let mut last = None;
     for its in &lpis.its {
@@ -157,10 +160,6 @@ pub fn lpi_state(state: &Gicv3State, lpis: &LpiState, memory: &impl GuestMemoryR
         mappings::its(its, state, &mut judge);
     }
     mappings::lpis(lpis, state, &mut judge);
-    if !state.its.is_empty() {
-        let _ = lpis::add_tables(state, &mut judge);
-    }
-    judge.tables = crate::gicv3::used_tables(state, lpis);
     if let Err(spent) = commands::queued(state, memory, &mut Budget::new(Limits::default().entries), &mut judge) {
         judge.spent(spent);
     }

@@ -303,7 +303,7 @@ impl<D: AttrDevice, M: GuestMemoryRead> InterruptState for Gicv3<D, M> {
             let registers = ItsState::read(|row| read_its(device, *base, row))?;
             its.push(ItsUnit { base: *base, identity, registers });
         }
-        let lpis = self.flushed.take();
+        let lpis = self.flushed.take().filter(|_| self.needs_flush());
         Ok(Gicv3State { nr_irqs: self.target.nr_irqs, identity, dist, spis, vcpus, its, lpis })
     }
 
@@ -325,6 +325,8 @@ impl<D: AttrDevice, M: GuestMemoryRead> InterruptState for Gicv3<D, M> {
 
     fn restore(&mut self, state: &Gicv3State) -> Result<Report, Error> {
         let mut report = self.check(state)?;
+        // What was mapped before is not what a save would save.
+        self.flushed = None;
         self.replay(state, &mut report)?;
         if !state.its.is_empty() && state.lpis.is_none() {
             report.guest_memory_written = join(state.vcpus.iter().map(|vcpu| tables::pending_table(&vcpu.redist)).collect());

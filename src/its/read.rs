@@ -84,7 +84,7 @@ impl<'a, T: Tables> Reader<'a, T> {
     /// Everything that an ITS has mapped, by its tables.
     pub(crate) fn mappings(&mut self, geometry: &Geometry, level2: Level2) -> Result<ItsMappings, TableError> {
         let collections = if geometry.has_collections() { self.collections(geometry)? } else { Vec::new() };
-        let mut devices = if geometry.has_devices() { self.devices(geometry, level2)? } else { Vec::new() };
+        let mut devices = self.devices(geometry, level2)?;
         for device in &mut devices {
             device.events = self.events(geometry, device)?;
         }
@@ -110,8 +110,12 @@ impl<'a, T: Tables> Reader<'a, T> {
         Ok(collections)
     }
 
-    fn devices(&mut self, geometry: &Geometry, level2: Level2) -> Result<Vec<Device>, TableError> {
+    /// The devices, without their events.
+    pub(crate) fn devices(&mut self, geometry: &Geometry, level2: Level2) -> Result<Vec<Device>, TableError> {
         let mut devices = Vec::new();
+        if !geometry.has_devices() {
+            return Ok(devices);
+        }
         let ids = geometry.device_ids();
         if !geometry.is_indirect() {
             let name = Table::Devices { its: geometry.its };
@@ -208,14 +212,18 @@ impl<'a, T: Tables> Reader<'a, T> {
         while index < count {
             let Some(data) = self.tables.data(GuestRange { start: table + index * ENTRY_BYTES, end }) else { break };
             index = index.max(data.start.saturating_sub(table) / ENTRY_BYTES);
+            if index >= count {
+                break;
+            }
             let address = table + index * ENTRY_BYTES;
-            let length = (data.end.min(end) - address).min(CHUNK);
+            let length = data.end.min(end).saturating_sub(address).min(CHUNK);
             let Some(chunk) = bytes.get_mut(..length as usize) else { break };
-            if !self.tables.read(address, chunk) {
+            if !chunk.is_empty() && !self.tables.read(address, chunk) {
                 return Err(TableError::Outside { table: name, address });
             }
             let words = chunk.as_chunks().0;
-            self.left = self.left.checked_sub(words.len() as u64).ok_or(TableError::TooLong { table: name, limit: LIMIT })?;
+            self.left =
+                self.left.checked_sub(words.len().max(1) as u64).ok_or(TableError::TooLong { table: name, limit: LIMIT })?;
             let first = index;
             while let Some(word) = words.get((index - first) as usize) {
                 index += match u64::from_le_bytes(*word) {
@@ -234,14 +242,24 @@ impl<'a, T: Tables> Reader<'a, T> {
         Ok(false)
     }
 
-    /// The LPIs whose pending bit is set.
+    /// The LPIs whose pending bit is set. Where there is no memory, nothing can be pending: the kernel would not have saved it.
     pub(crate) fn pending(&mut self, name: Table, bits: GuestRange) -> Result<Vec<u32>, TableError> {
         let mut intids = Vec::new();
-        self.scan(name, bits.start, (bits.end - bits.start) / ENTRY_BYTES, |index, word| {
-            let first = FIRST_LPI + index as u32 * 64;
-            intids.extend((0..64).filter(|n| word >> n & 1 != 0).map(|n| first + n));
-            Ok(ControlFlow::Continue(1))
-        })?;
+        // The bits begin 1 KiB behind the beginning of a page, and memory ends with a page.
+        const PART: u64 = 1 << 10;
+        for start in (bits.start..bits.end).step_by(PART as usize) {
+            let count = PART.min(bits.end - start) / ENTRY_BYTES;
+            let first = FIRST_LPI + (start - bits.start) as u32 * 8;
+            let scanned = self.scan(name, start, count, |index, word| {
+                let first = first + index as u32 * 64;
+                intids.extend((0..64).filter(|n| word >> n & 1 != 0).map(|n| first + n));
+                Ok(ControlFlow::Continue(1))
+            });
+            match scanned {
+                Ok(_) | Err(TableError::Outside { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
         Ok(intids)
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! Rule: what no guest could have mapped is refused, and what cannot be written as tables.
 
-use super::{Registers, mapped};
+use super::{Registers, mapped, targets};
 use crate::check::{Finding, Oddity, Place};
 use crate::gicv3::Gicv3State;
 use crate::guest_memory::GuestMemoryRead;
@@ -28,7 +28,9 @@ pub(in crate::gicv3) fn check(state: &Gicv3State, lpis: &LpiState, memory: Optio
     let mut bases: Vec<u64> = state.its.iter().map(|its| its.base).collect();
     bases.sort_unstable();
     if !lpis.its.iter().map(|its| its.base).eq(bases.iter().copied()) {
-        let its = lpis.its.iter().map(|its| its.base).find(|base| !bases.contains(base)).or(bases.first().copied());
+        let own = || lpis.its.iter().map(|its| its.base);
+        let other = own().find(|base| !bases.contains(base));
+        let its = other.or_else(|| bases.iter().copied().find(|base| !own().any(|own| own == *base))).or(bases.first().copied());
         return refuse(Mapping::Its { its: its.unwrap_or_default() }, "not the ITSes of the state, each once and in order");
     }
     let mut ids: Vec<u32> = state.vcpus.iter().map(|vcpu| vcpu.vcpu.id.get()).collect();
@@ -54,10 +56,17 @@ pub(in crate::gicv3) fn check(state: &Gicv3State, lpis: &LpiState, memory: Optio
     Ok(())
 }
 
-/// The bytes of every table that the kernel reads or writes for a state.
+/// The bytes of every table that the kernel reads or writes for a state. The pending table of a vCPU that no LPI is for is none.
 pub(crate) fn used_tables(state: &Gicv3State, lpis: &LpiState) -> Vec<TableRange> {
     let registers = Registers::of(state);
+    let mut targeted: Vec<u32> = targets(lpis).map(|(_, target)| target).collect();
+    targeted.extend(lpis.pending.iter().map(|pending| pending.vcpu.id.get()));
+    targeted.sort_unstable();
     let mut tables = registers.tables(lpis);
+    tables.retain(|table| match table.table {
+        Table::LpiPending { vcpu } => targeted.binary_search(&vcpu.get()).is_ok(),
+        _ => true,
+    });
     tables.extend(configuration(lpis, &registers));
     tables
 }
@@ -176,34 +185,38 @@ pub(in crate::gicv3) fn check_memory(
     };
     let entry = |table, address| probe(table, address, ENTRY_BYTES as usize);
     for table in registers.tables(lpis) {
-        // Of pending tables and ITTs, single entries: below.
-        if !matches!(table.table, Table::LpiPending { .. } | Table::Itt { .. }) {
+        // Of pending tables, single bytes: below.
+        if !matches!(table.table, Table::LpiPending { .. }) {
             for address in (table.range.start..table.range.end).step_by(4096) {
                 entry(table.table, address)?;
             }
             entry(table.table, table.range.end.saturating_sub(ENTRY_BYTES))?;
         }
     }
-    for mappings in &lpis.its {
-        for device in &mappings.devices {
-            let table = Table::Itt { its: mappings.base, device: device.id };
-            entry(table, device.itt)?;
-            // Memory comes in pages of at least 4 KiB: once for each.
-            let entries = device.events.iter().map(|event| device.itt + u64::from(event.id) * ENTRY_BYTES);
-            let mut page = device.itt / 4096;
-            for address in entries {
-                if address / 4096 != page {
-                    entry(table, address)?;
-                    page = address / 4096;
-                }
-            }
-        }
-    }
+    check_targets(lpis, registers, &|vcpu, byte| probe(Table::LpiPending { vcpu }, byte, 1))?;
     for (vcpu, pendbaser) in registers.pending() {
         let Some(pending) = lpis.pending.iter().find(|pending| pending.vcpu == vcpu) else { continue };
         let bits = crate::its::geometry::pending_bits(pendbaser);
         for intid in &pending.intids {
             probe(Table::LpiPending { vcpu: vcpu.id }, bits.start + u64::from(intid.saturating_sub(FIRST_LPI) / 8), 1)?;
+        }
+    }
+    Ok(())
+}
+
+/// The kernel looks for the pending bit of every LPI that has a target, whether anything is pending there or not.
+fn check_targets(
+    lpis: &LpiState,
+    registers: &Registers,
+    probe: &dyn Fn(crate::topology::VcpuId, u64) -> Result<(), TableError>,
+) -> Result<(), TableError> {
+    let mut vcpus: Vec<_> = registers.redists.iter().map(|(vcpu, redist)| (vcpu.id, redist.pendbaser)).collect();
+    vcpus.sort_unstable_by_key(|(id, _)| *id);
+    for (intid, target) in targets(lpis) {
+        let vcpu = vcpus.binary_search_by_key(&target, |(id, _)| id.get()).ok();
+        if let Some((id, pendbaser)) = vcpu.and_then(|n| vcpus.get(n)) {
+            let bits = crate::its::geometry::pending_bits(*pendbaser);
+            probe(*id, bits.start + u64::from(intid.saturating_sub(FIRST_LPI) / 8))?;
         }
     }
     Ok(())
