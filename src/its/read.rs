@@ -225,7 +225,11 @@ impl<'a, T: Tables> Reader<'a, T> {
         let mut intids = Vec::new();
         self.scan(name, bits.start, (bits.end - bits.start) / ENTRY_BYTES, |index, word| {
             let first = FIRST_LPI + index as u32 * 64;
-            intids.extend((0..64).filter(|n| word >> n & 1 != 0).map(|n| first + n));
+            let mut left = word;
+            while left != 0 {
+                intids.push(first + left.trailing_zeros());
+                left &= left - 1;
+            }
             Ok(ControlFlow::Continue(1))
         })?;
         Ok(intids)
