@@ -117,6 +117,10 @@ impl Shadow {
     pub(super) fn clear(&self, range: GuestRange) -> bool {
         match &self.zeros {
             Some(zeros) => {
+                // Mostly nobody has written there, and to see that is cheaper.
+                if self.data(range).is_none() {
+                    return true;
+                }
                 zeros.forget();
                 mapping::punch(&zeros.file, self.offsets(range)).is_ok()
             }
