@@ -3,8 +3,8 @@
 //! `cargo bench --target aarch64-unknown-linux-musl --bench shadow`, and behind `--` the parts that are wanted: `saves`, `restores`,
 //! `guest-memory`, `stage-2`. `docs/its-in-image.md` has figures.
 //!
-//! Rule: what is compared is measured in turns, and the median is shown. Nothing is asserted about time: the machine may be emulated,
-//! and busy.
+//! Rule: what is compared is measured in turns, and the median is shown; of a whole save also the least, which suffers less from a
+//! busy machine. Nothing is asserted about time.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "not a part of the library")]
 

@@ -42,6 +42,10 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
+fn least(values: impl Iterator<Item = f64>) -> f64 {
+    values.fold(f64::INFINITY, f64::min)
+}
+
 fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
@@ -122,9 +126,12 @@ fn steps(marks: &[Mark], began: Instant, flushed: Instant, ended: Instant) -> [f
     steps
 }
 
-fn add_row(rows: &mut Vec<Vec<String>>, name: &str, what: &str, saves: &[Save], plain: f64, size: usize) {
-    let all = median(saves.iter().map(|save| save.all).collect());
-    let mut row = vec![name.to_owned(), what.to_owned(), format!("{all:.2}"), format!("{:.2}", all / plain)];
+fn add_row(rows: &mut Vec<Vec<String>>, name: &str, what: &str, saves: &[Save], plain: &[Save], size: usize) {
+    let mut row = vec![name.to_owned(), what.to_owned()];
+    let all = |saves: &[Save]| median(saves.iter().map(|save| save.all).collect());
+    row.extend([format!("{:.2}", all(saves)), format!("{:.2}", all(saves) / all(plain))]);
+    let all = |saves: &[Save]| least(saves.iter().map(|save| save.all));
+    row.extend([format!("{:.2}", all(saves)), format!("{:.2}", all(saves) / all(plain))]);
     row.extend((0..STEPS.len()).map(|step| format!("{:.2}", median(saves.iter().map(|save| save.steps[step]).collect()))));
     row.extend([saves.last().map_or(0, |save| save.reads).to_string(), size.to_string()]);
     rows.push(row);
@@ -150,14 +157,17 @@ fn compare(rows: &mut Vec<Vec<String>>, name: &str, shape: (u32, u32), memory: i
             *size = state.image_bytes();
         }
     }
-    let plain = median(saves[0].iter().map(|save| save.all).collect());
+    let plain = &saves[0];
     for ((what, saves), size) in ["plain", "zero shadow", "copy on write"].iter().zip(&saves).zip(sizes) {
         add_row(rows, name, what, saves, plain, size);
     }
 }
 
 fn header() -> impl Iterator<Item = &'static str> {
-    ["devices x events", "save", "all", "of plain"].into_iter().chain(STEPS).chain(["registers read", "image bytes"])
+    ["devices x events", "save", "all", "of plain", "least", "of plain"]
+        .into_iter()
+        .chain(STEPS)
+        .chain(["registers read", "image bytes"])
 }
 
 fn saves() {
