@@ -219,7 +219,7 @@ fn restores() {
 /// Guest memory of which 64 MiB are mapped in stage 2, in pages of 4 KiB.
 fn stage_2() {
     const BYTES: u64 = 64 << 20;
-    const TURNS: usize = 5;
+    const TURNS: usize = 3;
     const START: u64 = layout::RAM + (8 << 20);
     let memory = memory::of([(layout::RAM, (START - layout::RAM + BYTES) as usize, true)].into_iter());
     // In the page cache, before the guest is there.
