@@ -95,7 +95,7 @@ impl<'a, T: Tables> Reader<'a, T> {
         let (table, name) = (geometry.collection_table(), Table::Collections { its: geometry.its });
         let mut collections: Vec<Collection> = Vec::new();
         let mut next = 0;
-        self.scan(name, table, geometry.collection_entries(), |index, word| {
+        self.scan(name, table, geometry.collection_entries(), |index, word, _| {
             let cte = Cte::from_bits(word);
             // Not a chain: the first that is not valid ends it, zero or not.
             if !cte.valid() || index != next {
@@ -160,7 +160,7 @@ impl<'a, T: Tables> Reader<'a, T> {
         count: u64,
         devices: &mut Vec<Device>,
     ) -> Result<bool, TableError> {
-        self.scan(name, table, count, |index, word| {
+        self.scan(name, table, count, |index, word, _| {
             let dte = Dte::from_bits(word);
             if !dte.valid() {
                 return Ok(ControlFlow::Continue(1));
@@ -183,7 +183,7 @@ impl<'a, T: Tables> Reader<'a, T> {
             return Err(TableError::Outside { table: name, address: itt.start });
         }
         let mut events = Vec::new();
-        self.scan(name, device.itt, 1 << device.event_bits, |index, word| {
+        self.scan(name, device.itt, 1 << device.event_bits, |index, word, rest| {
             let ite = Ite::from_bits(word);
             if ite.pintid() == 0 {
                 return Ok(ControlFlow::Continue(1));
@@ -192,19 +192,23 @@ impl<'a, T: Tables> Reader<'a, T> {
                 let address = device.itt + index * ENTRY_BYTES;
                 return Err(TableError::Entry { table: name, address, word, rule: "its INTID is not that of an LPI" });
             }
+            if events.len() == events.capacity() {
+                events.reserve_exact(used(rest).max(events.len()));
+            }
             events.push(Event { id: index as u32, intid: ite.pintid(), icid: ite.icid() });
             Ok(next(ite.next()))
         })?;
         Ok(events)
     }
 
-    /// Shows entries that are not zero to `visit`, which says how far the next one is. True if it says that there is none.
+    /// Shows entries that are not zero to `visit`, which says how far the next one is; with those that were read together with it, from
+    /// it on. True if it says that there is none.
     fn scan(
         &mut self,
         name: Table,
         table: u64,
         count: u64,
-        mut visit: impl FnMut(u64, u64) -> Result<ControlFlow<(), u64>, TableError>,
+        mut visit: impl FnMut(u64, u64, &[[u8; ENTRY_BYTES as usize]]) -> Result<ControlFlow<(), u64>, TableError>,
     ) -> Result<bool, TableError> {
         let mut bytes = [0; CHUNK as usize];
         let end = table + count * ENTRY_BYTES;
@@ -225,10 +229,10 @@ impl<'a, T: Tables> Reader<'a, T> {
             self.left =
                 self.left.checked_sub(words.len().max(1) as u64).ok_or(TableError::TooLong { table: name, limit: LIMIT })?;
             let first = index;
-            while let Some(word) = words.get((index - first) as usize) {
+            while let Some(rest @ [word, ..]) = words.get((index - first) as usize..) {
                 index += match u64::from_le_bytes(*word) {
                     0 => 1,
-                    word => match visit(index, word)? {
+                    word => match visit(index, word, rest)? {
                         ControlFlow::Continue(distance) => distance.max(1),
                         ControlFlow::Break(()) => return Ok(true),
                     },
@@ -250,9 +254,17 @@ impl<'a, T: Tables> Reader<'a, T> {
         for start in (bits.start..bits.end).step_by(PART as usize) {
             let count = PART.min(bits.end - start) / ENTRY_BYTES;
             let first = FIRST_LPI + (start - bits.start) as u32 * 8;
-            let scanned = self.scan(name, start, count, |index, word| {
+            let scanned = self.scan(name, start, count, |index, word, rest| {
                 let first = first + index as u32 * 64;
-                intids.extend((0..64).filter(|n| word >> n & 1 != 0).map(|n| first + n));
+                let bits = word.count_ones() as usize;
+                if intids.capacity() - intids.len() < bits {
+                    intids.reserve((used(rest) * 64).min(1 << 12));
+                }
+                let mut left = word;
+                while left != 0 {
+                    intids.push(first + left.trailing_zeros());
+                    left &= left - 1;
+                }
                 Ok(ControlFlow::Continue(1))
             });
             match scanned {
@@ -262,6 +274,11 @@ impl<'a, T: Tables> Reader<'a, T> {
         }
         Ok(intids)
     }
+}
+
+/// How many entries are not zero: what to reserve, since growing costs page faults.
+fn used(words: &[[u8; ENTRY_BYTES as usize]]) -> usize {
+    words.iter().filter(|word| u64::from_le_bytes(**word) != 0).count()
 }
 
 /// What a distance in an entry says: 0 is the end.

@@ -8,7 +8,7 @@ use super::{Registers, mapped, targets};
 use crate::check::{Finding, Oddity, Place};
 use crate::gicv3::Gicv3State;
 use crate::guest_memory::GuestMemoryRead;
-use crate::its::geometry::{Geometry, LPI_LIMIT, check_overlap, configuration_table, lpi_end};
+use crate::its::geometry::{Geometry, LPI_LIMIT, check_overlap, configuration_table, lpi_end, pending_bits};
 use crate::its::{ENTRY_BYTES, FIRST_LPI, ItsMappings, LpiState, Mapping, Table, TableError, TableRange};
 use crate::topology::IntId;
 use alloc::vec::Vec;
@@ -47,9 +47,10 @@ pub(in crate::gicv3) fn check(state: &Gicv3State, lpis: &LpiState, memory: Optio
     let Some(memory) = memory else { return Ok(()) };
     check_memory(lpis, &registers, memory)?;
     let configuration = configuration_table(registers.propbaser());
+    let mut page = None;
     for lpi in &lpis.configuration {
         let address = configuration + u64::from(lpi.intid.saturating_sub(FIRST_LPI));
-        if !memory.read(address, &mut [0]) {
+        if page.replace(address / 4096) != Some(address / 4096) && !memory.read(address, &mut [0]) {
             return Err(TableError::Outside { table: Table::LpiConfiguration, address });
         }
     }
@@ -194,29 +195,30 @@ pub(in crate::gicv3) fn check_memory(
         }
     }
     check_targets(lpis, registers, &|vcpu, byte| probe(Table::LpiPending { vcpu }, byte, 1))?;
-    for (vcpu, pendbaser) in registers.pending() {
-        let Some(pending) = lpis.pending.iter().find(|pending| pending.vcpu == vcpu) else { continue };
-        let bits = crate::its::geometry::pending_bits(pendbaser);
-        for intid in &pending.intids {
-            probe(Table::LpiPending { vcpu: vcpu.id }, bits.start + u64::from(intid.saturating_sub(FIRST_LPI) / 8), 1)?;
-        }
-    }
     Ok(())
 }
 
-/// The kernel looks for the pending bit of every LPI that has a target, whether anything is pending there or not.
+/// The kernel looks for the pending bit of every LPI that has a target, whether anything is pending there or not; and each LPI that is
+/// pending needs its bit.
 fn check_targets(
     lpis: &LpiState,
     registers: &Registers,
     probe: &dyn Fn(crate::topology::VcpuId, u64) -> Result<(), TableError>,
 ) -> Result<(), TableError> {
-    let mut vcpus: Vec<_> = registers.redists.iter().map(|(vcpu, redist)| (vcpu.id, redist.pendbaser)).collect();
-    vcpus.sort_unstable_by_key(|(id, _)| *id);
-    for (intid, target) in targets(lpis) {
-        let vcpu = vcpus.binary_search_by_key(&target, |(id, _)| id.get()).ok();
-        if let Some((id, pendbaser)) = vcpu.and_then(|n| vcpus.get(n)) {
-            let bits = crate::its::geometry::pending_bits(*pendbaser);
-            probe(*id, bits.start + u64::from(intid.saturating_sub(FIRST_LPI) / 8))?;
+    // Memory comes in pages: one look for each page of each vCPU.
+    let mut vcpus: Vec<_> =
+        registers.redists.iter().map(|(vcpu, redist)| (vcpu.id, pending_bits(redist.pendbaser), 0_u64)).collect();
+    vcpus.sort_unstable_by_key(|(id, ..)| *id);
+    let pending = lpis.pending.iter().flat_map(|pending| pending.intids.iter().map(|intid| (*intid, pending.vcpu.id.get())));
+    for (intid, target) in targets(lpis).chain(pending) {
+        let vcpu = vcpus.binary_search_by_key(&target, |(id, ..)| id.get()).ok();
+        if let Some((id, bits, seen)) = vcpu.and_then(|n| vcpus.get_mut(n)) {
+            let byte = bits.start + u64::from(intid.saturating_sub(FIRST_LPI) / 8);
+            let page = 1 << (byte / 4096 % 64);
+            if *seen & page == 0 {
+                *seen |= page;
+                probe(*id, byte)?;
+            }
         }
     }
     Ok(())
