@@ -4,7 +4,7 @@
 //! begin.
 
 use crate::pair::calls;
-use crate::states::{self, fresh, used};
+use crate::states::{self, ALL, fresh, used};
 use std::fmt::Write as _;
 use std::time::Duration;
 use vgic_state::gicv5::{self, Gicv5State};
@@ -31,7 +31,7 @@ fn per_unit(name: &'static str, numbers: impl Iterator<Item = u32>, mut time: im
 fn vcpus() -> Vec<Line> {
     let numbers = || (0..10).map(|n| 1 << n);
     let save5 = |vcpus| {
-        let mut gic = used(vcpus, 32, None, 1);
+        let mut gic = used(vcpus, 32, None, ALL);
         let mut image = vec![0; gic.requirements().expect("requirements").image_max];
         least(calls(|| {
             gic.device_mut().clear_trace();
@@ -39,7 +39,7 @@ fn vcpus() -> Vec<Line> {
         }))
     };
     let restore5 = |vcpus| {
-        let image = used(vcpus, 32, None, 1).save().expect("save").to_image(IstCoding::Raw).expect("image");
+        let image = used(vcpus, 32, None, ALL).save().expect("save").to_image(IstCoding::Raw).expect("image");
         // Without LPIs, the model can be restored again and again.
         let mut gic = fresh(vcpus, 32);
         least(calls(|| {
@@ -73,9 +73,9 @@ fn vcpus() -> Vec<Line> {
 
 fn interrupts() -> Vec<Line> {
     let numbers = || (5..=16).map(|n| 1 << n);
-    let state = |n: u32| states::gicv5("", 1, 32, Some(n.trailing_zeros()), 1);
+    let state = |n: u32| states::gicv5("", 1, 32, Some(n.trailing_zeros()), ALL);
     let save = |n: u32| {
-        let mut gic = used(1, 32, Some(n.trailing_zeros()), 1);
+        let mut gic = used(1, 32, Some(n.trailing_zeros()), ALL);
         let mut image = vec![0; gic.requirements().expect("requirements").image_max];
         least(calls(|| {
             gic.device_mut().clear_trace();

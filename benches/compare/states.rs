@@ -1,6 +1,7 @@
 //! The states that are measured: of guests that use few, some or all of their interrupts.
 //!
-//! Rule: entries in use lie as far apart as they can, which no guest does and which is worst for a sparse table.
+//! Rule: entries in use lie as far apart as they can, which is worst for a sparse table; and, since guests take the lowest free LPI,
+//! once in one piece.
 
 #[path = "../../tests/common/gicv3.rs"]
 #[allow(dead_code, reason = "of what the tests share, a part")]
@@ -24,11 +25,32 @@ pub(crate) struct Named<S, T> {
 pub(crate) type Named5 = Named<Gicv5State<'static>, gicv5::Target>;
 pub(crate) type Named3 = Named<Gicv3State, gicv3::Target>;
 
-/// Entries as [`rig5::table`] makes them, of which every `every`-th is in use.
-fn table(seed: u64, entries: usize, every: usize, vcpus: &Vcpus) -> Vec<u8> {
+/// Which interrupts a guest uses.
+#[derive(Clone, Copy)]
+pub(crate) enum Use {
+    /// One of so many: as far apart as they can be.
+    Apart(usize),
+    /// The same number, in one piece.
+    Together(usize),
+}
+
+/// Every one.
+pub(crate) const ALL: Use = Use::Apart(1);
+
+impl Use {
+    fn has(self, n: usize, of: usize) -> bool {
+        match self {
+            Use::Apart(every) => n.is_multiple_of(every),
+            Use::Together(every) => n < of.div_ceil(every),
+        }
+    }
+}
+
+/// Entries as [`rig5::table`] makes them, of which some are in use.
+fn table(seed: u64, entries: usize, which: Use, vcpus: &Vcpus) -> Vec<u8> {
     let mut table = rig5::table(seed, entries, vcpus);
     for (n, entry) in table.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-        if n % every != 0 {
+        if !which.has(n, entries) {
             *entry = [0; 4];
         }
         entry[1] &= !0x06; // HWU, which a save clears
@@ -41,14 +63,14 @@ pub(crate) fn fresh(vcpus: u32, spis: u32) -> Gicv5<Vm> {
     rig5::fresh(&Vcpus::with_default_mpidrs(vcpus).expect("vCPUs"), spis)
 }
 
-/// A VM with a GICv5 that a guest uses: every `every`-th interrupt.
-pub(crate) fn used(vcpus: u32, spis: u32, lpi_bits: Option<u32>, every: usize) -> Gicv5<Vm> {
+/// A VM with a GICv5 that a guest uses.
+pub(crate) fn used(vcpus: u32, spis: u32, lpi_bits: Option<u32>, which: Use) -> Gicv5<Vm> {
     let mut gic = fresh(vcpus, spis);
     let vcpus = gic.target().vcpus.clone();
     let vm = gic.device_mut();
-    vm.plant_spi_ist(&table(1, spis as usize, every, &vcpus)).expect("SPIs");
+    vm.plant_spi_ist(&table(1, spis as usize, which, &vcpus)).expect("SPIs");
     if let Some(bits) = lpi_bits {
-        vm.plant_lpi_ist(bits, &table(2, 1 << bits, every, &vcpus)).expect("LPIs");
+        vm.plant_lpi_ist(bits, &table(2, 1 << bits, which, &vcpus)).expect("LPIs");
     }
     for (offset, value) in rig5::irs_values(lpi_bits) {
         vm.set(Attr::irs(offset), value).expect("IRS register");
@@ -62,14 +84,20 @@ pub(crate) fn used(vcpus: u32, spis: u32, lpi_bits: Option<u32>, every: usize) -
     gic
 }
 
-pub(crate) fn gicv5(name: &str, vcpus: u32, spis: u32, lpi_bits: Option<u32>, every: usize) -> Named5 {
-    let mut gic = used(vcpus, spis, lpi_bits, every);
+pub(crate) fn gicv5(name: &str, vcpus: u32, spis: u32, lpi_bits: Option<u32>, which: Use) -> Named5 {
+    let mut gic = used(vcpus, spis, lpi_bits, which);
     Named { name: format!("GICv5: {name}"), state: gic.save().expect("save"), target: gic.target().clone() }
 }
 
 pub(crate) fn gicv5_all() -> Vec<Named5> {
-    let lpis = |name, every| gicv5(&format!("1,024 SPIs, 65,536 LPIs, {name} in use"), 8, 1024, Some(16), every);
-    vec![gicv5("32 SPIs", 1, 32, None, 1), lpis("1 %", 100), lpis("10 %", 10), lpis("100 %", 1)]
+    let lpis = |name, which| gicv5(&format!("1,024 SPIs, 65,536 LPIs, {name}"), 8, 1024, Some(16), which);
+    vec![
+        gicv5("32 SPIs", 1, 32, None, ALL),
+        lpis("1 % in one piece", Use::Together(100)),
+        lpis("1 % apart", Use::Apart(100)),
+        lpis("10 % apart", Use::Apart(10)),
+        lpis("100 %", ALL),
+    ]
 }
 
 /// Devices with 64 events each, which go to the vCPUs in turn; every eighth LPI is pending.

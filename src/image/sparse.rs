@@ -138,8 +138,7 @@ pub(crate) fn expand(encoded: &[u8], entries: usize) -> Option<Vec<u8>> {
     }
     let (masks, words) = rest.split_at_checked(count * 8)?;
     let mut masks = masks.as_chunks::<8>().0.iter().map(|mask| u64::from_le_bytes(*mask));
-    let (words, odd) = words.as_chunks::<4>();
-    let mut words = words.iter();
+    let (mut words, odd) = words.as_chunks::<4>();
     if !odd.is_empty() {
         return None;
     }
@@ -147,14 +146,26 @@ pub(crate) fn expand(encoded: &[u8], entries: usize) -> Option<Vec<u8>> {
     let mut table = vec![0; entries * 4];
     for (_, group) in table.chunks_mut(GROUP * 4).enumerate().filter(|(group, _)| present(*group)) {
         let mut mask = masks.next().filter(|mask| *mask != 0)?;
-        let (slots, _) = group.as_chunks_mut::<4>();
-        while mask != 0 {
-            let slot = slots.get_mut(mask.trailing_zeros() as usize)?;
-            *slot = *words.next().filter(|word| **word != [0; 4])?;
+        let (entries, behind) = words.split_at_checked(mask.count_ones() as usize)?;
+        words = behind;
+        let slots = group.as_chunks_mut::<4>().0;
+        if mask == u64::MAX {
+            // By all of them, which the compiler makes vectors of.
+            if entries.iter().fold(false, |zero, entry| zero | (*entry == [0; 4])) {
+                return None;
+            }
+            slots.get_mut(..GROUP)?.copy_from_slice(entries);
+            continue;
+        }
+        for entry in entries {
+            if *entry == [0; 4] {
+                return None;
+            }
+            *slots.get_mut(mask.trailing_zeros() as usize)? = *entry;
             mask &= mask - 1;
         }
     }
-    words.next().is_none().then_some(table)
+    words.is_empty().then_some(table)
 }
 
 #[cfg(test)]
@@ -238,6 +249,9 @@ mod tests {
         long.extend([1, 0, 0, 0]);
         let mut odd = good.clone();
         odd.push(0);
+        let mut full = encode(&[7; 64 * 4]);
+        full[16 + 4 * 63..].fill(0);
+        assert_eq!(expand(&full, 64), None);
         for bad in [empty_group, beyond_groups, zero_entry, long, odd] {
             assert_eq!(expand(&bad, 96), None);
         }
