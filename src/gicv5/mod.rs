@@ -346,7 +346,7 @@ impl<D: IstDevice> DynInterruptState for Gicv5<D> {
     fn save_image(&mut self, image: &mut [u8]) -> Result<usize, Error> {
         let head = self.head()?;
         let mut source = FromDevice { gic: self, sizes: head.sizes };
-        codec::write(image, &head, self.target.vcpus.iter(), self.options.ist_coding, &mut source)
+        codec::write(image, &head, self.target.vcpus.iter(), self.options.ist_coding, codec::Tables::InDevice, &mut source)
     }
 
     fn check_image(&self, image: &[u8]) -> Result<Report, Error> {
