@@ -1,0 +1,11 @@
+//! Every single bit of images and of tables in guest memory, changed: refused, or restored as what the changed bytes say.
+//!
+//! Rule: what KVM does not keep is listed by field, with the reason ([`kept`]); nothing else may get lost.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test may panic")]
+
+mod kept;
+mod reading;
+mod rig;
+mod sections;
+mod tables;
