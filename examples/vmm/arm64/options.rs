@@ -1,0 +1,73 @@
+//! The command line.
+//!
+//! Rule: what the operator has decided, every VMM is told.
+
+use super::Result;
+use std::os::fd::RawFd;
+use std::time::{SystemTime, UNIX_EPOCH};
+use vgic_state::gicv3::TableStrategy;
+
+pub(super) const USAGE: &str = "usage: vmm [--moves N | --in-place N] [--tables guest|image] [--seed N]";
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Options {
+    pub(super) moves: u64,
+    /// Guest memory stays where it is.
+    pub(super) in_place: bool,
+    pub(super) tables: TableStrategy,
+    /// What the moments of the moves follow from.
+    pub(super) seed: u64,
+    /// This process is the VMM of a generation, not the operator.
+    pub(super) generation: Option<u64>,
+    /// In place: descriptors of guest memory and of the image's area.
+    pub(super) memory: Option<RawFd>,
+    pub(super) area: Option<RawFd>,
+}
+
+impl Options {
+    pub(super) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self> {
+        let seed = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| u64::from(time.subsec_nanos()));
+        let mut options = Options {
+            moves: 20,
+            in_place: false,
+            tables: TableStrategy::GuestMemory,
+            seed,
+            generation: None,
+            memory: None,
+            area: None,
+        };
+        while let Some(argument) = arguments.next() {
+            let value = arguments.next().ok_or(USAGE)?;
+            match (argument.as_str(), value.as_str()) {
+                ("--moves", number) => (options.moves, options.in_place) = (number.parse()?, false),
+                ("--in-place", number) => (options.moves, options.in_place) = (number.parse()?, true),
+                ("--tables", "guest") => options.tables = TableStrategy::GuestMemory,
+                ("--tables", "image") => options.tables = TableStrategy::Image,
+                ("--seed", number) => options.seed = number.parse()?,
+                ("--generation", number) => options.generation = Some(number.parse()?),
+                ("--memory", number) => options.memory = Some(number.parse()?),
+                ("--area", number) => options.area = Some(number.parse()?),
+                _ => return Err(USAGE.into()),
+            }
+        }
+        Ok(options)
+    }
+
+    /// The command line of the VMM of a generation.
+    pub(super) fn arguments(&self, generation: u64) -> Vec<String> {
+        let tables = if self.tables == TableStrategy::Image { "image" } else { "guest" };
+        let kind = if self.in_place { "--in-place" } else { "--moves" };
+        let mut arguments = vec![(kind, self.moves.to_string()), ("--tables", tables.into()), ("--seed", self.seed.to_string())];
+        arguments.push(("--generation", generation.to_string()));
+        arguments.extend(self.memory.map(|fd| ("--memory", fd.to_string())));
+        arguments.extend(self.area.map(|fd| ("--area", fd.to_string())));
+        arguments.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect()
+    }
+
+    /// A number below `limit` that follows from the seed and the generation.
+    pub(super) fn random(&self, generation: u64, limit: u64) -> u64 {
+        let x = (self.seed ^ generation.wrapping_mul(0x9e37_79b9_7f4a_7c15)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let x = (x ^ (x >> 29)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (x ^ (x >> 32)) % limit
+    }
+}
