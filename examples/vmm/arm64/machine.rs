@@ -13,6 +13,7 @@ use super::wire::Wire;
 use super::{Result, vcpu};
 use kvm_ioctls::{Kvm, VcpuFd, VmFd};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use vgic_state::gicv3::TableStrategy;
 use vgic_state::image::Kind;
 use vgic_state::kvm::probe;
@@ -71,27 +72,33 @@ impl Machine {
     ///
     /// Tables first, since the flush may write guest memory; then memory, for the last time; then everything else.
     pub(super) fn put(&mut self, wire: &mut Wire, carrier: &mut Carrier<'_>, totals: &mut Totals) -> Result<()> {
+        let start = Instant::now();
         let flushed = self.gic.flush_tables()?;
+        let mut gic = start.elapsed();
         if let Carrier::Socket = carrier {
             let log = self.slots.take_dirty_log(SLOT)?;
             totals.dirty_pages += memory::put_dirty(wire, &self.memory, &log, &flushed)?;
         }
         self.vcpus.iter().try_for_each(|vcpu| vcpu::put(wire, vcpu))?;
+        let start = Instant::now();
         let needed = self.gic.requirements()?.image_max;
         let length = match carrier {
             Carrier::Socket => {
                 let mut image = vec![0; needed];
                 let length = self.gic.save_image(&mut image)?;
                 image.truncate(length);
+                gic += start.elapsed();
                 wire.put_bytes(&image)?;
                 length
             }
             Carrier::Shared(area) => {
                 let length = self.gic.save_image(area)?;
+                gic += start.elapsed();
                 wire.put(length as u64)?;
                 length
             }
         };
+        totals.gic_sum += gic.as_micros() as u64;
         totals.image_bytes = totals.image_bytes.max(length as u64);
         self.devices.put(wire)
     }
@@ -99,21 +106,31 @@ impl Machine {
     /// Receives a VM into this one, which nothing has run in.
     ///
     /// Memory, vCPUs, interrupt controller, lines that devices hold, in this order.
-    pub(super) fn get(&mut self, wire: &mut Wire, carrier: &Carrier<'_>) -> Result<()> {
+    ///
+    /// Returns how long the interrupt controller took.
+    pub(super) fn get(&mut self, wire: &mut Wire, carrier: &Carrier<'_>) -> Result<Duration> {
         if let Carrier::Socket = carrier {
             memory::get_dirty(wire, &self.memory)?;
         }
         self.vcpus.iter().try_for_each(|vcpu| vcpu::get(wire, vcpu))?;
-        let report = match carrier {
-            Carrier::Socket => self.gic.restore_image(&wire.get_bytes(64 << 20)?)?,
+        let received;
+        let image = match carrier {
+            Carrier::Socket => {
+                received = wire.get_bytes(64 << 20)?;
+                received.as_slice()
+            }
             Carrier::Shared(area) => {
                 let length = usize::try_from(wire.get_up_to(area.len() as u64)?)?;
-                self.gic.restore_image(area.get(..length).unwrap_or_default())?
+                area.get(..length).unwrap_or_default()
             }
         };
+        let start = Instant::now();
+        let report = self.gic.restore_image(image)?;
+        let gic = start.elapsed();
         for finding in report.findings {
             eprintln!("restored, but odd: {finding}");
         }
-        self.devices.get(wire, self.gic.kind() == Kind::Gicv5)
+        self.devices.get(wire, self.gic.kind() == Kind::Gicv5)?;
+        Ok(gic)
     }
 }

@@ -19,7 +19,10 @@ use vm_memory::{Bytes, GuestAddress};
 /// Nobody waits longer for a guest: the machine may be emulated.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-const RUNS: u64 = 1;
+/// The VM is there, and waits for its guest.
+const WAITS: u64 = 1;
+/// The guest runs.
+const RUNS: u64 = 2;
 
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_micros() as u64)
@@ -58,11 +61,14 @@ pub(super) fn run(options: &Options, generation: u64) -> Result<()> {
         machine.boot()?;
     } else {
         let mut wire = Wire::inherited(stdin().as_fd())?;
+        wire.put(WAITS)?;
+        wire.flush()?;
         if let Carrier::Socket = carrier {
             memory::get(&mut wire, &memory)?;
         }
-        machine.get(&mut wire, &carrier)?;
+        let gic = machine.get(&mut wire, &carrier)?;
         totals = Totals::get(&mut wire)?;
+        totals.gic_sum += gic.as_micros() as u64;
         before = Some((wire.get()?, wire));
     }
     let (devices, slots) = (machine.devices.clone(), machine.slots());
@@ -78,12 +84,7 @@ pub(super) fn run(options: &Options, generation: u64) -> Result<()> {
     }
     let sender = devices.start();
 
-    if let (Carrier::Socket, true) = (&carrier, generation < options.moves) {
-        Machine::log_dirty_pages(&slots)?;
-        memory::put_all(&mut next, &memory)?;
-        next.flush()?;
-    }
-    sleep(Duration::from_micros(options.random(generation, 30_000)));
+    sleep(Duration::from_micros(options.random(generation, 50_000)));
     if generation == options.moves {
         devices.stop(sender)?;
         wait(|| {
@@ -97,6 +98,15 @@ pub(super) fn run(options: &Options, generation: u64) -> Result<()> {
         return next.flush();
     }
 
+    if next.get()? != WAITS {
+        return Err("the next VMM does not wait for a guest".into());
+    }
+    if let Carrier::Socket = carrier {
+        Machine::log_dirty_pages(&slots)?;
+        memory::put_all(&mut next, &memory)?;
+        next.flush()?;
+    }
+    sleep(Duration::from_micros(options.random(!generation, 20_000)));
     let stopped = now();
     machine.vcpus = running.stop()?;
     // Devices may send as long as they like: what comes after the vCPUs have stopped waits in the controller.

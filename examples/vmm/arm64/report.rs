@@ -26,12 +26,14 @@ pub(super) struct Totals {
     /// The longest time from one VMM's stop to the next one's start, in microseconds, and the sum of all.
     pub(super) pause_max: u64,
     pub(super) pause_sum: u64,
+    /// Time of the flushes, saves and restores of the interrupt controller, in microseconds.
+    pub(super) gic_sum: u64,
 }
 
 impl Totals {
-    fn numbers(&mut self) -> [&mut u64; 7] {
-        let Totals { moves, in_flight, in_handler, dirty_pages, image_bytes, pause_max, pause_sum } = self;
-        [moves, in_flight, in_handler, dirty_pages, image_bytes, pause_max, pause_sum]
+    fn numbers(&mut self) -> [&mut u64; 8] {
+        let Totals { moves, in_flight, in_handler, dirty_pages, image_bytes, pause_max, pause_sum, gic_sum } = self;
+        [moves, in_flight, in_handler, dirty_pages, image_bytes, pause_max, pause_sum, gic_sum]
     }
 
     pub(super) fn put(mut self, wire: &mut Wire) -> Result<()> {
@@ -141,7 +143,7 @@ impl fmt::Display for Report {
             writeln!(f, "{name:<14}{:>10}{:>10}", row.sent, row.received)?;
         }
         let (sent, received) = self.rows.iter().fold((0, 0), |(sent, received), row| (sent + row.sent, received + row.received));
-        let Totals { moves, in_flight, in_handler, dirty_pages, image_bytes, pause_max, pause_sum } = self.totals;
+        let Totals { moves, in_flight, in_handler, dirty_pages, image_bytes, pause_max, pause_sum, gic_sum } = self.totals;
         writeln!(f, "{:<14}{sent:>10}{received:>10}   lost {}, doubled {}", "all", self.lost(), self.doubled)?;
         writeln!(
             f,
@@ -149,14 +151,14 @@ impl fmt::Display for Report {
              other vCPU",
             self.moved
         )?;
-        let mean = pause_sum / moves.max(1);
+        let ms = |us: u64| format!("{}.{} ms", us / 1000, us / 100 % 10);
         write!(
             f,
-            "images up to {image_bytes} bytes; {dirty_pages} pages sent after the stops; pauses {}.{} ms, at most {}.{} ms",
-            mean / 1000,
-            mean / 100 % 10,
-            pause_max / 1000,
-            pause_max / 100 % 10
+            "images up to {image_bytes} bytes; {dirty_pages} pages sent after the stops; a pause took {}, of them {} for the interrupt \
+             controller, the longest {}",
+            ms(pause_sum / moves.max(1)),
+            ms(gic_sum / moves.max(1)),
+            ms(pause_max)
         )
     }
 }
