@@ -7,6 +7,7 @@
 
 use super::layout::{EVENT_BITS, FIRST_SPI, ITS, LPIS, SPIS, cell};
 use super::memory::Memory;
+use super::options::Fault;
 use super::wire::Wire;
 use super::{Result, lock};
 use kvm_bindings::{KVM_ARM_IRQ_TYPE_SHIFT, KVM_ARM_IRQ_TYPE_SPI, KVM_MSI_VALID_DEVID, kvm_msi};
@@ -179,7 +180,25 @@ impl Devices {
         }
     }
 
+    /// Does what must be found: a message whose interrupt is lost, or an interrupt that comes twice.
+    pub(super) fn inject(&self, fault: Fault) -> Result<()> {
+        let mut sources = lock(&self.sources)?;
+        let Some(source) = sources.iter_mut().find(|source| source.kind == Kind::Msi) else { return Ok(()) };
+        match fault {
+            Fault::Lose => {
+                source.sent += 1;
+                Ok(self.memory.store(source.sent, GuestAddress(cell(source.index)), Ordering::Release)?)
+            }
+            Fault::Double => self.msi(source.index),
+        }
+    }
+
     /// What was sent, and what of it the guest has counted.
+    pub(super) fn count_all(&self) -> Result<Count> {
+        self.count(&[Kind::Msi, Kind::Level, Kind::Edge])
+    }
+
+    /// The same of some kinds.
     pub(super) fn count(&self, kinds: &[Kind]) -> Result<Count> {
         let mut count = Count::default();
         for source in lock(&self.sources)?.iter().filter(|source| kinds.contains(&source.kind)) {

@@ -2,13 +2,15 @@
 //!
 //! Rule: the one before has ended when this one says that the guest runs again; a guest never runs in two VMMs.
 
+use super::devices::Devices;
 use super::machine::{Carrier, Machine};
 use super::memory::{self, Memory};
+use super::options::{Fault, Options};
 use super::report::{self, Report, Totals};
 use super::shared::SharedArea;
 use super::vcpu::{self, Running};
 use super::wire::Wire;
-use super::{Result, layout, options::Options};
+use super::{Result, layout};
 use std::io::{stdin, stdout};
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
@@ -17,7 +19,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use vm_memory::{Bytes, GuestAddress};
 
 /// Nobody waits longer for a guest: the machine may be emulated.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The VM is there, and waits for its guest.
 const WAITS: u64 = 1;
@@ -42,6 +44,19 @@ fn wait(mut until: impl FnMut() -> Result<bool>) -> Result<bool> {
 
 fn flag(memory: &Memory, offset: u64) -> Result<bool> {
     Ok(memory.load::<u64>(GuestAddress(layout::STATE + offset), Ordering::Acquire)? != 0)
+}
+
+/// Waits until the guest has taken everything, or has had long enough for it. Nothing sends any more.
+fn finish(devices: &Devices, memory: &Memory, running: &Running, fault: Option<Fault>) -> Result<()> {
+    let taken = || devices.count_all().map(|count| running.failed() || count.sent == count.received);
+    wait(taken)?;
+    if let Some(fault) = fault {
+        devices.inject(fault)?;
+        wait(taken)?;
+    }
+    memory.store(1_u64, GuestAddress(layout::STATE + layout::STOP), Ordering::Release)?;
+    wait(|| Ok(running.failed() || report::complete(memory)?))?;
+    Ok(())
 }
 
 /// The VMM of this generation. Standard input is the socket to the one before, standard output the one to the next, or to the operator.
@@ -87,12 +102,7 @@ pub(super) fn run(options: &Options, generation: u64) -> Result<()> {
     sleep(Duration::from_micros(options.random(generation, 50_000)));
     if generation == options.moves {
         devices.stop(sender)?;
-        wait(|| {
-            let count = devices.count(&[super::devices::Kind::Msi, super::devices::Kind::Level, super::devices::Kind::Edge])?;
-            Ok(running.failed() || count.sent == count.received)
-        })?;
-        memory.store(1_u64, GuestAddress(layout::STATE + layout::STOP), Ordering::Release)?;
-        wait(|| Ok(running.failed() || report::complete(&memory)?))?;
+        finish(&devices, &memory, &running, options.fault)?;
         running.stop()?;
         Report::of(&devices, &memory, totals)?.put(&mut next)?;
         return next.flush();
@@ -111,7 +121,7 @@ pub(super) fn run(options: &Options, generation: u64) -> Result<()> {
     machine.vcpus = running.stop()?;
     // Devices may send as long as they like: what comes after the vCPUs have stopped waits in the controller.
     devices.stop(sender)?;
-    let count = devices.count(&[super::devices::Kind::Msi, super::devices::Kind::Level, super::devices::Kind::Edge])?;
+    let count = devices.count_all()?;
     totals.in_flight += count.sent - count.received;
     for vcpu in &machine.vcpus {
         totals.in_handler += u64::from(vcpu::masked(vcpu)?);

@@ -7,7 +7,16 @@ use std::os::fd::RawFd;
 use std::time::{SystemTime, UNIX_EPOCH};
 use vgic_state::gicv3::TableStrategy;
 
-pub(super) const USAGE: &str = "usage: vmm [--moves N | --in-place N] [--tables guest|image] [--seed N]";
+pub(super) const USAGE: &str = "usage: vmm [--moves N | --in-place N] [--tables guest|image] [--seed N] [--fault lose|double]";
+
+/// Something that the count must find, to show that it would.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// A message without its interrupt.
+    Lose,
+    /// An interrupt without a message.
+    Double,
+}
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Options {
@@ -17,6 +26,7 @@ pub(super) struct Options {
     pub(super) tables: TableStrategy,
     /// What the moments of the moves follow from.
     pub(super) seed: u64,
+    pub(super) fault: Option<Fault>,
     /// This process is the VMM of a generation, not the operator.
     pub(super) generation: Option<u64>,
     /// In place: descriptors of guest memory and of the image's area.
@@ -32,6 +42,7 @@ impl Options {
             in_place: false,
             tables: TableStrategy::GuestMemory,
             seed,
+            fault: None,
             generation: None,
             memory: None,
             area: None,
@@ -43,6 +54,8 @@ impl Options {
                 ("--in-place", number) => (options.moves, options.in_place) = (number.parse()?, true),
                 ("--tables", "guest") => options.tables = TableStrategy::GuestMemory,
                 ("--tables", "image") => options.tables = TableStrategy::Image,
+                ("--fault", "lose") => options.fault = Some(Fault::Lose),
+                ("--fault", "double") => options.fault = Some(Fault::Double),
                 ("--seed", number) => options.seed = number.parse()?,
                 ("--generation", number) => options.generation = Some(number.parse()?),
                 ("--memory", number) => options.memory = Some(number.parse()?),
@@ -58,6 +71,8 @@ impl Options {
         let tables = if self.tables == TableStrategy::Image { "image" } else { "guest" };
         let kind = if self.in_place { "--in-place" } else { "--moves" };
         let mut arguments = vec![(kind, self.moves.to_string()), ("--tables", tables.into()), ("--seed", self.seed.to_string())];
+        let fault = |fault| (if fault == Fault::Lose { "lose" } else { "double" }).to_owned();
+        arguments.extend(self.fault.map(|which| ("--fault", fault(which))));
         arguments.push(("--generation", generation.to_string()));
         arguments.extend(self.memory.map(|fd| ("--memory", fd.to_string())));
         arguments.extend(self.area.map(|fd| ("--area", fd.to_string())));
