@@ -63,8 +63,8 @@ fn run() -> Result<bool> {
 
 /// The state of a GICv5 goes from a VM to another one. The guest's program knows none: nothing runs.
 fn between_gicv5s(options: &Options) -> Result<()> {
-    let mut source = Machine::new(memory::map(None)?, options.tables)?;
-    let mut destination = Machine::new(memory::map(None)?, options.tables)?;
+    let mut source = Machine::new(memory::map(None)?, options.strategy(0))?;
+    let mut destination = Machine::new(memory::map(None)?, options.strategy(0))?;
     source.gic.flush_tables()?;
     let mut image = vec![0; source.gic.requirements()?.image_max];
     let length = source.gic.save_image(&mut image)?;

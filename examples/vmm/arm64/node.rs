@@ -69,7 +69,7 @@ pub(super) fn run(options: &Options, generation: u64) -> Result<()> {
         Some(area) => Carrier::Shared(area.bytes()),
     };
     let memory = memory::map(options.memory.map(super::shared::open).transpose()?)?;
-    let mut machine = Machine::new(memory.clone(), options.tables)?;
+    let mut machine = Machine::new(memory.clone(), options.strategy(generation))?;
     let mut totals = Totals::default();
     let mut before = None;
     if generation == 0 {

@@ -2,14 +2,13 @@
 //!
 //! Rule: of the guest, the operator has nothing but the descriptors of its memory.
 
-use super::options::Options;
+use super::options::{Options, Tables};
 use super::report::Report;
 use super::wire::Wire;
 use super::{Result, layout, shared};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
-use vgic_state::gicv3::TableStrategy;
 
 /// For the image of a VM of this size.
 const AREA_BYTES: usize = 4 << 20;
@@ -47,7 +46,11 @@ pub(super) fn run(mut options: Options) -> Result<bool> {
         "{} moves {}, tables in {}, seed {}, Linux {}",
         options.moves,
         if options.in_place { "in place" } else { "to other memory" },
-        if options.tables == TableStrategy::Image { "the image" } else { "guest memory" },
+        match options.tables {
+            Tables::Guest => "guest memory",
+            Tables::Image => "the image",
+            Tables::Turns => "guest memory and the image by turns",
+        },
         options.seed,
         release.trim()
     );

@@ -7,7 +7,8 @@ use std::os::fd::RawFd;
 use std::time::{SystemTime, UNIX_EPOCH};
 use vgic_state::gicv3::TableStrategy;
 
-pub(super) const USAGE: &str = "usage: vmm [--moves N | --in-place N] [--tables guest|image] [--seed N] [--fault lose|double]";
+pub(super) const USAGE: &str =
+    "usage: vmm [--moves N | --in-place N] [--tables guest|image|turns] [--seed N] [--fault lose|double]";
 
 /// Something that the count must find, to show that it would.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,12 +19,23 @@ pub(super) enum Fault {
     Double,
 }
 
-#[derive(Clone, Copy, Debug)]
+/// Where tables go at each move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tables {
+    Guest,
+    Image,
+    /// Into guest memory at every other move, into the image at the others.
+    Turns,
+}
+
+#[derive(Clone, Debug)]
 pub(super) struct Options {
+    /// As it was given.
+    line: Vec<String>,
     pub(super) moves: u64,
     /// Guest memory stays where it is.
     pub(super) in_place: bool,
-    pub(super) tables: TableStrategy,
+    pub(super) tables: Tables,
     /// What the moments of the moves follow from.
     pub(super) seed: u64,
     pub(super) fault: Option<Fault>,
@@ -35,25 +47,29 @@ pub(super) struct Options {
 }
 
 impl Options {
-    pub(super) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self> {
+    pub(super) fn parse(arguments: impl Iterator<Item = String>) -> Result<Self> {
+        let line: Vec<String> = arguments.collect();
         let seed = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| u64::from(time.subsec_nanos()));
         let mut options = Options {
+            line: line.clone(),
             moves: 20,
             in_place: false,
-            tables: TableStrategy::GuestMemory,
+            tables: Tables::Turns,
             seed,
             fault: None,
             generation: None,
             memory: None,
             area: None,
         };
+        let mut arguments = line.iter();
         while let Some(argument) = arguments.next() {
             let value = arguments.next().ok_or(USAGE)?;
             match (argument.as_str(), value.as_str()) {
                 ("--moves", number) => (options.moves, options.in_place) = (number.parse()?, false),
                 ("--in-place", number) => (options.moves, options.in_place) = (number.parse()?, true),
-                ("--tables", "guest") => options.tables = TableStrategy::GuestMemory,
-                ("--tables", "image") => options.tables = TableStrategy::Image,
+                ("--tables", "guest") => options.tables = Tables::Guest,
+                ("--tables", "image") => options.tables = Tables::Image,
+                ("--tables", "turns") => options.tables = Tables::Turns,
                 ("--fault", "lose") => options.fault = Some(Fault::Lose),
                 ("--fault", "double") => options.fault = Some(Fault::Double),
                 ("--seed", number) => options.seed = number.parse()?,
@@ -66,17 +82,22 @@ impl Options {
         Ok(options)
     }
 
-    /// The command line of the VMM of a generation.
+    /// The command line of the VMM of a generation: what is said last counts.
     pub(super) fn arguments(&self, generation: u64) -> Vec<String> {
-        let tables = if self.tables == TableStrategy::Image { "image" } else { "guest" };
-        let kind = if self.in_place { "--in-place" } else { "--moves" };
-        let mut arguments = vec![(kind, self.moves.to_string()), ("--tables", tables.into()), ("--seed", self.seed.to_string())];
-        let fault = |fault| (if fault == Fault::Lose { "lose" } else { "double" }).to_owned();
-        arguments.extend(self.fault.map(|which| ("--fault", fault(which))));
-        arguments.push(("--generation", generation.to_string()));
-        arguments.extend(self.memory.map(|fd| ("--memory", fd.to_string())));
-        arguments.extend(self.area.map(|fd| ("--area", fd.to_string())));
-        arguments.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect()
+        let mut more = vec![("--seed", self.seed.to_string()), ("--generation", generation.to_string())];
+        more.extend(self.memory.map(|fd| ("--memory", fd.to_string())));
+        more.extend(self.area.map(|fd| ("--area", fd.to_string())));
+        let more = more.into_iter().flat_map(|(name, value)| [name.to_owned(), value]);
+        self.line.iter().cloned().chain(more).collect()
+    }
+
+    /// Where the VMM of a generation saves tables.
+    pub(super) fn strategy(&self, generation: u64) -> TableStrategy {
+        match self.tables {
+            Tables::Image => TableStrategy::Image,
+            Tables::Turns if generation % 2 == 1 => TableStrategy::Image,
+            Tables::Guest | Tables::Turns => TableStrategy::GuestMemory,
+        }
     }
 
     /// A number below `limit` that follows from the seed and the generation.
