@@ -14,11 +14,11 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 struct AnySnapshot(serde_json::Value);
 
 impl AnySnapshot {
-    fn to_any(image: &[u8]) -> Result<Self> {
+    fn of_image(image: &[u8]) -> Result<Self> {
         Ok(AnySnapshot(serde_json::to_value(image)?))
     }
 
-    fn from_any(self) -> Result<Vec<u8>> {
+    fn into_image(self) -> Result<Vec<u8>> {
         Ok(serde_json::from_value(self.0)?)
     }
 }
@@ -64,13 +64,13 @@ impl IrqChip for Chip {
         gic.flush_tables()?;
         let image = save(gic)?;
         match counts(&image)? {
-            (vcpus, _) if vcpus == cpus_num => AnySnapshot::to_any(&image),
+            (vcpus, _) if vcpus == cpus_num => AnySnapshot::of_image(&image),
             (vcpus, _) => Err(format!("{vcpus} vCPUs in the snapshot, {cpus_num} in the VM").into()),
         }
     }
 
     fn restore(&mut self, data: AnySnapshot, vcpus_num: usize) -> Result<()> {
-        let image = data.from_any()?;
+        let image = data.into_image()?;
         let (vcpus, its) = counts(&image)?;
         if vcpus != vcpus_num || (its != 0) != self.has_vgic_its() {
             return Err(format!("a snapshot of {vcpus} vCPUs and {its} ITSes").into());

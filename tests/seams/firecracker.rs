@@ -115,7 +115,7 @@ fn save_and_restore() {
     for (name, pair) in pairs() {
         let source = Controller(GicDevice::Backend(RefCell::new(pair.source)), registers(&pair.mpidrs));
         let state = source.save();
-        let restored = Controller::restore((pair.destination, registers(&pair.mpidrs)), &state).ok().expect("restore");
+        let restored = Controller::restore((pair.destination, registers(&pair.mpidrs)), &state).expect("restore");
         let GicDevice::Backend(gic) = restored.0;
         assert_restored(name, gic.into_inner(), &pair.image);
     }

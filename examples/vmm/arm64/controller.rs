@@ -4,11 +4,11 @@
 //!
 //! Rule: behind this module, nobody knows which controller the VM has.
 
+use super::Result;
 use super::layout::{DIST, IRS, ITS, NR_IRQS, REDIST};
 use super::memory::Memory;
-use super::{Result, lock};
 use kvm_ioctls::VmFd;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use vgic_state::gicv3::{Gicv3, Options, TableStrategy};
 use vgic_state::gicv5::Gicv5;
 use vgic_state::kvm::{KvmDevice, Offered, VmMemslots};
@@ -25,50 +25,35 @@ impl Slots {
         Ok(Slots(Arc::new(Mutex::new(VmMemslots::from_memory(Arc::clone(vm), memory, 0, 0)?))))
     }
 
-    pub(super) fn set_flags(&self, slot: u32, flags: u32) -> Result<()> {
-        Ok(lock(&self.0)?.set_flags(slot, flags)?)
-    }
-
-    /// What was written since the last time, whatever was diverted in between.
-    pub(super) fn take_dirty_log(&self, slot: u32) -> Result<Vec<u64>> {
-        Ok(lock(&self.0)?.take_dirty_log(slot)?)
-    }
-
-    fn with<T>(
-        &self,
-        act: impl FnOnce(&mut VmMemslots<Arc<VmFd>>) -> std::result::Result<T, Errno>,
-    ) -> std::result::Result<T, Errno> {
-        act(&mut *self.0.lock().map_err(|_| Errno::EIO)?)
+    /// The slots, even if a thread has panicked with them: what was diverted must be put back.
+    pub(super) fn lock(&self) -> MutexGuard<'_, VmMemslots<Arc<VmFd>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Memslots for Slots {
     fn list(&self) -> Vec<Memslot> {
-        self.with(|slots| Ok(slots.list())).unwrap_or_default()
+        self.lock().list()
     }
 
     fn delete(&mut self, slot: u32) -> std::result::Result<(), Errno> {
-        self.with(|slots| slots.delete(slot))
+        self.lock().delete(slot)
     }
 
     fn create_over_shadow(&mut self, slot: u32, shadow: &ShadowRegion) -> std::result::Result<(), Errno> {
-        self.with(|slots| slots.create_over_shadow(slot, shadow))
+        self.lock().create_over_shadow(slot, shadow)
     }
 
     fn create_over_guest(&mut self, slot: u32) -> std::result::Result<(), Errno> {
-        self.with(|slots| slots.create_over_guest(slot))
+        self.lock().create_over_guest(slot)
     }
 
     fn dirty_log(&mut self, slot: u32) -> std::result::Result<Option<Vec<u64>>, Errno> {
-        self.with(|slots| slots.dirty_log(slot))
+        self.lock().dirty_log(slot)
     }
 
     fn merge_dirty_log(&mut self, slot: u32, bitmap: Vec<u64>) {
-        // After a panic under the lock there is no VM left to save.
-        let _ = self.with(|slots| {
-            slots.merge_dirty_log(slot, bitmap);
-            Ok(())
-        });
+        self.lock().merge_dirty_log(slot, bitmap);
     }
 }
 

@@ -61,7 +61,7 @@ impl Machine {
 
     /// Begins to log what is written. The guest runs.
     pub(super) fn log_dirty_pages(slots: &Slots) -> Result<()> {
-        slots.set_flags(SLOT, KVM_MEM_LOG_DIRTY_PAGES)
+        Ok(slots.lock().set_flags(SLOT, KVM_MEM_LOG_DIRTY_PAGES)?)
     }
 
     pub(super) fn slots(&self) -> Slots {
@@ -76,7 +76,7 @@ impl Machine {
         let flushed = self.gic.flush_tables()?;
         let mut gic = start.elapsed();
         if let Carrier::Socket = carrier {
-            let log = self.slots.take_dirty_log(SLOT)?;
+            let log = self.slots.lock().take_dirty_log(SLOT)?;
             totals.dirty_pages += memory::put_dirty(wire, &self.memory, &log, &flushed)?;
         }
         self.vcpus.iter().try_for_each(|vcpu| vcpu::put(wire, vcpu))?;
