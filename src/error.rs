@@ -13,6 +13,7 @@ use crate::shadow::ShadowError;
 use crate::topology::{TopologyError, Vcpu};
 use crate::uapi::{device as dev, vgic_v3 as v3, vgic_v5 as v5};
 use crate::{AttrId, Command, Errno};
+use alloc::boxed::Box;
 use core::fmt;
 
 /// Why a virtual GIC could not be set up, saved or restored.
@@ -40,9 +41,17 @@ pub enum Error {
     /// The description of the VM is impossible. Nothing was accessed.
     #[error(transparent)]
     Topology(#[from] TopologyError),
-    /// What the kernel wrote as tables cannot be read, or is not what it has mapped. In a restore: nothing was accessed.
+    /// What the kernel wrote as tables cannot be read, or is not what it has mapped.
     #[error(transparent)]
     Tables(#[from] TableError),
+    /// In a restore: the tables of the state cannot be written into shadow memory.
+    #[error("{error}{}", AfterShadow(Some(*applied)))]
+    TablesNotBuilt {
+        /// Why not.
+        error: Box<TableError>,
+        /// What was done before.
+        applied: Applied,
+    },
     /// The tables are to go into the image, and were not flushed since the last save:
     /// [`flush_tables`](crate::DynInterruptState::flush_tables).
     #[error("the tables are to go into the image: flush them before each save")]
@@ -82,7 +91,9 @@ impl Error {
         match self {
             Error::Access(AccessError { applied: Some(applied), .. }) => applied.can_retry_on_same_memory(),
             Error::ReadBack(error) => error.applied.can_retry_on_same_memory(),
-            Error::Shadow { applied: Some(applied), .. } => applied.can_retry_on_same_memory(),
+            Error::Shadow { applied: Some(applied), .. } | Error::TablesNotBuilt { applied, .. } => {
+                applied.can_retry_on_same_memory()
+            }
             _ => true,
         }
     }

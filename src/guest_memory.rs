@@ -50,6 +50,11 @@ pub trait GuestMemoryRead {
     #[must_use]
     fn read(&self, address: u64, bytes: &mut [u8]) -> bool;
 
+    /// All memory there is, in any order; `None` if that is not known.
+    fn ranges(&self) -> Option<Vec<GuestRange>> {
+        None
+    }
+
     /// Whether the kernel's accesses to this memory can be diverted to shadow memory.
     fn diverts(&self) -> bool {
         false
@@ -65,11 +70,23 @@ impl<M: GuestMemoryRead + ?Sized> GuestMemoryRead for &M {
     fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
         (**self).read(address, bytes)
     }
+
+    fn ranges(&self) -> Option<Vec<GuestRange>> {
+        (**self).ranges()
+    }
 }
 
 impl<M: GuestMemoryRead + ?Sized> GuestMemoryRead for &mut M {
     fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
         (**self).read(address, bytes)
+    }
+
+    fn ranges(&self) -> Option<Vec<GuestRange>> {
+        (**self).ranges()
+    }
+
+    fn diverts(&self) -> bool {
+        (**self).diverts()
     }
 
     fn divert(&mut self) -> Option<&mut dyn Divert> {
@@ -81,6 +98,10 @@ impl<M: GuestMemoryRead + ?Sized> GuestMemoryRead for alloc::sync::Arc<M> {
     fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
         (**self).read(address, bytes)
     }
+
+    fn ranges(&self) -> Option<Vec<GuestRange>> {
+        (**self).ranges()
+    }
 }
 
 /// No guest memory: for a VM whose controller keeps nothing there (a GICv3 without ITS).
@@ -91,6 +112,10 @@ impl GuestMemoryRead for NoGuestMemory {
     fn read(&self, _: u64, _: &mut [u8]) -> bool {
         false
     }
+
+    fn ranges(&self) -> Option<Vec<GuestRange>> {
+        Some(Vec::new())
+    }
 }
 
 #[cfg(feature = "guest-memory")]
@@ -98,6 +123,11 @@ impl<B: vm_memory::bitmap::Bitmap + Send + Sync> GuestMemoryRead for vm_memory::
     fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
         use vm_memory::Bytes;
         self.read_slice(bytes, vm_memory::GuestAddress(address)).is_ok()
+    }
+
+    fn ranges(&self) -> Option<Vec<GuestRange>> {
+        use vm_memory::{GuestMemoryBackend, GuestMemoryRegion};
+        Some(self.iter().map(|region| GuestRange::new(region.start_addr().0, region.len())).collect())
     }
 }
 

@@ -11,8 +11,10 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::hint::black_box;
+use vgic_state::gicv3::Gicv3State;
 use vgic_state::gicv5::{CpuInterface, Gicv5, Gicv5State, IrsIdentity, IrsState, Ist, Options, VcpuState};
 use vgic_state::image::IstCoding;
+use vgic_state::its::{Collection, Device, Event, ItsMappings, LpiConfiguration, LpiState, PendingLpis};
 use vgic_state::uapi::device::{KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, KVM_DEV_ARM_VGIC_GRP_NR_IRQS};
 use vgic_state::uapi::vgic_v5::{KVM_DEV_ARM_VGIC_GRP_IRS_REGS, irs};
 use vgic_state::{
@@ -289,5 +291,90 @@ fn a_small_image_does_not_ask_for_much() {
         let (bytes, parsed) = allocated(|| Gicv5State::parse(&sparse));
         assert!(bytes <= 2 * sparse.len() + (4 + 256) * 1024, "{bytes} bytes for an image of {}", sparse.len());
         assert_eq!(parsed, Ok(state));
+    }
+}
+
+/// A GICv3 with two vCPUs, and nothing in its registers.
+fn gicv3(lpis: LpiState) -> Gicv3State {
+    use vgic_state::gicv3::*;
+    let nr_irqs = vgic_state::NrIrqs::new(64).expect("interrupts");
+    let vcpus = Vcpus::with_default_mpidrs(2).expect("vCPUs");
+    let vcpu = |vcpu| VcpuState {
+        vcpu,
+        identity: RedistIdentity::default(),
+        redist: RedistState::default(),
+        private: Bank::default(),
+        icc: CpuInterface::default(),
+    };
+    Gicv3State {
+        nr_irqs,
+        identity: DistIdentity::default(),
+        dist: DistState::default(),
+        spis: vec![SpiBank { first: 32, bank: Bank::default(), router: [0; 32] }],
+        vcpus: vcpus.iter().map(vcpu).collect(),
+        its: vec![],
+        lpis: Some(lpis),
+    }
+}
+
+/// Bytes asked for in all while an image is read, for each byte of it. By what there is most of.
+#[test]
+fn mappings_take_at_most_three_and_a_half_times_the_image() {
+    let vcpu = Vcpus::with_default_mpidrs(2).expect("vCPUs").iter().next().expect("vCPU");
+    let lpis = 8192..1 << 16;
+    let event = |intid| Event { id: intid, intid, icid: 0 };
+    let device = |id, events| Device { id, itt: 0, event_bits: 16, events };
+    let its = |collections, devices| vec![ItsMappings { base: 0, collections, devices }];
+    let configuration = || lpis.clone().map(|intid| LpiConfiguration { intid, byte: 3 }).collect();
+    let shapes = [
+        (
+            "events",
+            3.5,
+            LpiState {
+                its: its(vec![], vec![device(0, lpis.clone().map(event).collect())]),
+                configuration: configuration(),
+                pending: vec![],
+            },
+        ),
+        (
+            "events of one LPI",
+            2.7,
+            LpiState {
+                its: its(vec![], vec![device(0, lpis.clone().map(|id| Event { id, ..event(9000) }).collect())]),
+                configuration: vec![LpiConfiguration { intid: 9000, byte: 3 }],
+                pending: vec![],
+            },
+        ),
+        (
+            "devices of one event",
+            2.1,
+            LpiState {
+                its: its(vec![], lpis.clone().map(|id| device(id, vec![event(id)])).collect()),
+                configuration: configuration(),
+                pending: vec![],
+            },
+        ),
+        ("devices", 1.7, LpiState { its: its(vec![], lpis.clone().map(|id| device(id, vec![])).collect()), ..LpiState::default() }),
+        (
+            "collections",
+            1.6,
+            LpiState {
+                its: its((0..u16::MAX).map(|icid| Collection { icid, target: None }).collect(), vec![]),
+                ..LpiState::default()
+            },
+        ),
+        (
+            "pending LPIs",
+            2.1,
+            LpiState { pending: vec![PendingLpis { vcpu, intids: lpis.clone().collect() }], ..LpiState::default() },
+        ),
+    ];
+    for (what, factor, lpis) in shapes {
+        let state = gicv3(lpis);
+        let image = state.to_image().expect("image");
+        let (bytes, parsed) = allocated(|| Gicv3State::parse(&image));
+        assert_eq!(parsed, Ok(state), "{what}");
+        let found = bytes as f64 / image.len() as f64;
+        assert!(found <= factor && factor < found + 0.25, "{what}: {found:.2}");
     }
 }

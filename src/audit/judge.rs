@@ -10,7 +10,7 @@ use super::report::{Place, Report};
 use super::walk::{At, Broken, MAX_ID_BITS, Reach, Spent, Visitor};
 use crate::gicv3::{Gicv3State, ItsUnit, VcpuState};
 use crate::guest_memory::GuestRange;
-use crate::its::{Cte, Dte, ENTRY_BYTES, FIRST_LPI, Ite, Level1, PAGE_ENTRIES, Table, TableRange, baser_address, baser_bytes};
+use crate::its::{Cte, Dte, ENTRY_BYTES, FIRST_LPI, Ite, Level1, PAGE_ENTRIES, Table, TableRange, baser_bytes};
 use crate::topology::IntId;
 use crate::uapi::vgic_v3::its::{GITS_BASER_INDIRECT, GITS_BASER_VALID, GITS_TYPER_IDBITS};
 use alloc::collections::BTreeMap;
@@ -57,14 +57,15 @@ struct Current {
     device_ids: u64,
     /// ICIDs are below.
     icids: u64,
-    /// Collections with their targets.
-    collections: BTreeMap<u16, Option<u32>>,
+    /// Collections with the places of the vCPUs that they target.
+    collections: BTreeMap<u16, Option<usize>>,
 }
 
 pub(super) struct Judge<'a> {
     pub(super) report: Report,
     ranges: &'a Ranges,
-    vcpus: &'a [VcpuState],
+    /// vCPUs by `vcpu_id`, with their places.
+    vcpus: Vec<(u32, usize)>,
     /// LPIs are below this, by `GICR_PROPBASER`.
     pub(super) intid_end: u32,
     /// LPIs that an event is mapped to.
@@ -83,12 +84,15 @@ pub(super) fn intid_end(propbaser: u64) -> u32 {
 }
 
 impl<'a> Judge<'a> {
-    pub(super) fn new(state: &'a Gicv3State, ranges: &'a Ranges) -> Self {
+    pub(super) fn new(state: &Gicv3State, ranges: &'a Ranges) -> Self {
+        let id = |(place, state): (usize, &VcpuState)| (state.vcpu.id.get(), place);
+        let mut vcpus: Vec<(u32, usize)> = state.vcpus.iter().enumerate().map(id).collect();
+        vcpus.sort_unstable();
         let propbaser = state.vcpus.first().map_or(0, |vcpu| vcpu.redist.propbaser);
         Judge {
             report: Report::default(),
             ranges,
-            vcpus: &state.vcpus,
+            vcpus,
             intid_end: intid_end(propbaser),
             mapped: Intids::new(),
             targets: vec![false; state.vcpus.len()],
@@ -112,6 +116,14 @@ impl<'a> Judge<'a> {
         };
     }
 
+    /// DeviceIDs, bits of EventID and ICIDs that an ITS has.
+    pub(super) fn limits(&mut self, its: &ItsUnit) -> (u64, u32, u64) {
+        if self.its.base != its.base {
+            self.its(its);
+        }
+        (self.its.device_ids, self.its.event_bits, self.its.icids)
+    }
+
     /// Notes a table. False if some of it is not the guest's memory.
     pub(super) fn add_table(&mut self, table: TableRange) -> bool {
         let place = Place { table: Some(table.table), address: Some(table.range.start), ..Place::default() };
@@ -126,21 +138,11 @@ impl<'a> Judge<'a> {
         own
     }
 
-    /// Notes the device table, its first level if there are two, and the collection table of an ITS.
-    pub(super) fn add_its_tables(&mut self, its: &ItsUnit) {
-        let tables = [
-            (its.registers.baser0, Table::Devices { its: its.base }),
-            (its.registers.baser1, Table::Collections { its: its.base }),
-        ];
-        for (baser, table) in tables.into_iter().filter(|(baser, _)| baser & GITS_BASER_VALID != 0) {
-            self.add_table(TableRange { range: GuestRange::new(baser_address(baser), baser_bytes(baser)), table });
-        }
-    }
-
     /// A collection with its target, in the order of the table.
     pub(super) fn add_collection(&mut self, place: Place, icid: u16, target: Option<u32>) {
         // Before Linux 6.7 a target is the place of the vCPU in the order of creation; the snapshot does not tell which kernel wrote it.
-        if target.is_some_and(|target| self.vcpu(target).is_none()) {
+        let vcpu = target.and_then(|target| self.vcpu(target));
+        if target.is_some() && vcpu.is_none() {
             self.report.add(Problem::TargetUnknown, place);
         }
         if u64::from(icid) >= self.its.icids {
@@ -148,7 +150,7 @@ impl<'a> Judge<'a> {
         }
         match self.its.collections.entry(icid) {
             Entry::Vacant(entry) => {
-                entry.insert(target);
+                entry.insert(vcpu);
             }
             Entry::Occupied(_) => self.report.add(Problem::CollectionTwice, place),
         }
@@ -156,7 +158,8 @@ impl<'a> Judge<'a> {
 
     /// The place of a vCPU that a target names.
     fn vcpu(&self, target: u32) -> Option<usize> {
-        let by_id = self.vcpus.iter().position(|state| state.vcpu.id.get() == target);
+        let by_id = self.vcpus.binary_search_by_key(&target, |(id, _)| *id);
+        let by_id = by_id.ok().and_then(|at| self.vcpus.get(at)).map(|(_, place)| *place);
         by_id.or_else(|| usize::try_from(target).ok().filter(|place| *place < self.vcpus.len()))
     }
 
@@ -175,8 +178,7 @@ impl<'a> Judge<'a> {
         let place = Place { interrupt: Some(IntId::Lpi(intid)), ..place };
         match self.its.collections.get(&icid) {
             None => self.report.add(Problem::CollectionUnknown, place),
-            Some(target) => {
-                let vcpu = target.and_then(|target| self.vcpu(target));
+            Some(vcpu) => {
                 if let Some(targeted) = vcpu.and_then(|vcpu| self.targets.get_mut(vcpu)) {
                     *targeted = true;
                 }

@@ -9,8 +9,7 @@ use super::problem::Problem;
 use super::report::Place;
 use super::walk::MAX_ID_BITS;
 use crate::gicv3::Gicv3State;
-use crate::guest_memory::GuestRange;
-use crate::its::{Device, ENTRY_BYTES, ItsMappings, LpiState, Table, TableRange};
+use crate::its::{Device, ItsMappings, LpiState, Table};
 use crate::topology::IntId;
 
 /// Counts what does not come behind the one before.
@@ -60,7 +59,6 @@ fn device(its: u64, device: &Device, judge: &mut Judge<'_>) {
         judge.report.add(Problem::EventWidth, place);
     }
     let events = 1 << device.event_bits.min(MAX_ID_BITS);
-    judge.add_table(TableRange { range: GuestRange::new(device.itt, events * ENTRY_BYTES), table });
     let mut order = Order(None);
     for event in &device.events {
         let place = Place { event: Some(event.id), interrupt: Some(IntId::Lpi(event.intid)), ..place };

@@ -30,14 +30,15 @@
 //! # Work
 //!
 //! [`Limits::entries`] bounds what is read, in entries of 8 bytes: of collection tables and device tables all entries, once for each
-//! place that leads to a table; of each device that KVM would take, as many as it has EventIDs; one for 8 LPIs in the configuration
-//! table, one for 64 in a pending table. What turns out not to be memory is asked for once more, entry by entry. What is kept grows with
+//! place that leads to a table; of each device that KVM would take, as many as it has EventIDs; four for each command that is queued;
+//! one for 8 LPIs in the configuration table, one for 64 in a pending table. What turns out not to be memory is asked for once more, entry by entry. What is kept grows with
 //! the tables found, at most one for each DeviceID, and not with what is in them.
 //!
 //! Source: `arch/arm64/kvm/vgic/vgic-its.c`; Documentation/virt/kvm/devices/arm-vgic-its.rst.
 //!
 //! Rule: an audit decides nothing. It reports, and a threshold of [`Severity`] decides.
 
+mod commands;
 mod ist;
 mod judge;
 mod lpis;
@@ -128,6 +129,7 @@ pub fn gicv3(state: &Gicv3State, memory: &impl GuestMemoryRead, ranges: &Ranges,
         walk::walk(its, memory, &mut budget, &mut judge)
     });
     let tables = if state.its.is_empty() { Vec::new() } else { lpis::add_tables(state, &mut judge) };
+    let walked = walked.and_then(|()| commands::queued(state, memory, &mut budget, &mut judge));
     if let Err(spent) = walked.and_then(|()| lpis::read_tables(&tables, memory, &mut budget, &mut judge)) {
         judge.spent(spent);
     }
@@ -136,13 +138,18 @@ pub fn gicv3(state: &Gicv3State, memory: &impl GuestMemoryRead, ranges: &Ranges,
 
 /// Judges the registers of a GICv3 and its ITSes, and what the ITSes have mapped, as data.
 ///
-/// The tables that the mappings name are where a restore or a later flush puts them: their places are judged, nothing is read.
+/// The tables that the mappings name are where a restore or a later flush puts them: their places are judged. Two of them overlap if
+/// bytes that KVM uses do: a guest that resumed from hibernation may have declared a table where a stale one lies. Of memory, only
+/// commands that are queued are read.
 #[must_use]
-pub fn lpi_state(state: &Gicv3State, lpis: &LpiState, ranges: &Ranges) -> Report {
+pub fn lpi_state(state: &Gicv3State, lpis: &LpiState, memory: &impl GuestMemoryRead, ranges: &Ranges) -> Report {
     let mut judge = Judge::new(state, ranges);
     for its in &state.its {
         registers::registers(its, &mut judge);
-        judge.add_its_tables(its);
+    }
+    judge.tables.clear();
+    for table in crate::gicv3::used_tables(state, lpis) {
+        judge.add_table(table);
     }
     let mut last = None;
     for its in &lpis.its {
@@ -153,8 +160,8 @@ pub fn lpi_state(state: &Gicv3State, lpis: &LpiState, ranges: &Ranges) -> Report
         mappings::its(its, state, &mut judge);
     }
     mappings::lpis(lpis, state, &mut judge);
-    if !state.its.is_empty() {
-        let _ = lpis::add_tables(state, &mut judge);
+    if let Err(spent) = commands::queued(state, memory, &mut Budget::new(Limits::default().entries), &mut judge) {
+        judge.spent(spent);
     }
     finish(judge)
 }

@@ -17,7 +17,8 @@ pub(super) fn overlaps(mut tables: Vec<TableRange>, report: &mut Report) {
     // The table that reaches farthest so far.
     let Some(mut reach) = tables.next() else { return };
     for table in tables {
-        if table.range.start < reach.range.end {
+        // A queued command may map a device again, to the table that it has.
+        if table.range.start < reach.range.end && table != reach {
             let problem = match (table.table, reach.table) {
                 (Table::Level2 { .. }, Table::Level2 { .. }) => Problem::Level2Shared,
                 (Table::LpiPending { .. }, Table::LpiPending { .. }) => Problem::PendingTablesShared,

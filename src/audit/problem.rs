@@ -149,9 +149,7 @@ problems! {
         IstMisfit "ist-misfit":
             "the table is not the one that its registers describe", "KVM refuses it, or loses its interrupts";
         IstReservedBits "ist-reserved-bits":
-            "reserved bits [8:5] are set, which no kernel writes", "KVM hands them to the hardware unchecked";
-        IstTargetUnknown "ist-target-unknown":
-            "IAFFID names no vCPU", "the interrupt cannot be delivered, without an error";
+            "reserved bits 8 to 5 are set, which no kernel writes", "KVM hands them to the hardware unchecked";
     }
     Medium {
         CollectionBehindEnd "collection-behind-end":
@@ -162,8 +160,14 @@ problems! {
             "an LPI is pending that nothing maps", "stale, and pending as soon as it is mapped; or its mapping is lost";
         CommandsQueued "commands-queued":
             "commands are queued in an ITS that is enabled", "they run as soon as it is restored";
+        CommandUnknown "command-unknown":
+            "a queued command that KVM does not have", "it is passed by";
+        CommandRefused "command-refused":
+            "a queued command with an ID or a target that the ITS has not", "KVM refuses it: it has no effect";
         RegisterShape "register-shape":
             "the register has bits that KVM does not keep", "KVM takes the table for another than the guest meant";
+        IstTargetUnknown "ist-target-unknown":
+            "IAFFID names no vCPU", "the interrupt cannot be delivered, without an error";
         IstOneOfN "ist-one-of-n":
             "IRM is set", "KVM does not offer 1-of-N routing";
     }

@@ -4,9 +4,11 @@
 
 use super::problem::{Problem, Severity};
 use crate::AttrId;
+use crate::check::Refusal;
 use crate::guest_memory::GuestRange;
 use crate::its::Table;
 use crate::topology::IntId;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -132,6 +134,17 @@ impl Report {
     #[must_use]
     pub fn find(&self, problem: Problem) -> Option<&Finding> {
         self.findings.iter().find(|finding| finding.problem == problem)
+    }
+
+    /// Refuses what is as bad as the threshold.
+    pub(crate) fn refuse(&self, threshold: Option<Severity>) -> Result<(), Refusal> {
+        // The worst comes first.
+        match self.findings.first() {
+            Some(worst) if threshold.is_some_and(|threshold| worst.severity() >= threshold) => {
+                Err(Refusal::Audit(Box::new(*worst)))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Counts a problem in one more place.

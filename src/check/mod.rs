@@ -7,6 +7,7 @@ mod report;
 pub use report::{Finding, Oddity, Place, Report};
 
 use crate::AttrId;
+use crate::audit;
 use crate::buffer::IstKind;
 use crate::its::TableError;
 use crate::registers::RegisterTable;
@@ -108,6 +109,9 @@ pub enum Refusal {
     /// LPIs and mappings that cannot be, or that cannot be written as tables.
     #[error(transparent)]
     Tables(#[from] TableError),
+    /// An audit found what is worse than the VMM accepts.
+    #[error("{}: {_0}", _0.severity())]
+    Audit(alloc::boxed::Box<audit::Finding>),
     /// The state has the tables in it, and the backend was given guest memory that cannot be diverted.
     #[error("the state has tables in it: the backend needs the memory slots of the VM to restore it")]
     NoShadow,

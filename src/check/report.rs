@@ -3,6 +3,7 @@
 //! Rule: one finding per oddity and place of its kind, however many entries it is in: a report is small whatever the state.
 
 use crate::AttrId;
+use crate::audit;
 use crate::guest_memory::GuestRange;
 use crate::topology::IntId;
 use alloc::vec::Vec;
@@ -104,6 +105,8 @@ impl fmt::Display for Oddity {
 pub struct Report {
     /// One finding per oddity and table or register, tables first.
     pub findings: Vec<Finding>,
+    /// What an audit found, below the severity from which a state is refused.
+    pub audit: audit::Report,
     /// After a restore: guest memory that the kernel may have written. Mark it dirty.
     pub guest_memory_written: Vec<GuestRange>,
 }

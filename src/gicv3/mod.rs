@@ -19,6 +19,7 @@ mod tables;
 
 pub use bank::{Bank, SpiBank};
 pub use check::{Target, TargetVcpu, check};
+pub(crate) use lpis::used_tables;
 pub use lpis::{ConfigurationPolicy, TableStrategy};
 pub use registers::{
     CpuInterface, DistIdentity, DistState, ItsIdentity, ItsState, NOT_STATE, RedistIdentity, RedistState, has_icc,
@@ -26,6 +27,7 @@ pub use registers::{
 pub use restore::{Phase, RESTORE_ORDER};
 pub use state::{Gicv3State, ItsUnit, VcpuState};
 
+use crate::audit::{self, Ranges, Severity};
 use crate::check::{Refusal, Report};
 use crate::error::{AccessError, DeviceError, Operation};
 use crate::guest_memory::{GuestMemoryRead, GuestRange, join};
@@ -45,7 +47,7 @@ const GICD_TYPER_LPIS: u32 = 1 << 17;
 const GICR_TYPER_LAST: u64 = 1 << 4;
 
 /// What a VMM decides.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Options {
     /// Refuse a state with any finding, instead of reporting it. Default: false.
@@ -61,6 +63,31 @@ pub struct Options {
     pub verify_flush: bool,
     /// Tables in the state: what a restore makes of a configuration table that does not look like one. Default: leave it.
     pub lpi_configuration: ConfigurationPolicy,
+    /// Every check and restore begins with an [audit] of the tables and of the commands that are queued. A finding of this
+    /// severity or a worse one is a refusal; others, and with `None` all, are reported. Default:
+    /// [`Severity::DEFAULT_THRESHOLD`].
+    ///
+    /// Kernels before the end of 2024 leave entries of devices and events behind that were unmapped between two flushes. A restore
+    /// passes them by, and from a table alone they cannot be told from a chain that was cut short:
+    /// [`Problem::EntryBehindChain`](audit::Problem::EntryBehindChain), which is refused. Flush on a newer kernel, put tables into
+    /// the image, or accept [`Severity::High`].
+    pub refuse_at: Option<Severity>,
+    /// How much the audit may read.
+    pub audit_limits: audit::Limits,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            strict: false,
+            accept_newer_revision: false,
+            tables: TableStrategy::default(),
+            verify_flush: false,
+            lpi_configuration: ConfigurationPolicy::default(),
+            refuse_at: Some(Severity::DEFAULT_THRESHOLD),
+            audit_limits: audit::Limits::default(),
+        }
+    }
 }
 
 /// Gives a new device the identification that a guest has seen, before it is initialised: `GICD_IIDR`, `GICD_TYPER2`.
@@ -94,6 +121,8 @@ pub struct Gicv3<D, M> {
     memory: M,
     target: Target,
     options: Options,
+    /// What an audit takes for the guest's.
+    ranges: Ranges,
     /// Tables that were flushed for the next save.
     flushed: Option<LpiState>,
 }
@@ -150,13 +179,23 @@ impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
             units.push((base, ItsIdentity::read(|row| read_its(its, base, row))?));
         }
         let target = Target { nr_irqs, identity, vcpus, per_vcpu, its: units };
-        Ok(Gicv3 { gic, its, memory, target, options: Options::default(), flushed: None })
+        let everything = || alloc::vec![GuestRange::new(0, u64::MAX)];
+        let ranges = Ranges::new(memory.ranges().unwrap_or_else(everything), Vec::new());
+        Ok(Gicv3 { gic, its, memory, target, options: Options::default(), ranges, flushed: None })
     }
 
     /// The same with other options.
     #[must_use]
     pub fn with_options(mut self, options: Options) -> Self {
         self.options = options;
+        self
+    }
+
+    /// The same with other ranges for the [audit] that a restore begins with: what the guest owns, and what must not be touched. Without
+    /// this, all of guest memory is the guest's and nothing is protected.
+    #[must_use]
+    pub fn with_ranges(mut self, ranges: Ranges) -> Self {
+        self.ranges = ranges;
         self
     }
 
@@ -264,23 +303,30 @@ impl<D: AttrDevice, M: GuestMemoryRead> InterruptState for Gicv3<D, M> {
             let registers = ItsState::read(|row| read_its(device, *base, row))?;
             its.push(ItsUnit { base: *base, identity, registers });
         }
-        let lpis = self.flushed.take();
+        let lpis = self.flushed.take().filter(|_| self.needs_flush());
         Ok(Gicv3State { nr_irqs: self.target.nr_irqs, identity, dist, spis, vcpus, its, lpis })
     }
 
     fn check(&self, state: &Gicv3State) -> Result<Report, Error> {
-        let report = check(state, &self.target, self.options.strict)?;
+        let mut report = check(state, &self.target, self.options.strict)?;
         if let Some(lpis) = &state.lpis {
             if !self.memory.diverts() {
                 return Err(Refusal::NoShadow.into());
             }
             lpis::check(state, lpis, Some(&self.memory)).map_err(Refusal::Tables)?;
         }
+        report.audit = match &state.lpis {
+            Some(lpis) => audit::lpi_state(state, lpis, &self.memory, &self.ranges),
+            None => audit::gicv3(state, &self.memory, &self.ranges, &self.options.audit_limits),
+        };
+        report.audit.refuse(self.options.refuse_at)?;
         Ok(report)
     }
 
     fn restore(&mut self, state: &Gicv3State) -> Result<Report, Error> {
         let mut report = self.check(state)?;
+        // What was mapped before is not what a save would save.
+        self.flushed = None;
         self.replay(state, &mut report)?;
         if !state.its.is_empty() && state.lpis.is_none() {
             report.guest_memory_written = join(state.vcpus.iter().map(|vcpu| tables::pending_table(&vcpu.redist)).collect());

@@ -34,6 +34,7 @@ impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
                     });
                     restored.map_err(|error| match error {
                         Error::Shadow { error, .. } => Error::Shadow { error, applied: Some(before) },
+                        Error::Tables(error) => Error::TablesNotBuilt { error: error.into(), applied: before },
                         error => error,
                     })?;
                 }

@@ -76,11 +76,20 @@ pub(super) const fn image_bytes_max(sizes: &IstSizes, vcpus: usize, coding: IstC
 pub(super) trait Source {
     type Error: From<BufferError>;
 
-    /// Fills both tables; called once, before the first vCPU.
+    /// Fills both tables; called once, before the first vCPU, unless they are [`Tables::Stored`] and sparse.
     fn tables(&mut self, spi: &mut [u8], lpi: Option<&mut [u8]>) -> Result<(), Self::Error>;
 
     /// The registers of one vCPU.
     fn cpu_interface(&mut self, vcpu: Vcpu) -> Result<CpuInterface, Self::Error>;
+}
+
+/// Where tables are before they are written.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Tables<'a> {
+    /// In the device, which writes them itself.
+    InDevice,
+    /// In memory: sparse tables are encoded from there.
+    Stored(&'a [u8], Option<&'a [u8]>),
 }
 
 /// What is known of a state before its tables are.
@@ -98,6 +107,7 @@ pub(super) fn write<S: Source>(
     head: &Head,
     vcpus: impl ExactSizeIterator<Item = Vcpu>,
     coding: IstCoding,
+    tables: Tables<'_>,
     source: &mut S,
 ) -> Result<usize, S::Error> {
     let needed = image_bytes_max(&head.sizes, vcpus.len(), coding);
@@ -119,7 +129,11 @@ pub(super) fn write<S: Source>(
         IstCoding::Raw => (IST_HEADER_BYTES, IST_HEADER_BYTES),
         IstCoding::Sparse => (tables_room.len().checked_sub(head.sizes.total()).ok_or_else(too_small)?, 0),
     };
-    {
+    let stored = match (tables, coding) {
+        (Tables::Stored(spi, lpi), IstCoding::Sparse) => Some((spi, lpi)),
+        _ => None,
+    };
+    if stored.is_none() {
         let tables = tables_room.get_mut(spi_at..).ok_or_else(too_small)?;
         let (spi, behind) = tables.split_at_mut_checked(head.sizes.spi).ok_or_else(too_small)?;
         let lpi = match head.sizes.lpi {
@@ -131,6 +145,15 @@ pub(super) fn write<S: Source>(
     write_cpu_interfaces(registers_room, vcpus, source)?.ok_or_else(too_small)?;
     writer.commit(SECTION_CPU_INTERFACES, registers).ok_or_else(too_small)?;
 
+    if let Some((spi, lpi)) = stored {
+        for (id, table) in [(SECTION_SPI_IST, Some(spi)), (SECTION_LPI_IST, lpi)] {
+            if let Some(table) = table {
+                let bytes = write_stored(writer.room(), table).ok_or_else(too_small)?;
+                writer.commit(id, bytes).ok_or_else(too_small)?;
+            }
+        }
+        return writer.finish().ok_or_else(too_small).map_err(Into::into);
+    }
     let spi_end = spi_at + head.sizes.spi;
     let spi_bytes = write_ist(writer.room(), spi_at, head.sizes.spi, coding).ok_or_else(too_small)?;
     writer.commit(SECTION_SPI_IST, spi_bytes).ok_or_else(too_small)?;
@@ -184,10 +207,20 @@ fn write_ist(room: &mut [u8], at: usize, table: usize, coding: IstCoding) -> Opt
         IstCoding::Raw => (at == IST_HEADER_BYTES).then_some(table)?,
         IstCoding::Sparse => image::compact(room, at, table / 4, IST_HEADER_BYTES)?,
     };
+    put_ist_header(room, coding, table)?;
+    Some(IST_HEADER_BYTES + body_bytes)
+}
+
+/// Makes a sparse section at the start of `room` of a table that lies elsewhere. Returns its length.
+fn write_stored(room: &mut [u8], table: &[u8]) -> Option<usize> {
+    put_ist_header(room, IstCoding::Sparse, table.len())?;
+    Some(IST_HEADER_BYTES + image::encode(table, room.get_mut(IST_HEADER_BYTES..)?)?)
+}
+
+fn put_ist_header(room: &mut [u8], coding: IstCoding, table: usize) -> Option<()> {
     let mut put = Put::new(room);
     put.u32(coding.number())?;
-    put.u32((table / 4) as u32)?;
-    Some(IST_HEADER_BYTES + body_bytes)
+    put.u32((table / 4) as u32)
 }
 
 /// Values that are in memory already; the CPU interfaces in the order in which [`write`] was given the vCPUs.
@@ -232,7 +265,8 @@ impl<'a> Gicv5State<'a> {
         check_kinds(self)?;
         let head = Head { spi_count: self.spi_count, identity: self.identity, irs: self.irs, sizes: self.ist_sizes() };
         let mut stored = Stored { spi: &self.spi_ist, lpi: self.lpi_ist.as_ref(), vcpus: self.vcpus.iter() };
-        Ok(write(buffer, &head, self.vcpus.iter().map(|state| state.vcpu), coding, &mut stored)?)
+        let tables = Tables::Stored(self.spi_ist.as_bytes(), self.lpi_ist.as_ref().map(Ist::as_bytes));
+        Ok(write(buffer, &head, self.vcpus.iter().map(|state| state.vcpu), coding, tables, &mut stored)?)
     }
 
     /// The state as an image.

@@ -21,6 +21,7 @@ pub use ist::{Ist, IstError};
 pub use registers::{CpuInterface, IRS_NOT_STATE, IrsIdentity, IrsState};
 pub use state::{Gicv5State, VcpuState};
 
+use crate::audit::{self, Severity};
 use crate::buffer::IstSizes;
 use crate::check::Report;
 use crate::error::{AccessError, Applied, DeviceError, Operation};
@@ -46,11 +47,14 @@ pub struct Options {
     pub retries: u8,
     /// How tables are written into images. Default: raw, as the kernel writes them.
     pub ist_coding: IstCoding,
+    /// A finding of the [audit](crate::audit) of this severity or a worse one is a refusal; others, and with `None` all, are reported.
+    /// What no kernel could restore is refused in any case. Default: [`Severity::DEFAULT_THRESHOLD`].
+    pub refuse_at: Option<Severity>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { strict: false, retries: 3, ist_coding: IstCoding::Raw }
+        Options { strict: false, retries: 3, ist_coding: IstCoding::Raw, refuse_at: Some(Severity::DEFAULT_THRESHOLD) }
     }
 }
 
@@ -307,7 +311,13 @@ impl<D: IstDevice> InterruptState for Gicv5<D> {
     }
 
     fn check(&self, state: &Gicv5State<'_>) -> Result<Report, Error> {
-        Ok(check(state, &self.target, self.options.strict)?)
+        let mut report = check(state, &self.target, self.options.strict)?;
+        // What an audit finds and the check does not refuse, the check finds odd.
+        if !report.findings.is_empty() {
+            report.audit = audit::gicv5(state);
+            report.audit.refuse(self.options.refuse_at)?;
+        }
+        Ok(report)
     }
 
     fn restore(&mut self, state: &Gicv5State<'_>) -> Result<Report, Error> {
@@ -336,7 +346,7 @@ impl<D: IstDevice> DynInterruptState for Gicv5<D> {
     fn save_image(&mut self, image: &mut [u8]) -> Result<usize, Error> {
         let head = self.head()?;
         let mut source = FromDevice { gic: self, sizes: head.sizes };
-        codec::write(image, &head, self.target.vcpus.iter(), self.options.ist_coding, &mut source)
+        codec::write(image, &head, self.target.vcpus.iter(), self.options.ist_coding, codec::Tables::InDevice, &mut source)
     }
 
     fn check_image(&self, image: &[u8]) -> Result<Report, Error> {

@@ -31,23 +31,70 @@ struct Tally {
 pub(super) fn scan(state: &Gicv5State<'_>, vcpus: &Vcpus) -> Result<Report, Refusal> {
     let mut report = Report::default();
     let priorities = priority_mask(Idr1::from_bits(state.identity.idr1));
-    scan_table(&state.spi_ist, IstKind::Spi, vcpus, priorities, &mut report)?;
+    let targets = Targets::new(vcpus);
+    scan_table(&state.spi_ist, IstKind::Spi, &targets, priorities, &mut report)?;
     if let Some(lpi_ist) = &state.lpi_ist {
-        scan_table(lpi_ist, IstKind::Lpi, vcpus, priorities, &mut report)?;
+        scan_table(lpi_ist, IstKind::Lpi, &targets, priorities, &mut report)?;
     }
     scan_registers(state, &mut report);
     Ok(report)
 }
 
-fn scan_table(table: &Ist<'_>, kind: IstKind, vcpus: &Vcpus, priorities: u8, report: &mut Report) -> Result<(), Refusal> {
+/// The vCPUs that an entry can name.
+struct Targets {
+    /// One bit per IAFFID: ids are below 512.
+    there: [u64; 8],
+    /// IAFFIDs below this are all there.
+    first_missing: u32,
+}
+
+impl Targets {
+    fn new(vcpus: &Vcpus) -> Self {
+        let mut there = [0_u64; 8];
+        for id in vcpus.iter().map(|vcpu| vcpu.id.get()) {
+            if let Some(word) = there.get_mut(id as usize / 64) {
+                *word |= 1 << (id % 64);
+            }
+        }
+        let first_missing = (0..).zip(vcpus.iter()).find(|(n, vcpu)| vcpu.id.get() != *n).map_or(vcpus.len() as u32, |(n, _)| n);
+        Targets { there, first_missing }
+    }
+
+    fn has(&self, iaffid: u16) -> bool {
+        self.there.get(usize::from(iaffid) / 64).is_some_and(|word| word >> (iaffid % 64) & 1 != 0)
+    }
+}
+
+/// Entries that are looked at together: most are zero, and of the others hardly one is odd.
+const STRIDE: usize = 64;
+
+/// What can be said of some entries without looking at each: whether one of them may be odd.
+///
+/// The shape of the loop is what a compiler makes vectors of.
+fn may_be_odd(words: &[[u8; 4]], odd_bits: u32, targets: &Targets) -> bool {
+    let (mut all, mut pending, mut beyond) = (0_u32, 0_u32, 0_u32);
+    // Without a vCPU 0, entries that name no target look as if they named a wrong one.
+    let last = targets.first_missing.wrapping_sub(1);
+    for word in words {
+        let word = u32::from_le_bytes(*word);
+        all |= word;
+        // Pending is bit 0, enable bit 3.
+        pending |= word & !(word >> ist::GICV5_ISTL2E_ENABLE.trailing_zeros());
+        // Negative if the target is beyond the last one.
+        beyond |= last.wrapping_sub(word >> ist::GICV5_ISTL2E_IAFFID.trailing_zeros());
+    }
+    all != 0 && (all & odd_bits != 0 || pending & ist::GICV5_ISTL2E_PENDING != 0 || beyond >> 31 != 0)
+}
+
+fn scan_table(table: &Ist<'_>, kind: IstKind, targets: &Targets, priorities: u8, report: &mut Report) -> Result<(), Refusal> {
     const ODDITIES: [Oddity; 5] =
         [Oddity::NoSuchTarget, Oddity::OneOfN, Oddity::PendingDisabled, Oddity::UnimplementedPriority, Oddity::HardwareUse];
-    /// Entries that are skipped together when all of them are zero, as most are.
-    const STRIDE: usize = 64;
 
+    let unimplemented = ist::GICV5_ISTL2E_PRIORITY & !(u32::from(priorities) << ist::GICV5_ISTL2E_PRIORITY.trailing_zeros());
+    let odd_bits = ist::GICV5_ISTL2E_RES0 | ist::GICV5_ISTL2E_IRM | ist::GICV5_ISTL2E_HWU | unimplemented;
     let mut tallies = [Tally::default(); ODDITIES.len()];
     for (chunk, words) in table.words().chunks(STRIDE).enumerate() {
-        if words.iter().fold(0, |all, word| all | u32::from_le_bytes(*word)) == 0 {
+        if !may_be_odd(words, odd_bits, targets) {
             continue;
         }
         for (i, word) in words.iter().enumerate() {
@@ -61,17 +108,17 @@ fn scan_table(table: &Ist<'_>, kind: IstKind, vcpus: &Vcpus, priorities: u8, rep
             }
             let odd = [
                 // A guest that never configured the interrupt leaves IAFFID 0, whether or not there is a vCPU 0.
-                (entry.enable() || entry.iaffid() != 0) && !vcpus.contains_id(entry.iaffid()),
+                (entry.enable() || entry.iaffid() != 0) && !targets.has(entry.iaffid()),
                 entry.irm(),
                 entry.pending() && !entry.enable(),
                 entry.priority() & !priorities != 0,
                 entry.hwu() != 0,
             ];
-            for (tally, _) in tallies.iter_mut().zip(odd).filter(|(_, odd)| *odd) {
-                if tally.count == 0 {
+            for (tally, odd) in tallies.iter_mut().zip(odd) {
+                if odd && tally.count == 0 {
                     tally.first = id;
                 }
-                tally.count += 1;
+                tally.count += u32::from(odd);
             }
         }
     }

@@ -13,7 +13,7 @@ mod writer;
 
 pub use error::ImageError;
 pub(crate) use reader::{Cursor, Sections};
-pub(crate) use sparse::{compact, expand, overhead};
+pub(crate) use sparse::{compact, encode, expand, overhead};
 pub(crate) use writer::{Put, Writer};
 
 /// First bytes of every image.

@@ -28,46 +28,103 @@ pub(crate) const fn overhead(entries: usize) -> usize {
 /// The encoding can run over the table's bytes, but never over one that is still to be read: an encoded entry lies at least
 /// [`overhead`] before the entry it came from, less the masks written before it.
 pub(crate) fn compact(buffer: &mut [u8], from: usize, entries: usize, to: usize) -> Option<usize> {
-    let table = buffer.get(from..)?.get(..entries.checked_mul(4)?)?.len();
+    let table = entries.checked_mul(4)?;
     if from < to.checked_add(overhead(entries))? {
         return None;
     }
-    let groups = entries.div_ceil(GROUP);
-    let index = to;
-    buffer.get_mut(index..index + index_bytes(entries))?.fill(0);
-
     // First the masks, all in front of the table, then the entries.
-    let mut mask_at = index + index_bytes(entries);
-    for group in 0..groups {
-        let start = from + group * GROUP * 4;
-        let bytes = buffer.get(start..(start + GROUP * 4).min(from + table))?;
-        let mask = mask_of(bytes);
-        if mask == 0 {
+    let (front, behind) = buffer.split_at_mut_checked(from)?;
+    let masks = write_masks(behind.get(..table)?, front.get_mut(to..)?)?;
+    let mut out = to + masks;
+    let mut mask_at = to + index_bytes(entries);
+    for group in 0..entries.div_ceil(GROUP) {
+        if buffer.get(to + group / 8)? >> (group % 8) & 1 == 0 {
             continue;
         }
-        *buffer.get_mut(index + group / 8)? |= 1 << (group % 8);
-        buffer.get_mut(mask_at..mask_at + 8)?.copy_from_slice(&mask.to_le_bytes());
+        let mask = u64::from_le_bytes(*buffer.get(mask_at..)?.first_chunk()?);
         mask_at += 8;
-    }
-
-    let mut out = mask_at;
-    for entry in (from..from + table).step_by(4) {
-        let word: [u8; 4] = *buffer.get(entry..)?.first_chunk()?;
-        if word != [0; 4] {
-            buffer.get_mut(out..out + 4)?.copy_from_slice(&word);
-            out += 4;
-        }
+        let start = from + group * GROUP * 4;
+        let length = (GROUP * 4).min(from + table - start);
+        // Out of the way of what is written.
+        let mut copy = [0; GROUP * 4];
+        copy.get_mut(..length)?.copy_from_slice(buffer.get(start..start + length)?);
+        out += pack(&copy, mask, buffer.get_mut(out..)?)?;
     }
     Some(out - to)
 }
 
-/// One bit per entry that is not zero.
-fn mask_of(group: &[u8]) -> u64 {
-    let mut mask = 0;
-    for (i, word) in group.as_chunks::<4>().0.iter().enumerate() {
-        mask |= u64::from(*word != [0; 4]) << i;
+/// Encodes a table that lies elsewhere to the start of `room`. Returns the length of the encoding, or `None` if it does not fit.
+pub(crate) fn encode(table: &[u8], room: &mut [u8]) -> Option<usize> {
+    let index = index_bytes(table.len() / 4);
+    let masks = write_masks(table, room)?;
+    let (front, mut rest) = room.split_at_mut_checked(masks)?;
+    let (index, masks) = front.split_at_checked(index)?;
+    let mut masks = masks.as_chunks::<8>().0.iter();
+    let mut length = front.len();
+    for (group, bytes) in table.chunks(GROUP * 4).enumerate() {
+        if index.get(group / 8)? >> (group % 8) & 1 == 0 {
+            continue;
+        }
+        let packed = pack(bytes, u64::from_le_bytes(*masks.next()?), rest)?;
+        rest = rest.get_mut(packed..)?;
+        length += packed;
     }
-    mask
+    Some(length)
+}
+
+/// Writes the bits of a table that say which groups are there, and the masks of those groups. Returns the length of both.
+fn write_masks(table: &[u8], room: &mut [u8]) -> Option<usize> {
+    let index = index_bytes(table.len() / 4);
+    let (index, masks) = room.split_at_mut_checked(index)?;
+    index.fill(0);
+    let mut written = 0;
+    let mut slots = masks.as_chunks_mut::<8>().0.iter_mut();
+    for (group, bytes) in table.chunks(GROUP * 4).enumerate() {
+        let mask = mask_of(bytes);
+        if mask == 0 {
+            continue;
+        }
+        *index.get_mut(group / 8)? |= 1 << (group % 8);
+        *slots.next()? = mask.to_le_bytes();
+        written += 8;
+    }
+    Some(index.len() + written)
+}
+
+/// Writes the entries of a group that a mask names to the start of `out`. Returns how many bytes they have.
+fn pack(group: &[u8], mut mask: u64, out: &mut [u8]) -> Option<usize> {
+    let bytes = mask.count_ones() as usize * 4;
+    let out = out.get_mut(..bytes)?;
+    if let Some(all) = group.get(..bytes).filter(|_| mask == u64::MAX) {
+        out.copy_from_slice(all);
+        return Some(bytes);
+    }
+    let words = group.as_chunks::<4>().0;
+    for slot in out.as_chunks_mut::<4>().0 {
+        *slot = *words.get(mask.trailing_zeros() as usize)?;
+        mask &= mask - 1;
+    }
+    Some(bytes)
+}
+
+/// One bit per entry that is not zero.
+///
+/// The shape of the loops is what a compiler makes vectors of; most groups of most tables are zero.
+fn mask_of(group: &[u8]) -> u64 {
+    let Some(group) = group.first_chunk::<{ GROUP * 4 }>() else {
+        return group.as_chunks::<4>().0.iter().rev().fold(0, |mask, word| mask << 1 | u64::from(*word != [0; 4]));
+    };
+    let words = group.as_chunks::<4>().0;
+    if words.iter().fold(0, |all, word| all | u32::from_le_bytes(*word)) == 0 {
+        return 0;
+    }
+    let mut there = [0_u8; GROUP];
+    for (there, word) in there.iter_mut().zip(words) {
+        *there = u8::from(*word != [0; 4]);
+    }
+    // Eight bytes that are 0 or 1 become the uppermost eight bits of a product: byte n is shifted to bit 56 + n.
+    let eight = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes).wrapping_mul(0x0102_0408_1020_4080) >> 56;
+    there.as_chunks::<8>().0.iter().rev().fold(0, |mask, bytes| mask << 8 | eight(bytes))
 }
 
 /// Decodes a table of `entries` entries. `None`: not the encoding of such a table. The caller has bounded `entries`.
@@ -81,8 +138,7 @@ pub(crate) fn expand(encoded: &[u8], entries: usize) -> Option<Vec<u8>> {
     }
     let (masks, words) = rest.split_at_checked(count * 8)?;
     let mut masks = masks.as_chunks::<8>().0.iter().map(|mask| u64::from_le_bytes(*mask));
-    let (words, odd) = words.as_chunks::<4>();
-    let mut words = words.iter();
+    let (mut words, odd) = words.as_chunks::<4>();
     if !odd.is_empty() {
         return None;
     }
@@ -90,14 +146,26 @@ pub(crate) fn expand(encoded: &[u8], entries: usize) -> Option<Vec<u8>> {
     let mut table = vec![0; entries * 4];
     for (_, group) in table.chunks_mut(GROUP * 4).enumerate().filter(|(group, _)| present(*group)) {
         let mut mask = masks.next().filter(|mask| *mask != 0)?;
-        let (slots, _) = group.as_chunks_mut::<4>();
-        while mask != 0 {
-            let slot = slots.get_mut(mask.trailing_zeros() as usize)?;
-            *slot = *words.next().filter(|word| **word != [0; 4])?;
+        let (entries, behind) = words.split_at_checked(mask.count_ones() as usize)?;
+        words = behind;
+        let slots = group.as_chunks_mut::<4>().0;
+        if mask == u64::MAX {
+            // By all of them, which the compiler makes vectors of.
+            if entries.iter().fold(false, |zero, entry| zero | (*entry == [0; 4])) {
+                return None;
+            }
+            slots.get_mut(..GROUP)?.copy_from_slice(entries);
+            continue;
+        }
+        for entry in entries {
+            if *entry == [0; 4] {
+                return None;
+            }
+            *slots.get_mut(mask.trailing_zeros() as usize)? = *entry;
             mask &= mask - 1;
         }
     }
-    words.next().is_none().then_some(table)
+    words.is_empty().then_some(table)
 }
 
 #[cfg(test)]
@@ -105,13 +173,31 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// By both ways.
     fn encode(table: &[u8]) -> Vec<u8> {
         let entries = table.len() / 4;
         let mut buffer = vec![0xaa; overhead(entries)];
         buffer.extend_from_slice(table);
         let length = compact(&mut buffer, overhead(entries), entries, 0).unwrap();
         buffer.truncate(length);
+        let mut other = vec![0xaa; length];
+        assert_eq!(super::encode(table, &mut other), Some(length));
+        assert_eq!(other, buffer);
+        assert_eq!(super::encode(table, &mut other[..length.saturating_sub(1)]), (length == 0).then_some(0));
         buffer
+    }
+
+    #[test]
+    fn masks() {
+        let mut group = [0; GROUP * 4];
+        for n in 0..GROUP {
+            group[n * 4 + n % 4] = 0x80;
+            assert_eq!(mask_of(&group), u64::MAX >> (63 - n), "{n}");
+            assert_eq!(mask_of(&group[..n * 4]), (1 << n) - 1, "{n}");
+            let mut one = [0; GROUP * 4];
+            one[n * 4] = 1;
+            assert_eq!(mask_of(&one), 1 << n);
+        }
     }
 
     #[test]
@@ -163,6 +249,9 @@ mod tests {
         long.extend([1, 0, 0, 0]);
         let mut odd = good.clone();
         odd.push(0);
+        let mut full = encode(&[7; 64 * 4]);
+        full[16 + 4 * 63..].fill(0);
+        assert_eq!(expand(&full, 64), None);
         for bad in [empty_group, beyond_groups, zero_entry, long, odd] {
             assert_eq!(expand(&bad, 96), None);
         }

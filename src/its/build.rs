@@ -5,7 +5,7 @@
 //! Rule: what is between the entries reads as zero.
 
 use super::geometry::{Geometry, configuration_table, pending_bits};
-use super::{Cte, Device, Dte, ENTRY_BYTES, FIRST_LPI, Ite, ItsMappings, Level1, PAGE_BYTES, PAGE_ENTRIES, Table, TableError};
+use super::{Cte, Device, Dte, ENTRY_BYTES, FIRST_LPI, Ite, ItsMappings, Level1, PAGE_ENTRIES, Table, TableError, TableRange};
 use crate::guest_memory::GuestRange;
 use crate::shadow::ShadowMemory;
 use crate::topology::VcpuId;
@@ -19,19 +19,54 @@ fn write_entry(shadow: &mut dyn ShadowMemory, table: Table, address: u64, entry:
     write(shadow, table, address, &entry.to_le_bytes())
 }
 
-/// Makes a table all zeros.
-pub(crate) fn clear(shadow: &mut dyn ShadowMemory, table: Table, range: GuestRange) -> Result<(), TableError> {
-    if shadow.clear(range) { Ok(()) } else { Err(TableError::Outside { table, address: range.start }) }
+/// The parts of a range in pages, the smallest that a slot is made of.
+fn pages(range: GuestRange) -> impl Iterator<Item = GuestRange> {
+    const PAGE: u64 = 4096;
+    let first = range.start - range.start % PAGE;
+    let part = move |page: u64| GuestRange { start: page.max(range.start), end: (page + PAGE).min(range.end) };
+    (first..range.end).step_by(PAGE as usize).map(part)
 }
 
-/// An empty device table; of two levels, one whose level-2 tables are all there, from `level2` on, whatever the guest's own is.
-pub(crate) fn device_table(shadow: &mut dyn ShadowMemory, geometry: &Geometry, level2: u64) -> Result<(), TableError> {
-    let table = geometry.devices();
+/// Makes a table all zeros.
+pub(crate) fn clear(shadow: &mut dyn ShadowMemory, table: Table, range: GuestRange) -> Result<(), TableError> {
+    if shadow.clear(range) {
+        return Ok(());
+    }
+    match pages(range).find(|page| !shadow.read(page.start, &mut [0])) {
+        Some(page) => Err(TableError::Outside { table, address: page.start }),
+        None => Err(TableError::Unclear { table }),
+    }
+}
+
+/// Makes all zeros of a table what is memory. The kernel says so if it needs the rest.
+pub(crate) fn clear_memory(shadow: &mut dyn ShadowMemory, table: Table, range: GuestRange) -> Result<(), TableError> {
+    if shadow.clear(range) {
+        return Ok(());
+    }
+    for page in pages(range) {
+        if shadow.read(page.start, &mut [0]) && !shadow.clear(page) {
+            return Err(TableError::Unclear { table });
+        }
+    }
+    Ok(())
+}
+
+/// An empty device table; of two levels, the level-2 tables, from `level2` on, and no first level yet.
+pub(crate) fn device_table(
+    shadow: &mut dyn ShadowMemory,
+    geometry: &Geometry,
+    table: TableRange,
+    level2: u64,
+) -> Result<(), TableError> {
     clear(shadow, table.table, table.range)?;
-    for index in 0..geometry.level2_tables() {
-        let (address, level2) = (table.range.start + index * ENTRY_BYTES, level2 + index * PAGE_BYTES);
-        clear(shadow, Table::Level2 { its: geometry.its, index: index as u32 }, GuestRange::new(level2, PAGE_BYTES))?;
-        let entry = Level1::new().with_valid(true).with_address(level2);
+    geometry.level2(level2).try_for_each(|table| clear(shadow, table.table, table.range))
+}
+
+/// The first level of a device table that has two: all level-2 tables are there, whatever the guest's own are.
+pub(crate) fn level1(shadow: &mut dyn ShadowMemory, geometry: &Geometry, level2: u64) -> Result<(), TableError> {
+    let table = geometry.devices();
+    for (level2, address) in geometry.level2(level2).zip((table.range.start..).step_by(ENTRY_BYTES as usize)) {
+        let entry = Level1::new().with_valid(true).with_address(level2.range.start);
         write_entry(shadow, table.table, address, entry.into_bits())?;
     }
     Ok(())
@@ -45,7 +80,8 @@ pub(crate) fn tables(
     level2: u64,
 ) -> Result<(), TableError> {
     if geometry.has_devices() {
-        device_table(shadow, geometry, level2)?;
+        device_table(shadow, geometry, geometry.devices_read(&mappings.devices), level2)?;
+        level1(shadow, geometry, level2)?;
     }
     let mut following = mappings.devices.iter().skip(1);
     for device in &mappings.devices {
@@ -103,11 +139,10 @@ pub(crate) fn configuration(
     Ok(())
 }
 
-/// The pending bits of a vCPU's LPIs.
+/// The pending bits of a vCPU's LPIs, in a table that is all zeros.
 pub(crate) fn pending(shadow: &mut dyn ShadowMemory, vcpu: VcpuId, pendbaser: u64, intids: &[u32]) -> Result<(), TableError> {
     let bits = pending_bits(pendbaser);
     let name = Table::LpiPending { vcpu };
-    clear(shadow, name, bits)?;
     for same in intids.chunk_by(|one, other| one / 8 == other / 8) {
         let Some(first) = same.first() else { continue };
         let byte = same.iter().fold(0, |byte, intid| byte | 1 << (intid % 8));

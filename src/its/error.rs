@@ -46,6 +46,12 @@ pub enum TableError {
         /// The limit.
         limit: u64,
     },
+    /// A table is memory and could not be made all zeros: a copy-on-write shadow takes memory for that, and there is a limit.
+    #[error("{table}: more has to be cleared than the shadow memory can hold")]
+    Unclear {
+        /// The table.
+        table: Table,
+    },
     /// A mapping that cannot be.
     #[error("{mapping}: {rule}")]
     Mapping {

@@ -5,7 +5,7 @@
 //! Rule: a range holds what the kernel reads and writes there, and nothing more, so that tables which a guest has merely declared too
 //! large are not said to overlap.
 
-use super::{Device, ENTRY_BYTES, FIRST_LPI, PAGE_ENTRIES, Table, TableError, TableRange, baser_address, baser_bytes};
+use super::{Device, ENTRY_BYTES, FIRST_LPI, PAGE_BYTES, PAGE_ENTRIES, Table, TableError, TableRange, baser_address, baser_bytes};
 use crate::guest_memory::GuestRange;
 use crate::uapi::vgic_v3::its::*;
 
@@ -69,6 +69,27 @@ impl Geometry {
         TableRange { range: GuestRange::new(self.device_table(), entries * ENTRY_BYTES), table: Table::Devices { its: self.its } }
     }
 
+    /// The device table as far as a restore reads it: the last device ends it. Without one, the kernel looks at every entry of the table
+    /// that the guest has declared, also at those that no DeviceID has.
+    pub(crate) fn devices_read(&self, devices: &[Device]) -> TableRange {
+        let table = self.devices();
+        let bytes = match devices.last() {
+            None => baser_bytes(self.baser0),
+            Some(last) if !self.is_indirect() => (u64::from(last.id) + 1) * ENTRY_BYTES,
+            Some(_) => return table,
+        };
+        TableRange { range: GuestRange::new(table.range.start, bytes), ..table }
+    }
+
+    /// The level-2 device tables, one after the other from an address on.
+    pub(crate) fn level2(&self, start: u64) -> impl Iterator<Item = TableRange> + use<> {
+        let its = self.its;
+        (0..self.level2_tables()).map(move |index| TableRange {
+            range: GuestRange::new(start + index * PAGE_BYTES, PAGE_BYTES),
+            table: Table::Level2 { its, index: index as u32 },
+        })
+    }
+
     /// Collections that the table has room for.
     pub(crate) fn collection_entries(&self) -> u64 {
         (baser_bytes(self.baser1) / ENTRY_BYTES).min(1 << 16)
@@ -76,7 +97,8 @@ impl Geometry {
 
     /// The collection table up to the entry that ends it, with this many collections.
     pub(crate) fn collections(&self, count: usize) -> TableRange {
-        let entries = (count as u64 + 1).min(self.collection_entries());
+        // There can be more entries than ICIDs.
+        let entries = (count as u64 + 1).min(baser_bytes(self.baser1) / ENTRY_BYTES);
         TableRange {
             range: GuestRange::new(self.collection_table(), entries * ENTRY_BYTES),
             table: Table::Collections { its: self.its },
@@ -88,7 +110,7 @@ impl Geometry {
     pub(crate) fn itt(&self, device: &Device) -> TableRange {
         let entries = match device.events.last() {
             Some(last) => u64::from(last.id) + 1,
-            None => 1 << device.event_bits,
+            None => 1 << device.event_bits.min(16),
         };
         let table = Table::Itt { its: self.its, device: device.id };
         TableRange { range: GuestRange::new(device.itt, entries * ENTRY_BYTES), table }

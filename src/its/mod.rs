@@ -8,11 +8,15 @@ pub(crate) mod build;
 pub mod command;
 mod entry;
 mod error;
+#[cfg(test)]
+mod fake;
 pub mod forward;
 pub(crate) mod geometry;
 pub(crate) mod read;
 mod state;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use entry::{Cte, Dte, Ite, Level1};
 pub use error::{Lost, Mapping, TableError};

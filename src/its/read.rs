@@ -84,7 +84,7 @@ impl<'a, T: Tables> Reader<'a, T> {
     /// Everything that an ITS has mapped, by its tables.
     pub(crate) fn mappings(&mut self, geometry: &Geometry, level2: Level2) -> Result<ItsMappings, TableError> {
         let collections = if geometry.has_collections() { self.collections(geometry)? } else { Vec::new() };
-        let mut devices = if geometry.has_devices() { self.devices(geometry, level2)? } else { Vec::new() };
+        let mut devices = self.devices(geometry, level2)?;
         for device in &mut devices {
             device.events = self.events(geometry, device)?;
         }
@@ -95,7 +95,7 @@ impl<'a, T: Tables> Reader<'a, T> {
         let (table, name) = (geometry.collection_table(), Table::Collections { its: geometry.its });
         let mut collections: Vec<Collection> = Vec::new();
         let mut next = 0;
-        self.scan(name, table, geometry.collection_entries(), |index, word| {
+        self.scan(name, table, geometry.collection_entries(), |index, word, _| {
             let cte = Cte::from_bits(word);
             // Not a chain: the first that is not valid ends it, zero or not.
             if !cte.valid() || index != next {
@@ -110,8 +110,12 @@ impl<'a, T: Tables> Reader<'a, T> {
         Ok(collections)
     }
 
-    fn devices(&mut self, geometry: &Geometry, level2: Level2) -> Result<Vec<Device>, TableError> {
+    /// The devices, without their events.
+    pub(crate) fn devices(&mut self, geometry: &Geometry, level2: Level2) -> Result<Vec<Device>, TableError> {
         let mut devices = Vec::new();
+        if !geometry.has_devices() {
+            return Ok(devices);
+        }
         let ids = geometry.device_ids();
         if !geometry.is_indirect() {
             let name = Table::Devices { its: geometry.its };
@@ -156,7 +160,7 @@ impl<'a, T: Tables> Reader<'a, T> {
         count: u64,
         devices: &mut Vec<Device>,
     ) -> Result<bool, TableError> {
-        self.scan(name, table, count, |index, word| {
+        self.scan(name, table, count, |index, word, _| {
             let dte = Dte::from_bits(word);
             if !dte.valid() {
                 return Ok(ControlFlow::Continue(1));
@@ -179,7 +183,7 @@ impl<'a, T: Tables> Reader<'a, T> {
             return Err(TableError::Outside { table: name, address: itt.start });
         }
         let mut events = Vec::new();
-        self.scan(name, device.itt, 1 << device.event_bits, |index, word| {
+        self.scan(name, device.itt, 1 << device.event_bits, |index, word, rest| {
             let ite = Ite::from_bits(word);
             if ite.pintid() == 0 {
                 return Ok(ControlFlow::Continue(1));
@@ -188,19 +192,23 @@ impl<'a, T: Tables> Reader<'a, T> {
                 let address = device.itt + index * ENTRY_BYTES;
                 return Err(TableError::Entry { table: name, address, word, rule: "its INTID is not that of an LPI" });
             }
+            if events.len() == events.capacity() {
+                events.reserve_exact(used(rest).max(events.len()));
+            }
             events.push(Event { id: index as u32, intid: ite.pintid(), icid: ite.icid() });
             Ok(next(ite.next()))
         })?;
         Ok(events)
     }
 
-    /// Shows entries that are not zero to `visit`, which says how far the next one is. True if it says that there is none.
+    /// Shows entries that are not zero to `visit`, which says how far the next one is; with those that were read together with it, from
+    /// it on. True if it says that there is none.
     fn scan(
         &mut self,
         name: Table,
         table: u64,
         count: u64,
-        mut visit: impl FnMut(u64, u64) -> Result<ControlFlow<(), u64>, TableError>,
+        mut visit: impl FnMut(u64, u64, &[[u8; ENTRY_BYTES as usize]]) -> Result<ControlFlow<(), u64>, TableError>,
     ) -> Result<bool, TableError> {
         let mut bytes = [0; CHUNK as usize];
         let end = table + count * ENTRY_BYTES;
@@ -208,19 +216,23 @@ impl<'a, T: Tables> Reader<'a, T> {
         while index < count {
             let Some(data) = self.tables.data(GuestRange { start: table + index * ENTRY_BYTES, end }) else { break };
             index = index.max(data.start.saturating_sub(table) / ENTRY_BYTES);
+            if index >= count {
+                break;
+            }
             let address = table + index * ENTRY_BYTES;
-            let length = (data.end.min(end) - address).min(CHUNK);
+            let length = data.end.min(end).saturating_sub(address).min(CHUNK);
             let Some(chunk) = bytes.get_mut(..length as usize) else { break };
-            if !self.tables.read(address, chunk) {
+            if !chunk.is_empty() && !self.tables.read(address, chunk) {
                 return Err(TableError::Outside { table: name, address });
             }
             let words = chunk.as_chunks().0;
-            self.left = self.left.checked_sub(words.len() as u64).ok_or(TableError::TooLong { table: name, limit: LIMIT })?;
+            self.left =
+                self.left.checked_sub(words.len().max(1) as u64).ok_or(TableError::TooLong { table: name, limit: LIMIT })?;
             let first = index;
-            while let Some(word) = words.get((index - first) as usize) {
+            while let Some(rest @ [word, ..]) = words.get((index - first) as usize..) {
                 index += match u64::from_le_bytes(*word) {
                     0 => 1,
-                    word => match visit(index, word)? {
+                    word => match visit(index, word, rest)? {
                         ControlFlow::Continue(distance) => distance.max(1),
                         ControlFlow::Break(()) => return Ok(true),
                     },
@@ -234,16 +246,39 @@ impl<'a, T: Tables> Reader<'a, T> {
         Ok(false)
     }
 
-    /// The LPIs whose pending bit is set.
+    /// The LPIs whose pending bit is set. Where there is no memory, nothing can be pending: the kernel would not have saved it.
     pub(crate) fn pending(&mut self, name: Table, bits: GuestRange) -> Result<Vec<u32>, TableError> {
         let mut intids = Vec::new();
-        self.scan(name, bits.start, (bits.end - bits.start) / ENTRY_BYTES, |index, word| {
-            let first = FIRST_LPI + index as u32 * 64;
-            intids.extend((0..64).filter(|n| word >> n & 1 != 0).map(|n| first + n));
-            Ok(ControlFlow::Continue(1))
-        })?;
+        // The bits begin 1 KiB behind the beginning of a page, and memory ends with a page.
+        const PART: u64 = 1 << 10;
+        for start in (bits.start..bits.end).step_by(PART as usize) {
+            let count = PART.min(bits.end - start) / ENTRY_BYTES;
+            let first = FIRST_LPI + (start - bits.start) as u32 * 8;
+            let scanned = self.scan(name, start, count, |index, word, rest| {
+                let first = first + index as u32 * 64;
+                let bits = word.count_ones() as usize;
+                if intids.capacity() - intids.len() < bits {
+                    intids.reserve((used(rest) * 64).min(1 << 12));
+                }
+                let mut left = word;
+                while left != 0 {
+                    intids.push(first + left.trailing_zeros());
+                    left &= left - 1;
+                }
+                Ok(ControlFlow::Continue(1))
+            });
+            match scanned {
+                Ok(_) | Err(TableError::Outside { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
         Ok(intids)
     }
+}
+
+/// How many entries are not zero: what to reserve, since growing costs page faults.
+fn used(words: &[[u8; ENTRY_BYTES as usize]]) -> usize {
+    words.iter().filter(|word| u64::from_le_bytes(**word) != 0).count()
 }
 
 /// What a distance in an entry says: 0 is the end.

@@ -15,7 +15,7 @@ pub struct LpiState {
     pub its: Vec<ItsMappings>,
     /// Priority and enable of each LPI that an event is mapped to, by INTID: from the guest's configuration table.
     pub configuration: Vec<LpiConfiguration>,
-    /// Pending LPIs of each vCPU that has some, in the order of `vcpu_id`s.
+    /// Pending LPIs of each vCPU that has some and whose LPIs are enabled (`GICR_CTLR`), in the order of `vcpu_id`s.
     pub pending: Vec<PendingLpis>,
 }
 

@@ -10,14 +10,40 @@ use crate::{Errno, GuestRange};
 use core::ops::Range;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use vm_memory::{Bytes, MemoryRegionAddress};
 
 #[derive(Debug)]
 pub(super) struct Shadow {
     region: ShadowRegion,
     /// Of a zero shadow: its memory.
-    zeros: Option<Arc<File>>,
+    zeros: Option<Zeros>,
+}
+
+#[derive(Debug)]
+struct Zeros {
+    file: Arc<File>,
+    /// Offsets that are no hole, as found last: memory that is there stays until it is cleared.
+    found: Mutex<Range<u64>>,
+}
+
+impl Zeros {
+    /// Whether all of it is there, so that reading it through the mapping allocates nothing.
+    fn has(&self, offsets: Range<u64>) -> bool {
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_in = |found: &Range<u64>| found.start <= offsets.start && offsets.end <= found.end;
+        if is_in(&found) {
+            return true;
+        }
+        if let Ok(Some(data)) = mapping::first_data(&self.file, offsets.start..u64::MAX) {
+            *found = data;
+        }
+        is_in(&found)
+    }
+
+    fn forget(&self) {
+        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = 0..0;
+    }
 }
 
 impl Shadow {
@@ -29,7 +55,8 @@ impl Shadow {
         let (mapping, zeros) = match kind {
             ShadowKind::Zero => {
                 let file = Arc::new(mapping::zeros(length as u64).map_err(failed)?);
-                (mapping::map_shared(Arc::clone(&file), length).map_err(failed)?, Some(file))
+                let mapped = mapping::map_shared(Arc::clone(&file), length).map_err(failed)?;
+                (mapped, Some(Zeros { file, found: Mutex::new(0..0) }))
             }
             ShadowKind::CopyOnWrite => {
                 let Backing::SharedFile { file, offset } = &slot.backing else {
@@ -71,9 +98,12 @@ impl Shadow {
     pub(super) fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
         let offset = address.saturating_sub(self.range().start);
         match &self.zeros {
-            // Through the mapping, a page would be allocated for each page read.
-            Some(file) => file.read_exact_at(bytes, offset).is_ok(),
-            None => self.region.region().read_slice(bytes, MemoryRegionAddress(offset)).is_ok(),
+            // Through the mapping, a page would be allocated for each page that is not there.
+            Some(zeros) if !zeros.has(offset..offset.saturating_add(bytes.len() as u64)) => {
+                zeros.file.read_exact_at(bytes, offset).is_ok()
+            }
+            // No system call.
+            _ => self.region.region().read_slice(bytes, MemoryRegionAddress(offset)).is_ok(),
         }
     }
 
@@ -86,7 +116,14 @@ impl Shadow {
     /// Makes a range of this slot read as zeros. Copy on write: allocates all of it.
     pub(super) fn clear(&self, range: GuestRange) -> bool {
         match &self.zeros {
-            Some(file) => mapping::punch(file, self.offsets(range)).is_ok(),
+            Some(zeros) => {
+                // Mostly nobody has written there, and to see that is cheaper.
+                if self.data(range).is_none() {
+                    return true;
+                }
+                zeros.forget();
+                mapping::punch(&zeros.file, self.offsets(range)).is_ok()
+            }
             None => {
                 const ZEROS: [u8; 4096] = [0; 4096];
                 let mut address = range.start;
@@ -104,8 +141,8 @@ impl Shadow {
 
     /// The first part of a range of this slot that may hold something else than zeros.
     pub(super) fn data(&self, within: GuestRange) -> Option<GuestRange> {
-        let Some(file) = &self.zeros else { return Some(within) };
-        match mapping::first_data(file, self.offsets(within)) {
+        let Some(zeros) = &self.zeros else { return Some(within) };
+        match mapping::first_data(&zeros.file, self.offsets(within)) {
             Ok(data) => data.map(|data| self.address(data)),
             Err(_) => Some(within),
         }
@@ -114,9 +151,9 @@ impl Shadow {
     /// The pages that may hold something else than before, in guest physical addresses.
     pub(super) fn written(&self) -> Result<Vec<GuestRange>, Errno> {
         let mut found = Vec::new();
-        if let Some(file) = &self.zeros {
+        if let Some(zeros) = &self.zeros {
             let mut left = 0..self.region.len();
-            while let Some(data) = mapping::first_data(file, left.clone())? {
+            while let Some(data) = mapping::first_data(&zeros.file, left.clone())? {
                 left.start = data.end;
                 found.push(self.address(data));
             }

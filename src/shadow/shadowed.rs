@@ -5,7 +5,7 @@
 //! Rule: the window is closed before anything is said about the work, and what it says about that goes first.
 
 use super::{Divert, Memslots, ShadowKind, ShadowMemory, ShadowWindow};
-use crate::{Error, GuestMemoryRead};
+use crate::{Error, GuestMemoryRead, GuestRange};
 
 /// Guest memory `M`, and the slots `S` through which KVM sees it. The slots may be lent: `&mut S` will do.
 ///
@@ -71,6 +71,10 @@ impl<M: GuestMemoryRead, S: Memslots> Shadowed<M, S> {
 impl<M: GuestMemoryRead, S: Memslots> GuestMemoryRead for Shadowed<M, S> {
     fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
         self.memory.read(address, bytes)
+    }
+
+    fn ranges(&self) -> Option<Vec<GuestRange>> {
+        self.memory.ranges()
     }
 
     fn diverts(&self) -> bool {

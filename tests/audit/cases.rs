@@ -208,6 +208,47 @@ const REGISTERS: &[Case] = &[
     ("commands queued", FLAT, |s| s.state.its[0].registers.creadr -= 64, &[CommandsQueued]),
 ];
 
+/// A command that is queued, alone, and what is found beside that.
+const COMMANDS: &[(&str, [u64; 4], &[Problem])] = &[
+    ("MAPD elsewhere", [0x08 | 9 << 32, 4, VALID | (itts(0) + 0x4000), 0], &[]),
+    ("MAPD of a device to the table that it has", [0x08 | 3 << 32, 4, VALID | itts(0), 0], &[]),
+    ("MAPD V=0", [0x08 | 3 << 32, 0, 0, 0], &[]),
+    ("MAPD outside of memory", [0x08 | 9 << 32, 4, VALID | 0x9000_0000, 0], &[TableOutsideMemory]),
+    ("MAPD into the queue", [0x08 | 9 << 32, 4, VALID | queue(0), 0], &[TablesOverlap]),
+    ("MAPD into a live ITT", [0x08 | 9 << 32, 4, VALID | (itts(0) + 0x1000), 0], &[TablesOverlap]),
+    ("MAPD of 17 bits", [0x08 | 9 << 32, 16, VALID | (itts(0) + 0x4000), 0], &[CommandRefused]),
+    ("MAPD of a device that cannot be", [0x08 | 1 << 48, 4, VALID | (itts(0) + 0x4000), 0], &[CommandRefused]),
+    ("MAPD with a reserved bit", [0x08 | 9 << 32 | 1 << 31, 4, VALID | (itts(0) + 0x4000), 0], &[ReservedBits]),
+    ("MAPC", [0x09, 0, VALID | 1 << 16 | 9, 0], &[]),
+    ("MAPC to no vCPU", [0x09, 0, VALID | 2 << 16 | 9, 0], &[CommandRefused]),
+    ("MAPC beyond the table", [0x09, 0, VALID | 1 << 16 | 0x2000, 0], &[CommandRefused]),
+    ("MAPTI", [0x0a | 3 << 32, 8600 << 32 | 3, 7, 0], &[]),
+    ("MAPTI of no LPI", [0x0a | 3 << 32, 8191 << 32 | 3, 7, 0], &[CommandRefused]),
+    ("MAPI of no LPI", [0x0b | 3 << 32, 3, 7, 0], &[CommandRefused]),
+    ("MOVALL", [0x0e, 0, 0, 1 << 16], &[]),
+    ("MOVALL to no vCPU", [0x0e, 0, 0, 2 << 16], &[CommandRefused]),
+    ("VMAPP", [0x29, 0, VALID, 0], &[CommandUnknown]),
+    ("nothing", [0; 4], &[CommandUnknown]),
+];
+
+#[test]
+fn commands_that_are_queued() {
+    let clean = subject(1, FLAT);
+    for (what, command, expected) in COMMANDS {
+        let mut subject = clean.copy();
+        let registers = &mut subject.state.its[0].registers;
+        // Around the end of the queue.
+        (registers.creadr, registers.cwriter) = (0xffe0, 0);
+        for (at, word) in (queue(0) + 0xffe0..).step_by(8).zip(command) {
+            subject.write(at, *word);
+        }
+        let mut expected = expected.to_vec();
+        expected.push(CommandsQueued);
+        expected.sort_unstable();
+        assert_eq!(problems(&subject.audit()), expected, "{what}");
+    }
+}
+
 impl Subject {
     fn protect(&mut self, range: GuestRange) {
         self.ranges = Ranges::new([GuestRange::new(RAM, RAM_BYTES as u64)].into(), [range].into());
@@ -241,6 +282,7 @@ fn each_is_found_as_what_it_is_and_as_nothing_else() {
 #[test]
 fn every_problem_has_a_case_and_a_line() {
     let gicv3 = [PLACES, CHAINS, ENTRIES, REGISTERS].concat().into_iter().flat_map(|(.., problems)| problems);
+    let gicv3 = gicv3.chain(COMMANDS.iter().flat_map(|(.., problems)| *problems));
     let elsewhere = crate::mappings::CASES.iter().flat_map(|(.., problems)| *problems);
     let mut found: Vec<Problem> = gicv3.chain(elsewhere).copied().collect();
     found.extend(crate::ist::CASES.iter().map(|(problem, _)| *problem));

@@ -1,8 +1,10 @@
 //! What a guest and KVM make has no finding.
 
 use crate::common::{Config, filled};
-use crate::rig::{Program, programmed, subject};
-use vgic_state::audit::{self, Limits, Ranges};
+use crate::rig::*;
+use vgic_state::audit::Problem::*;
+use vgic_state::audit::{self, Limits, Ranges, Report, Severity};
+use vgic_state::model::gicv3::{Host, Kernel};
 use vgic_state::{DynInterruptState, InterruptState};
 
 #[test]
@@ -49,4 +51,34 @@ fn everything_in_use() {
     let ranges = Ranges::new([vgic_state::GuestRange::new(0x4000_0000, 16 << 20)].into(), [].into());
     let report = audit::gicv3(&gic.save().expect("save"), &vm.memory(), &ranges, &Limits::default());
     assert_eq!(report.to_string(), "");
+}
+
+/// A guest maps, is flushed, unmaps a device, an event and collections, and is flushed again.
+fn flushed_twice(kernel: Kernel) -> Report {
+    let (vm, mut gic) = running(Host { kernel, ..Host::default() }, 1, false, DEFAULT);
+    run(&vm, &mut gic, &[mapc(9), mapc(10)]);
+    assert_eq!(flushed(&vm, &mut gic).audit().to_string(), "");
+    let discard = [0x0f | 3 << 32, 17, 0, 0];
+    let unmapd = [0x08 | 40000 << 32, 0, 0, 0];
+    run(&vm, &mut gic, &[discard, unmapd, [0x09, 0, 9, 0], [0x09, 0, 10, 0]]);
+    flushed(&vm, &mut gic).audit()
+}
+
+fn mapc(icid: u64) -> [u64; 4] {
+    [0x09, 0, VALID | icid, 0]
+}
+
+#[test]
+fn what_a_guest_unmaps_between_two_flushes_is_no_reason_to_refuse_it() {
+    // The end of the collection table overwrites one collection of two, and nobody clears the pending bit of an LPI that is gone.
+    let report = flushed_twice(Kernel::V7_3);
+    assert_eq!(problems(&report), [CollectionBehindEnd, PendingUnmapped]);
+    assert!(report.max_severity() < Some(Severity::DEFAULT_THRESHOLD));
+}
+
+#[test]
+fn before_november_2024_kvm_leaves_devices_and_events_behind() {
+    let report = flushed_twice(Kernel::V6_1);
+    assert_eq!(problems(&report), [EntryBehindChain, CollectionBehindEnd, PendingUnmapped]);
+    assert_eq!(report.find(EntryBehindChain).expect("found").count, 2, "device 40000, event 17 of device 3");
 }

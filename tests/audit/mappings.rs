@@ -27,9 +27,10 @@ pub(crate) const CASES: &[(&str, Change, &[Problem])] = &[
     ("ITT not a multiple of 256", |s| s.its[0].devices[0].itt += 0x80, &[IttAddress]),
     ("ITT above 52 bits", |s| s.its[0].devices[0].itt = 1 << 52, &[TableOutsideMemory, IttAddress]),
     ("ITT in that of the other ITS", |s| s.its[0].devices[0].itt = itts(1), &[TablesOverlap]),
-    ("ITT in the collection table", |s| s.its[0].devices[0].itt = collections(1) + 256, &[TablesOverlap]),
+    ("ITT on collections", |s| s.its[0].devices[0].itt = collections(1), &[TablesOverlap]),
+    ("ITT in a part of the collection table that KVM does not use", |s| s.its[0].devices[0].itt = collections(1) + 256, &[]),
     ("ITT in the configuration table", |s| s.its[0].devices[0].itt = CONFIGURATION, &[TablesOverlap]),
-    ("17 bits of EventID", |s| s.its[0].devices[2].event_bits = 17, &[TablesOverlap, EventWidth]),
+    ("17 bits of EventID", |s| s.its[0].devices[2].event_bits = 17, &[EventWidth]),
     ("no bits of EventID", |s| s.its[0].devices[2].event_bits = 0, &[EventWidth, EventBeyondTable]),
     ("event beyond the device", |s| s.its[0].devices[2].events[0].id = 2, &[EventBeyondTable]),
     ("events out of order", |s| s.its[0].devices[0].events.swap(0, 1), &[NotInOrder]),
@@ -84,7 +85,7 @@ fn each_is_found_as_what_it_is_and_as_nothing_else() {
     for (what, change, expected) in CASES {
         let mut lpis = clean.clone();
         change(&mut lpis);
-        let report: Report = audit::lpi_state(&subject.state, &lpis, &subject.ranges);
+        let report: Report = audit::lpi_state(&subject.state, &lpis, &subject.memory, &subject.ranges);
         lines += &format!("{what}\n");
         for finding in &report.findings {
             lines += &format!("  {} x{} {}\n", finding.problem.code(), finding.count, finding.first);
@@ -99,6 +100,6 @@ fn each_is_found_as_what_it_is_and_as_nothing_else() {
 #[test]
 fn two_levels() {
     let subject = subject(2, true);
-    let report = audit::lpi_state(&subject.state, &as_data(&subject), &subject.ranges);
+    let report = audit::lpi_state(&subject.state, &as_data(&subject), &subject.memory, &subject.ranges);
     assert_eq!(report.to_string(), "");
 }

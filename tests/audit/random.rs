@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use vgic_state::audit::{self, Limits, Problem, Ranges};
 use vgic_state::gicv3::Gicv3State;
 use vgic_state::its::{Collection, Device, Event, ItsMappings, LpiConfiguration, LpiState, PendingLpis};
-use vgic_state::{GuestMemoryRead, GuestRange};
+use vgic_state::{GuestMemoryRead, GuestRange, NoGuestMemory};
 
 static STATE: LazyLock<Gicv3State> = LazyLock::new(|| subject(2, false).state);
 
@@ -112,7 +112,7 @@ proptest! {
 
     #[test]
     fn random_mappings(lpis in mappings(), registers in any::<[[u64; 8]; 2]>(), ranges in ranges()) {
-        let report = audit::lpi_state(&state(registers), &lpis, &ranges);
+        let report = audit::lpi_state(&state(registers), &lpis, &NoGuestMemory, &ranges);
         prop_assert!(report.findings.len() <= Problem::ALL.len());
     }
 }

@@ -1,10 +1,10 @@
 //! A guest that has programmed its ITSes, flushed and saved: its registers, its memory.
 
-use crate::common::{CONFIGURATION, Config, RAM, RAM_BYTES, area, fresh, its_base, memory, pending};
+use crate::common::{CONFIGURATION, Config, Gic, RAM, RAM_BYTES, area, fresh, its_base, memory, pending};
 use vgic_state::audit::{self, Limits, Problem, Ranges, Report};
 use vgic_state::gicv3::Gicv3State;
 use vgic_state::its::{Cte, Dte, Ite};
-use vgic_state::model::gicv3::{Mappings, Vm};
+use vgic_state::model::gicv3::{Host, Mappings, Vm};
 use vgic_state::uapi::vgic_v3::{its, redist};
 use vgic_state::{Attr, AttrDevice, DynInterruptState, GuestRange, InterruptState};
 use vm_memory::{Bytes, GuestAddress};
@@ -13,24 +13,24 @@ pub(crate) const VALID: u64 = 1 << 63;
 pub(crate) const PAGE: u64 = 0x1_0000;
 
 /// Where an ITS has what, in its area.
-pub(crate) fn queue(n: usize) -> u64 {
+pub(crate) const fn queue(n: usize) -> u64 {
     area(n)
 }
 
-pub(crate) fn collections(n: usize) -> u64 {
+pub(crate) const fn collections(n: usize) -> u64 {
     area(n) + PAGE
 }
 
-pub(crate) fn itts(n: usize) -> u64 {
+pub(crate) const fn itts(n: usize) -> u64 {
     area(n) + 2 * PAGE
 }
 
-pub(crate) fn level1(n: usize) -> u64 {
+pub(crate) const fn level1(n: usize) -> u64 {
     area(n) + 3 * PAGE
 }
 
 /// Flat device table of 8 pages, or as many level-2 tables.
-pub(crate) fn devices(n: usize) -> u64 {
+pub(crate) const fn devices(n: usize) -> u64 {
     area(n) + 4 * PAGE
 }
 
@@ -61,8 +61,19 @@ pub(crate) fn subject(its: usize, indirect: bool) -> Subject {
     programmed(its, indirect, DEFAULT)
 }
 
+/// Lets the first ITS run more commands.
+pub(crate) fn run(vm: &Vm, gic: &mut Gic, commands: &[[u64; 4]]) {
+    let device = &mut gic.its_mut()[0];
+    let at = device.get(Attr::its(its::GITS_CWRITER)).expect("GITS_CWRITER");
+    for (at, word) in (queue(0) + at..).step_by(8).zip(commands.as_flattened()) {
+        vm.memory().write_obj(*word, GuestAddress(at)).expect("memory");
+    }
+    device.set(Attr::its(its::GITS_CWRITER), at + 32 * commands.len() as u64).expect("GITS_CWRITER");
+    assert!(vm.commands().iter().all(|command| command.result.is_ok()));
+}
+
 /// The registers and the queue of an ITS, as a guest sets them up; the same devices on each, other LPIs.
-fn set_up(vm: &Vm, gic: &mut crate::common::Gic, n: usize, indirect: bool, program: Program) {
+fn set_up(vm: &Vm, gic: &mut Gic, n: usize, indirect: bool, program: Program) {
     let memory = vm.memory();
     let offset = n as u64 * 1000;
     let mut commands = vec![[0x09, 0, VALID | 7, 0], [0x09, 0, VALID | 1 << 16 | 8, 0]];
@@ -94,7 +105,13 @@ fn set_up(vm: &Vm, gic: &mut crate::common::Gic, n: usize, indirect: bool, progr
 }
 
 pub(crate) fn programmed(count: usize, indirect: bool, program: Program) -> Subject {
-    let (vm, mut gic) = fresh(Config { its: count, ..Config::default() }, memory());
+    let (vm, mut gic) = running(Host::default(), count, indirect, program);
+    flushed(&vm, &mut gic)
+}
+
+/// A VM whose guest has mapped all of it; the first event of each device is pending.
+pub(crate) fn running(host: Host, count: usize, indirect: bool, program: Program) -> (Vm, Gic) {
+    let (vm, mut gic) = fresh(Config { host, its: count, ..Config::default() }, memory());
     vm.memory().write_slice(&[0xa3; 0xe000], GuestAddress(CONFIGURATION)).expect("memory");
     for (n, vcpu) in (0..).zip(gic.target().vcpus.clone().iter()) {
         let registers = [(redist::GICR_PROPBASER, CONFIGURATION | 0xf), (redist::GICR_PENDBASER, pending(n))];
@@ -113,9 +130,14 @@ pub(crate) fn programmed(count: usize, indirect: bool, program: Program) -> Subj
             }
         }
     }
+    (vm, gic)
+}
+
+/// What is saved of it.
+pub(crate) fn flushed(vm: &Vm, gic: &mut Gic) -> Subject {
     gic.flush_tables().expect("flush");
     let ranges = Ranges::new([GuestRange::new(RAM, RAM_BYTES as u64)].into(), [].into());
-    let mappings = (0..count).map(|n| vm.mappings(n).expect("ITS")).collect();
+    let mappings = (0..gic.its().len()).map(|n| vm.mappings(n).expect("ITS")).collect();
     Subject { state: gic.save().expect("save"), memory: vm.memory(), ranges, mappings }
 }
 

@@ -20,7 +20,7 @@ pub(crate) fn pending(n: u64) -> u64 {
 }
 
 /// Area of an ITS: queue, device table, collection table, translation tables.
-pub(crate) fn area(n: usize) -> u64 {
+pub(crate) const fn area(n: usize) -> u64 {
     RAM + 0x40_0000 + n as u64 * 0x10_0000
 }
 
@@ -47,7 +47,7 @@ pub(crate) fn vcpus(count: u32) -> Vcpus {
     Vcpus::new((0..count).map(|n| Vcpu {
         // Without gaps: kernels before 6.7 take an id for a place.
         id: VcpuId::new(n).expect("id"),
-        mpidr: Mpidr::new(0, (7 * n) as u8, 1, (count - n) as u8),
+        mpidr: Mpidr::new(0, (7 * n) as u8, 1 + (n / 256) as u8, (count - n) as u8),
     }))
     .expect("vCPUs")
 }

@@ -118,6 +118,8 @@ fn messages() {
 
     let (_, mut destination) = fresh(config(), crate::common::Memory::from_ranges(&[]).unwrap_or_default());
     add("no memory under a table", destination.restore(&state).expect_err("no memory"));
+    destination.options_mut().refuse_at = None;
+    add("no memory under a table, without an audit", destination.restore(&state).expect_err("no memory"));
 
     let (vm, mut source) = filled(config());
     vm.set_fault(Fault::attribute(Command::ItsSaveTables.id(), Errno::EACCES));

@@ -10,17 +10,24 @@ fn good() -> Vec<u8> {
     filled(Config { its: 2, ..Config::default() }).1.save().expect("save").to_image().expect("image")
 }
 
-fn u32_at(image: &[u8], at: usize) -> u32 {
+pub(crate) fn u32_at(image: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(image[at..at + 4].try_into().expect("4 bytes"))
 }
 
-fn u64_at(image: &[u8], at: usize) -> u64 {
+pub(crate) fn u64_at(image: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(image[at..at + 8].try_into().expect("8 bytes"))
 }
 
+/// Where the contents of a section are.
+pub(crate) fn section_of(image: &[u8], id: u32) -> std::ops::Range<usize> {
+    let sections = u32_at(image, 24) as usize;
+    let entry = (0..sections).map(|n| 32 + n * 24).find(|entry| u32_at(image, *entry) == id).expect("section");
+    let start = u64_at(image, entry + 8) as usize;
+    start..start + u64_at(image, entry + 16) as usize
+}
+
 fn section(image: &[u8], id: u32) -> usize {
-    let entry = (0..3).map(|n| 32 + n * 24).find(|entry| u32_at(image, *entry) == id).expect("section");
-    u64_at(image, entry + 8) as usize
+    section_of(image, id).start
 }
 
 #[test]
@@ -84,7 +91,7 @@ fn layout() {
 }
 
 /// Gives changed bytes the checksum that a forger would give them.
-fn forge(mut image: Vec<u8>) -> Vec<u8> {
+pub(crate) fn forge(mut image: Vec<u8>) -> Vec<u8> {
     image[28..32].fill(0);
     let crc = image.iter().fold(u32::MAX, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 })

@@ -11,6 +11,7 @@ mod errors;
 mod guest;
 mod image;
 mod lists;
+mod lpis;
 mod order;
 mod refusal;
 mod round_trip;

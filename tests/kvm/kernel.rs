@@ -43,10 +43,14 @@ const END: &[u32] = &[NOP, NOP, EOIR, ISB, STR, STAY];
 /// Does nothing, for ever.
 const SPIN: &[u32] = &[NOP, NOP, STAY];
 
+/// Writes the first word of x0 pages from x2 on, and tells.
+const TOUCH: &[u32] = &[NOP, NOP, 0xf900_0042, 0x9140_0442, 0xd100_0400, 0xb5ff_ffa0, STR, STAY];
+
 const ACKNOWLEDGE_AT: u64 = layout::CODE;
 const END_AT: u64 = layout::CODE + 0x40;
 const SPIN_AT: u64 = layout::CODE + 0x80;
-const PROGRAMS: [(u64, &[u32]); 3] = [(ACKNOWLEDGE_AT, ACKNOWLEDGE), (END_AT, END), (SPIN_AT, SPIN)];
+const TOUCH_AT: u64 = layout::CODE + 0xc0;
+const PROGRAMS: [(u64, &[u32]); 4] = [(ACKNOWLEDGE_AT, ACKNOWLEDGE), (END_AT, END), (SPIN_AT, SPIN), (TOUCH_AT, TOUCH)];
 
 /// `KVM_REG_ARM_CORE` of 64 bits at this offset of `struct kvm_regs`.
 const fn core_register(offset: u64) -> u64 {
@@ -109,6 +113,18 @@ fn run(vcpu: &mut VcpuFd, program: u64, x0: u64, mut go_on: impl FnMut(u32) -> b
             }
             other => panic!("the guest ended with {other:?}"),
         }
+    }
+}
+
+impl KernelRig {
+    /// Has the guest write to every page of a range. How long it takes is what the benchmark asks.
+    #[allow(dead_code, reason = "for the benchmark")]
+    pub(crate) fn touch(&mut self, vcpu: usize, start: u64, bytes: u64) -> Duration {
+        let fd = self.vcpus[vcpu].as_mut().expect("vCPU is not running");
+        set_registers(fd, &[(core_register(16), start)]);
+        let began = Instant::now();
+        run(fd, TOUCH_AT, bytes / 4096, |_| false);
+        began.elapsed()
     }
 }
 

@@ -9,6 +9,13 @@ use vgic_state::gicv3::Gicv3State;
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Log(Vec<String>);
 
+#[cfg(not(all(target_arch = "aarch64", target_os = "linux")))]
+impl std::fmt::Display for Log {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|line| writeln!(f, "{line}"))
+    }
+}
+
 impl Log {
     pub(crate) fn add(&mut self, line: impl Into<String>) {
         self.0.push(line.into());

@@ -17,8 +17,13 @@ mod rig;
 mod scenarios;
 #[cfg(all(target_arch = "aarch64", target_os = "linux"))]
 mod slots;
+#[cfg(not(all(target_arch = "aarch64", target_os = "linux")))]
+#[path = "../common/snapshot.rs"]
+mod snapshot;
 
 use log::Log;
+#[cfg(not(all(target_arch = "aarch64", target_os = "linux")))]
+use snapshot::snapshot;
 
 /// Runs a scenario, and returns what it observed. A test that fails shows where it was.
 fn observe(place: &str, scenario: fn(&mut Log)) -> Log {
@@ -98,6 +103,8 @@ scenarios! {
     peers::never_a_part_of_a_state,
     peers::a_used_its_is_reset,
     peers::an_its_that_nobody_uses,
+    audit::what_the_kernel_does_not_check,
+    audit::work_without_end,
     shadow::zero_shadow_flat,
     shadow::zero_shadow_two_levels,
     shadow::copy_on_write_flat,
@@ -114,6 +121,14 @@ scenarios! {
     shadow::a_table_behind_memory,
     shadow::no_memory_for_tables,
     shadow::four_thousand_lpis,
+}
+
+/// What a kernel makes of crafted tables, to be read. The same on a real one, where the scenario compares them.
+#[cfg(not(all(target_arch = "aarch64", target_os = "linux")))]
+#[test]
+fn crafted_tables() {
+    let log = observe("the model", scenarios::audit::what_the_kernel_does_not_check::<model::ModelRig>);
+    snapshot!("crafted_tables", log.to_string());
 }
 
 /// Runs last, by its name. A line that the test harness does not hold back.

@@ -13,7 +13,8 @@ pub(crate) fn fresh(regions: usize, in_files: bool) -> Memory {
     of((0..regions).map(|n| (layout::RAM + (n * bytes) as u64, bytes, in_files)))
 }
 
-fn of(regions: impl Iterator<Item = (u64, usize, bool)>) -> Memory {
+/// Regions: where, how long, whether in a file.
+pub(crate) fn of(regions: impl Iterator<Item = (u64, usize, bool)>) -> Memory {
     let file = |bytes: usize| FileOffset::new(file(bytes as u64), 0);
     let regions = regions.map(|(start, bytes, in_file)| (GuestAddress(start), bytes, in_file.then(|| file(bytes))));
     Memory::from_ranges_with_files(regions.collect::<Vec<_>>()).expect("memory")

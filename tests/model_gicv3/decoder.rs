@@ -86,9 +86,11 @@ proptest! {
                         events.values_mut().filter(|(_, of)| *of == Some(icid)).for_each(|(_, of)| *of = None);
                     }
                 }
+                // An event that is mapped stays as it is.
+                Command::Mapti { device, event, .. } if devices[&device].2.contains_key(&event) => {}
                 Command::Mapti { device, event, intid, icid } => {
                     collections.entry(icid).or_insert(None);
-                    devices.get_mut(&device).unwrap().2.entry(event).or_insert((intid, Some(icid)));
+                    devices.get_mut(&device).unwrap().2.insert(event, (intid, Some(icid)));
                 }
                 Command::Movi { device, event, icid } => {
                     devices.get_mut(&device).unwrap().2.get_mut(&event).unwrap().1 = Some(icid);

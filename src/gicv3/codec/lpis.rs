@@ -42,7 +42,18 @@ pub(super) fn section_max(target: &Target) -> usize {
 /// Whether a section can hold these.
 pub(super) fn check(lpis: &LpiState) -> Result<(), TableError> {
     let refuse = |mapping| Err(TableError::Mapping { mapping, rule: "does not fit into an image: an ID has 16 bits at most" });
+    if lpis.its.len() > super::MAX_ITS as usize {
+        let its = lpis.its.last().map_or(0, |its| its.base);
+        return Err(TableError::Mapping {
+            mapping: Mapping::Its { its },
+            rule: "does not fit into an image: it has 64 ITSes at most",
+        });
+    }
     for its in &lpis.its {
+        if let Some(collection) = its.collections.iter().find(|collection| collection.target == Some(Cte::NOT_MAPPED)) {
+            let mapping = Mapping::Collection { its: its.base, icid: collection.icid };
+            return Err(TableError::Mapping { mapping, rule: "its target is no vCPU" });
+        }
         for device in &its.devices {
             let wide = device.events.iter().find(|event| event.id >= 1 << 16 || event.intid >= 1 << 16);
             if let Some(event) = wide {
@@ -207,5 +218,70 @@ impl<'a> Reader<'a> {
 
     fn zero(&mut self) -> Result<(), ImageError> {
         if self.u32()? == 0 { Ok(()) } else { Err(ImageError::Reserved { id: self.id }) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topology::Vcpus;
+
+    /// Every LPI mapped once, on the largest number of devices, with all others empty, all collections, all LPIs pending.
+    #[test]
+    fn the_largest_state_fits() {
+        let device = |id: u32| {
+            let event = Event { id: 65_535, intid: FIRST_LPI + id, icid: 0 };
+            let events = if event.intid < LPI_LIMIT { alloc::vec![event] } else { Vec::new() };
+            Device { id, itt: 0, event_bits: 16, events }
+        };
+        let its = ItsMappings {
+            base: 0,
+            collections: (0..=u16::MAX).map(|icid| Collection { icid, target: None }).collect(),
+            devices: (0..1 << 16).map(device).collect(),
+        };
+        let vcpus = Vcpus::with_default_mpidrs(512).unwrap();
+        let mut lpis = LpiState { its: alloc::vec![its], ..LpiState::default() };
+        lpis.configuration = mapped(&lpis).into_iter().map(|intid| LpiConfiguration { intid, byte: 3 }).collect();
+        let per_vcpu = (LPI_LIMIT - FIRST_LPI) / 512;
+        let pending = (0..).step_by(per_vcpu as usize).zip(vcpus.iter());
+        lpis.pending = pending
+            .map(|(first, vcpu)| PendingLpis { vcpu, intids: (FIRST_LPI + first..).take(per_vcpu as usize).collect() })
+            .collect();
+        assert_eq!(check(&lpis), Ok(()));
+        let target = Target {
+            nr_irqs: crate::NrIrqs::new(64).unwrap(),
+            identity: crate::gicv3::DistIdentity::default(),
+            vcpus,
+            per_vcpu: Vec::new(),
+            its: alloc::vec![(0, crate::gicv3::ItsIdentity::default())],
+        };
+        assert_eq!(section_bytes(&lpis), section_max(&target));
+        let mut bytes = alloc::vec![0; section_bytes(&lpis)];
+        let mut put = Put::new(&mut bytes);
+        assert_eq!((write(&lpis, &mut put), put.remaining()), (Some(()), 0));
+        assert!(Reader::new(19, &bytes).read().is_ok_and(|read| read == lpis));
+    }
+
+    #[test]
+    fn what_no_reader_would_take_is_not_written() {
+        let event = |id, intid| Device { events: alloc::vec![Event { id, intid, icid: 0 }], ..Device::default() };
+        let with = |device| LpiState {
+            its: alloc::vec![ItsMappings { devices: alloc::vec![device], ..ItsMappings::default() }],
+            ..LpiState::default()
+        };
+        let target = Some(u32::MAX);
+        let collections = alloc::vec![Collection { icid: 0, target }];
+        let vcpu = Vcpus::with_default_mpidrs(1).unwrap().iter().next().unwrap();
+        for lpis in [
+            with(event(1 << 16, 9000)),
+            with(event(0, 1 << 16)),
+            with(event(0, 9000)),
+            LpiState { its: alloc::vec![ItsMappings { collections, ..ItsMappings::default() }], ..LpiState::default() },
+            LpiState { its: alloc::vec![ItsMappings::default(); 65], ..LpiState::default() },
+            LpiState { pending: alloc::vec![PendingLpis { vcpu, intids: alloc::vec![1 << 16] }], ..LpiState::default() },
+            LpiState { configuration: alloc::vec![LpiConfiguration { intid: 9000, byte: 3 }], ..LpiState::default() },
+        ] {
+            assert!(check(&lpis).is_err(), "{lpis:?}");
+        }
     }
 }

@@ -4,11 +4,11 @@
 //!
 //! Rule: what no guest could have mapped is refused, and what cannot be written as tables.
 
-use super::{Registers, mapped};
+use super::{Registers, mapped, targets};
 use crate::check::{Finding, Oddity, Place};
 use crate::gicv3::Gicv3State;
 use crate::guest_memory::GuestMemoryRead;
-use crate::its::geometry::{Geometry, LPI_LIMIT, check_overlap, configuration_table, lpi_end};
+use crate::its::geometry::{Geometry, LPI_LIMIT, check_overlap, configuration_table, lpi_end, pending_bits};
 use crate::its::{ENTRY_BYTES, FIRST_LPI, ItsMappings, LpiState, Mapping, Table, TableError, TableRange};
 use crate::topology::IntId;
 use alloc::vec::Vec;
@@ -28,7 +28,9 @@ pub(in crate::gicv3) fn check(state: &Gicv3State, lpis: &LpiState, memory: Optio
     let mut bases: Vec<u64> = state.its.iter().map(|its| its.base).collect();
     bases.sort_unstable();
     if !lpis.its.iter().map(|its| its.base).eq(bases.iter().copied()) {
-        let its = lpis.its.iter().map(|its| its.base).find(|base| !bases.contains(base)).or(bases.first().copied());
+        let own = || lpis.its.iter().map(|its| its.base);
+        let other = own().find(|base| !bases.contains(base));
+        let its = other.or_else(|| bases.iter().copied().find(|base| !own().any(|own| own == *base))).or(bases.first().copied());
         return refuse(Mapping::Its { its: its.unwrap_or_default() }, "not the ITSes of the state, each once and in order");
     }
     let mut ids: Vec<u32> = state.vcpus.iter().map(|vcpu| vcpu.vcpu.id.get()).collect();
@@ -40,19 +42,34 @@ pub(in crate::gicv3) fn check(state: &Gicv3State, lpis: &LpiState, memory: Optio
         }
     }
     check_lpis(lpis, &registers)?;
-    let mut tables = registers.tables(lpis);
-    tables.extend(configuration(lpis, &registers));
+    let mut tables = used_tables(state, lpis);
     check_overlap(&mut tables)?;
     let Some(memory) = memory else { return Ok(()) };
     check_memory(lpis, &registers, memory)?;
     let configuration = configuration_table(registers.propbaser());
+    let mut page = None;
     for lpi in &lpis.configuration {
         let address = configuration + u64::from(lpi.intid.saturating_sub(FIRST_LPI));
-        if !memory.read(address, &mut [0]) {
+        if page.replace(address / 4096) != Some(address / 4096) && !memory.read(address, &mut [0]) {
             return Err(TableError::Outside { table: Table::LpiConfiguration, address });
         }
     }
     Ok(())
+}
+
+/// The bytes of every table that the kernel reads or writes for a state. The pending table of a vCPU that no LPI is for is none.
+pub(crate) fn used_tables(state: &Gicv3State, lpis: &LpiState) -> Vec<TableRange> {
+    let registers = Registers::of(state);
+    let mut targeted: Vec<u32> = targets(lpis).map(|(_, target)| target).collect();
+    targeted.extend(lpis.pending.iter().map(|pending| pending.vcpu.id.get()));
+    targeted.sort_unstable();
+    let mut tables = registers.tables(lpis);
+    tables.retain(|table| match table.table {
+        Table::LpiPending { vcpu } => targeted.binary_search(&vcpu.get()).is_ok(),
+        _ => true,
+    });
+    tables.extend(configuration(lpis, &registers));
+    tables
 }
 
 /// The configuration of the mapped LPIs.
@@ -169,34 +186,39 @@ pub(in crate::gicv3) fn check_memory(
     };
     let entry = |table, address| probe(table, address, ENTRY_BYTES as usize);
     for table in registers.tables(lpis) {
-        // Of pending tables and ITTs, single entries: below.
-        if !matches!(table.table, Table::LpiPending { .. } | Table::Itt { .. }) {
+        // Of pending tables, single bytes: below.
+        if !matches!(table.table, Table::LpiPending { .. }) {
             for address in (table.range.start..table.range.end).step_by(4096) {
                 entry(table.table, address)?;
             }
             entry(table.table, table.range.end.saturating_sub(ENTRY_BYTES))?;
         }
     }
-    for mappings in &lpis.its {
-        for device in &mappings.devices {
-            let table = Table::Itt { its: mappings.base, device: device.id };
-            entry(table, device.itt)?;
-            // Memory comes in pages of at least 4 KiB: once for each.
-            let entries = device.events.iter().map(|event| device.itt + u64::from(event.id) * ENTRY_BYTES);
-            let mut page = device.itt / 4096;
-            for address in entries {
-                if address / 4096 != page {
-                    entry(table, address)?;
-                    page = address / 4096;
-                }
+    check_targets(lpis, registers, &|vcpu, byte| probe(Table::LpiPending { vcpu }, byte, 1))?;
+    Ok(())
+}
+
+/// The kernel looks for the pending bit of every LPI that has a target, whether anything is pending there or not; and each LPI that is
+/// pending needs its bit.
+fn check_targets(
+    lpis: &LpiState,
+    registers: &Registers,
+    probe: &dyn Fn(crate::topology::VcpuId, u64) -> Result<(), TableError>,
+) -> Result<(), TableError> {
+    // Memory comes in pages: one look for each page of each vCPU.
+    let mut vcpus: Vec<_> =
+        registers.redists.iter().map(|(vcpu, redist)| (vcpu.id, pending_bits(redist.pendbaser), 0_u64)).collect();
+    vcpus.sort_unstable_by_key(|(id, ..)| *id);
+    let pending = lpis.pending.iter().flat_map(|pending| pending.intids.iter().map(|intid| (*intid, pending.vcpu.id.get())));
+    for (intid, target) in targets(lpis).chain(pending) {
+        let vcpu = vcpus.binary_search_by_key(&target, |(id, ..)| id.get()).ok();
+        if let Some((id, bits, seen)) = vcpu.and_then(|n| vcpus.get_mut(n)) {
+            let byte = bits.start + u64::from(intid.saturating_sub(FIRST_LPI) / 8);
+            let page = 1 << (byte / 4096 % 64);
+            if *seen & page == 0 {
+                *seen |= page;
+                probe(*id, byte)?;
             }
-        }
-    }
-    for (vcpu, pendbaser) in registers.pending() {
-        let Some(pending) = lpis.pending.iter().find(|pending| pending.vcpu == vcpu) else { continue };
-        let bits = crate::its::geometry::pending_bits(pendbaser);
-        for intid in &pending.intids {
-            probe(Table::LpiPending { vcpu: vcpu.id }, bits.start + u64::from(intid.saturating_sub(FIRST_LPI) / 8), 1)?;
         }
     }
     Ok(())

@@ -8,6 +8,7 @@
 mod check;
 mod options;
 
+pub(crate) use check::used_tables;
 pub(super) use check::{check, check_memory, findings};
 pub use options::{ConfigurationPolicy, TableStrategy};
 
@@ -83,7 +84,7 @@ impl Registers {
         for mappings in &lpis.its {
             let Some(geometry) = self.its.iter().find(|geometry| geometry.its == mappings.base) else { continue };
             if geometry.has_devices() {
-                tables.push(geometry.devices());
+                tables.push(geometry.devices_read(&mappings.devices));
             }
             if geometry.has_collections() {
                 tables.push(geometry.collections(mappings.collections.len()));
@@ -109,39 +110,56 @@ pub(super) fn save<D: AttrDevice>(
     divert.divert(registers.level2_bytes(), &mut |shadow| {
         prepare(shadow, registers)?;
         save_tables(gic, its, registers)?;
-        read(shadow, registers, &mut lpis)?;
         if !shadow.is_zeroed() {
-            // Only now is it known where the ITTs are: what the guest has between their entries must go.
-            for mappings in &lpis.its {
-                for device in &mappings.devices {
-                    let table = Table::Itt { its: mappings.base, device: device.id };
-                    let range = crate::GuestRange::new(device.itt, crate::its::ENTRY_BYTES << device.event_bits);
-                    build::clear(shadow, table, range)?;
-                }
-            }
+            clear_itts(shadow, registers)?;
             save_tables(gic, its, registers)?;
-            read(shadow, registers, &mut lpis)?;
         }
+        read(shadow, registers, &mut lpis)?;
         Ok(check_overlap(&mut registers.tables(&lpis))?)
     })?;
     Ok(lpis)
 }
 
+/// What the guest has between the entries of ITTs goes, now that the kernel has said where they are.
+fn clear_itts(shadow: &mut dyn ShadowMemory, registers: &Registers) -> Result<(), TableError> {
+    for (geometry, level2) in registers.with_level2(shadow.extra().start) {
+        // Events are not looked for: what lies there is not theirs yet.
+        let devices = Reader::new(&InShadow(shadow)).devices(geometry, Level2::At(level2))?;
+        for device in &devices {
+            // All of it, even if that is more than there is memory for.
+            let empty = crate::its::Device { events: Vec::new(), ..*device };
+            let table = geometry.itt(&empty);
+            build::clear_memory(shadow, table.table, table.range)?;
+        }
+    }
+    level1(shadow, registers)
+}
+
+/// First levels of device tables, behind everything that may have cleared them: the kernel does not write them again.
+fn level1(shadow: &mut dyn ShadowMemory, registers: &Registers) -> Result<(), TableError> {
+    let mut two_levels = registers.with_level2(shadow.extra().start);
+    two_levels.try_for_each(|(geometry, level2)| build::level1(shadow, geometry, level2))
+}
+
 fn prepare(shadow: &mut dyn ShadowMemory, registers: &Registers) -> Result<(), TableError> {
     for (geometry, level2) in registers.with_level2(shadow.extra().start) {
         if geometry.has_devices() {
-            build::device_table(shadow, geometry, level2)?;
+            build::device_table(shadow, geometry, geometry.devices(), level2)?;
         }
         if geometry.has_collections() {
             let table = geometry.collections(geometry.collection_entries() as usize);
             build::clear(shadow, table.table, table.range)?;
         }
     }
-    for (_, pendbaser) in registers.pending() {
-        // Where there is no memory, the kernel says so if it needs some.
-        let _ = shadow.clear(pending_bits(pendbaser));
-    }
-    Ok(())
+    clear_pending(shadow, registers)?;
+    level1(shadow, registers)
+}
+
+/// Pending tables of all vCPUs: where LPIs are disabled, the kernel reads them just the same.
+fn clear_pending(shadow: &mut dyn ShadowMemory, registers: &Registers) -> Result<(), TableError> {
+    registers.redists.iter().try_for_each(|(vcpu, redist)| {
+        build::clear_memory(shadow, Table::LpiPending { vcpu: vcpu.id }, pending_bits(redist.pendbaser))
+    })
 }
 
 /// The commands of a save, on whatever memory there is.
@@ -157,16 +175,13 @@ pub(super) fn save_tables<D: AttrDevice>(gic: &mut D, its: &mut [D], registers: 
 
 fn read(shadow: &dyn ShadowMemory, registers: &Registers, lpis: &mut LpiState) -> Result<(), TableError> {
     let tables = InShadow(shadow);
-    let mut reader = Reader::new(&tables);
-    lpis.its.clear();
     for (geometry, level2) in registers.with_level2(shadow.extra().start) {
-        lpis.its.push(reader.mappings(geometry, Level2::At(level2))?);
+        // The limit is one for each ITS.
+        lpis.its.push(Reader::new(&tables).mappings(geometry, Level2::At(level2))?);
     }
     lpis.its.sort_unstable_by_key(|its| its.base);
-    lpis.pending.clear();
     for (vcpu, pendbaser) in registers.pending() {
-        // Without memory there, nothing can be pending: the kernel would not have saved it.
-        let intids = reader.pending(Table::LpiPending { vcpu: vcpu.id }, pending_bits(pendbaser)).unwrap_or_default();
+        let intids = Reader::new(&tables).pending(Table::LpiPending { vcpu: vcpu.id }, pending_bits(pendbaser))?;
         if !intids.is_empty() {
             lpis.pending.push(PendingLpis { vcpu, intids });
         }
@@ -202,11 +217,24 @@ pub(super) fn read_configuration(lpis: &mut LpiState, memory: &impl GuestMemoryR
 
 /// Every LPI that an event is mapped to, once, by INTID.
 pub(super) fn mapped(lpis: &LpiState) -> Vec<u32> {
-    let events = lpis.its.iter().flat_map(|its| its.devices.iter().flat_map(|device| &device.events));
-    let mut intids: Vec<u32> = events.map(|event| event.intid).collect();
+    let devices = || lpis.its.iter().flat_map(|its| &its.devices);
+    // Reserved at once: growing costs page faults.
+    let mut intids = Vec::with_capacity(devices().map(|device| device.events.len()).sum());
+    devices().for_each(|device| intids.extend(device.events.iter().map(|event| event.intid)));
     intids.sort_unstable();
     intids.dedup();
     intids
+}
+
+/// Each event's LPI, and what its collection has as target.
+fn targets(lpis: &LpiState) -> impl Iterator<Item = (u32, u32)> {
+    lpis.its.iter().flat_map(|mappings| {
+        let events = mappings.devices.iter().flat_map(|device| &device.events);
+        events.filter_map(|event| {
+            let place = mappings.collections.binary_search_by_key(&event.icid, |collection| collection.icid).ok()?;
+            Some((event.intid, mappings.collections.get(place)?.target?))
+        })
+    })
 }
 
 /// Does some work, the restore of the kernel's tables, while it sees the tables of a state in shadow memory.
@@ -220,18 +248,28 @@ pub(super) fn restore(
     let registers = Registers::of(state);
     let divert = divert.ok_or(ShadowError::Unavailable)?;
     divert.divert(registers.level2_bytes(), &mut |shadow| {
+        // First, since what a vCPU without LPIs has as its table may be anything.
+        clear_pending(shadow, &registers)?;
         for (geometry, level2) in registers.with_level2(shadow.extra().start) {
             if let Some(mappings) = lpis.its.iter().find(|mappings| mappings.base == geometry.its) {
                 build::tables(shadow, geometry, mappings, level2)?;
             }
         }
         build::configuration(shadow, registers.propbaser(), policy.bytes(lpis))?;
+        let mut all: Vec<u32> = lpis.pending.iter().flat_map(|pending| pending.intids.iter().copied()).collect();
+        all.sort_unstable();
+        let mut moved: Vec<(u32, u32)> = targets(lpis).filter(|(intid, _)| all.binary_search(intid).is_ok()).collect();
+        moved.sort_unstable_by_key(|(_, target)| *target);
         for (vcpu, pendbaser) in registers.pending() {
-            match lpis.pending.iter().find(|pending| pending.vcpu == vcpu) {
-                Some(pending) => build::pending(shadow, vcpu.id, pendbaser, &pending.intids)?,
-                // Where there is no memory, nothing is pending.
-                None => drop(shadow.clear(pending_bits(pendbaser))),
-            }
+            let own = lpis.pending.iter().find(|pending| pending.vcpu == vcpu);
+            let mut intids: Vec<u32> = own.map(|pending| pending.intids.clone()).unwrap_or_default();
+            // The kernel looks for a bit in the table of the collection's target. After a `MOVALL`, it was not saved there.
+            let id = vcpu.id.get();
+            let first = moved.partition_point(|(_, target)| *target < id);
+            intids.extend(moved.iter().skip(first).take_while(|(_, target)| *target == id).map(|(intid, _)| *intid));
+            intids.sort_unstable();
+            intids.dedup();
+            build::pending(shadow, vcpu.id, pendbaser, &intids)?;
         }
         work()
     })

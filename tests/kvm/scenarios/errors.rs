@@ -6,6 +6,7 @@ use crate::log::Log;
 use crate::memory::{changed, copy};
 use crate::program::{self, Devices};
 use crate::rig::{Config, Memory, Rig};
+use vgic_state::audit::Problem;
 use vgic_state::check::Refusal;
 use vgic_state::gicv3::Gicv3State;
 use vgic_state::uapi::vgic_v3::dist::{GICD_IIDR, GICD_TYPER};
@@ -100,6 +101,12 @@ pub(crate) fn no_memory_under_a_table<R: Rig>(log: &mut Log) {
         ("configuration table", layout::CONFIGURATION),
     ] {
         let mut target = R::with_memory(config, with_a_hole(source.memory(), hole, 0x1000));
+        match target.gicv3().restore(&state) {
+            Err(Error::Refused(Refusal::Audit(finding))) => assert_eq!(finding.problem, Problem::TableOutsideMemory, "{name}"),
+            other => panic!("{name}: {other:?}"),
+        }
+        // What the kernel says.
+        target.gicv3().options_mut().refuse_at = None;
         let error = access(log, name, target.gicv3().restore(&state).expect_err(name));
         assert_eq!((error.attr, error.its), (Command::ItsRestoreTables.id(), Some(layout::its(0))), "{name}");
         assert_eq!(error.errno, Errno::EFAULT, "{name}");
@@ -108,6 +115,7 @@ pub(crate) fn no_memory_under_a_table<R: Rig>(log: &mut Log) {
     }
     // The command queue is not looked at.
     let mut target = R::with_memory(config, with_a_hole(source.memory(), layout::queue(0), 0x1000));
+    target.gicv3().options_mut().refuse_at = None;
     target.gicv3().restore(&state).expect("restore");
 }
 

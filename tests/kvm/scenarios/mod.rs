@@ -1,5 +1,6 @@
 //! What must hold, on every kernel.
 
+pub(crate) mod audit;
 pub(crate) mod errors;
 pub(crate) mod migrate;
 pub(crate) mod peers;

@@ -1,0 +1,75 @@
+//! Image encode, parse and check, beside `memcpy` of the same bytes.
+//!
+//! Rule: what a VMM can reuse is reused: buffers are allocated once, here and for the others.
+
+use crate::pair::{Name, Pairs, calls};
+use crate::states::{Named3, Named5};
+use std::hint::black_box;
+use vgic_state::gicv3::{self, Gicv3State};
+use vgic_state::gicv5::{self, Gicv5State};
+use vgic_state::image::IstCoding;
+
+/// `memcpy`, and the checksum that an image has.
+fn copy_and_sum(from: &[u8], to: &mut [u8]) -> u32 {
+    copy(from, to);
+    crc32fast::hash(black_box(to))
+}
+
+fn copy(from: &[u8], to: &mut [u8]) {
+    black_box(&mut *to).copy_from_slice(black_box(from));
+}
+
+const COPY: &str = "memcpy of the image";
+const COPY_AND_SUM: &str = "memcpy and CRC-32 of the raw image";
+
+pub(crate) fn gicv5(pairs: &mut Pairs, named: &Named5) {
+    let (state, target) = (&named.state, &named.target);
+    let raw = state.to_image(IstCoding::Raw).expect("image");
+    let mut copied = vec![0; raw.len()];
+    for (by, coding) in [("raw image", IstCoding::Raw), ("sparse image", IstCoding::Sparse)] {
+        let image = state.to_image(coding).expect("image");
+        let mut buffer = vec![0; state.image_max(coding)];
+        let name =
+            |operation, against| Name { state: named.name.clone(), operation, by: by.into(), bytes: Some(image.len()), against };
+        let mut baseline = calls(|| copy_and_sum(&raw, &mut copied));
+        pairs.measure(
+            name("encode", COPY_AND_SUM),
+            &mut baseline,
+            &mut calls(|| state.encode(black_box(&mut buffer), coding).expect("encode")),
+        );
+        pairs.measure(
+            name("parse", COPY_AND_SUM),
+            &mut baseline,
+            &mut calls(|| {
+                black_box(Gicv5State::parse(black_box(&image)).expect("parse"));
+            }),
+        );
+    }
+    let name = Name { state: named.name.clone(), operation: "check", by: "state".into(), bytes: Some(raw.len()), against: COPY };
+    pairs.measure(
+        name,
+        &mut calls(|| copy(&raw, &mut copied)),
+        &mut calls(|| gicv5::check(black_box(state), target, false).expect("check")),
+    );
+}
+
+pub(crate) fn gicv3(pairs: &mut Pairs, named: &Named3) {
+    let (state, target) = (&named.state, &named.target);
+    let image = state.to_image().expect("image");
+    let (mut copied, mut buffer) = (vec![0; image.len()], vec![0; image.len()]);
+    let name =
+        |operation, against| Name { state: named.name.clone(), operation, by: "image".into(), bytes: Some(image.len()), against };
+    let mut baseline = calls(|| copy_and_sum(&image, &mut copied));
+    pairs.measure(
+        name("encode", COPY_AND_SUM),
+        &mut baseline,
+        &mut calls(|| state.encode(black_box(&mut buffer)).expect("encode")),
+    );
+    pairs.measure(name("parse", COPY_AND_SUM), &mut baseline, &mut calls(|| Gicv3State::parse(black_box(&image)).expect("parse")));
+    let mut copied = vec![0; image.len()];
+    pairs.measure(
+        name("check", COPY),
+        &mut calls(|| copy(&image, &mut copied)),
+        &mut calls(|| gicv3::check(black_box(state), target, false).expect("check")),
+    );
+}
