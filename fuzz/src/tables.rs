@@ -48,7 +48,7 @@ fn places(indirect: bool) -> Vec<u64> {
     let dtes = if indirect { level2(0) } else { devices(0) };
     let mut places = vec![collections(0), devices(0), itts(0), itts(0) + 0x100, itts(0) + 0x200, CONFIGURATION + 0x68];
     places.extend([3, 70, 8190, 8200].map(|id| dtes + id * 8));
-    places.extend([0, 1].map(|n| pending(n) + 8300 / 8 & !7));
+    places.extend([0, 1].map(|n| (pending(n) + 8300 / 8) & !7));
     places
 }
 
