@@ -5,7 +5,6 @@
 use crate::allocator::bounded;
 use arbitrary::Arbitrary;
 use std::cell::Cell;
-use std::collections::BTreeMap;
 use vgic_state::audit::{self, Limits, Problem, Ranges};
 use vgic_state::gicv3::Gicv3State;
 use vgic_state::{GuestMemoryRead, GuestRange};
@@ -56,7 +55,7 @@ struct Input {
 
 /// Memory of pages, and what has been read of it.
 struct Memory {
-    pages: BTreeMap<u64, Vec<[u8; 8]>>,
+    pages: crate::rig::Pages,
     fill: u64,
     holes: Vec<u16>,
     read: Cell<u64>,

@@ -72,9 +72,9 @@ pub fn run(data: &[u8]) {
         Err(error) => return drop(error.to_string()),
     };
     let range = queue.range();
-    assert!(queue.len() < 32768 && queue.is_empty() == (queue.len() == 0));
     let offsets: Vec<u64> = queue.offsets().collect();
     assert_eq!(offsets.len() as u64, queue.len());
+    assert!(queue.len() < 32768 && queue.is_empty() == offsets.is_empty());
     assert!(offsets.iter().all(|offset| offset % 32 == 0 && range.start + offset + 32 <= range.end));
     assert!(queue.addresses().eq(offsets.iter().map(|offset| range.start + offset)));
     let memory = Memory(range.start, &input);

@@ -273,7 +273,7 @@ pub fn run(data: &[u8]) {
     let bytes = contents(&vm.memory());
     let ranges = Ranges::new(vec![GuestRange::new(RAM, RAM_BYTES as u64)], vec![]);
     let report = match &state.lpis {
-        Some(lpis) => audit::lpi_state(&state, lpis, &ranges),
+        Some(lpis) => audit::lpi_state(&state, lpis, &vm.memory(), &ranges),
         None => audit::gicv3(&state, &vm.memory(), &ranges, &Limits::default()),
     };
     let clean = report.findings.is_empty() && !moved;

@@ -9,7 +9,7 @@ use vgic_state::check::Refusal;
 use vgic_state::gicv3::{self, Gicv3State, TargetVcpu};
 use vgic_state::gicv5::{self, Gicv5State};
 use vgic_state::image::{self, HEADER_BYTES, IstCoding, Kind, MAGIC, MAX_SECTIONS, SECTION_CRITICAL, SECTION_ENTRY_BYTES, VERSION};
-use vgic_state::{GuestRange, audit};
+use vgic_state::{GuestRange, NoGuestMemory, audit};
 
 /// Bytes that the header may cost: the list of sections.
 const OPEN: (usize, usize) = (0, 4096);
@@ -144,7 +144,7 @@ fn read_gicv3(bytes: &[u8], state: &Gicv3State) {
     tell(report);
     if let Some(lpis) = &state.lpis {
         let ranges = audit::Ranges::new(vec![GuestRange::new(0x4000_0000, 1 << 30)], vec![GuestRange::new(0x4800_0000, 1 << 16)]);
-        let report = bounded(bytes.len(), AUDIT, || audit::lpi_state(state, lpis, &ranges));
+        let report = bounded(bytes.len(), AUDIT, || audit::lpi_state(state, lpis, &NoGuestMemory, &ranges));
         assert!(report.findings.len() <= audit::Problem::ALL.len());
         drop(report.to_string());
     }

@@ -152,7 +152,7 @@ pub fn run(data: &[u8]) {
         sort(&mut lpis);
     }
     let ranges = Ranges::new(vec![GuestRange::new(RAM, RAM_BYTES as u64)], vec![]);
-    let report = audit::lpi_state(&state, &lpis, &ranges);
+    let report = audit::lpi_state(&state, &lpis, &memory_of(bytes), &ranges);
     assert!(report.findings.len() <= audit::Problem::ALL.len());
     state.lpis = Some(lpis);
     if let Ok(image) = state.to_image() {
@@ -161,6 +161,8 @@ pub fn run(data: &[u8]) {
 
     let (vm, mut gic) = fresh(Shape { its: state.its.len(), ..Shape::default() }, memory_of(bytes));
     gic.options_mut().tables = TableStrategy::Image;
+    // The backend's own rules are enough to restore it.
+    gic.options_mut().refuse_at = None;
     if let Some(byte) = input.policy {
         gic.options_mut().lpi_configuration = ConfigurationPolicy::Default(byte);
     }

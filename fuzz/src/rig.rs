@@ -19,7 +19,10 @@ use std::sync::LazyLock;
 use vgic_state::gicv3::Gicv3State;
 use vgic_state::{DynInterruptState, InterruptState};
 
-static SAVED: LazyLock<(Gicv3State, BTreeMap<u64, Vec<[u8; 8]>>)> = LazyLock::new(|| {
+/// Words of pages of 4 KiB, by their numbers.
+pub(crate) type Pages = BTreeMap<u64, Vec<[u8; 8]>>;
+
+static SAVED: LazyLock<(Gicv3State, Pages)> = LazyLock::new(|| {
     let (vm, mut gic) = filled(Shape { its: 2, ..Shape::default() }, false);
     gic.flush_tables().expect("flush");
     let pages: Vec<Vec<[u8; 8]>> = contents(&vm.memory()).chunks(4096).map(|page| page.as_chunks().0.to_vec()).collect();
@@ -33,6 +36,6 @@ pub(crate) fn saved() -> &'static Gicv3State {
 }
 
 /// Its memory: pages of 4 KiB that are not empty.
-pub(crate) fn saved_pages() -> &'static BTreeMap<u64, Vec<[u8; 8]>> {
+pub(crate) fn saved_pages() -> &'static Pages {
     &SAVED.1
 }

@@ -40,7 +40,7 @@ pub(crate) fn gicv5(vcpus: u32, lpis: Option<(u32, &[u8])>, coding: IstCoding) -
     let spis = SpiCount::new(32).expect("SPIs");
     let mut gic = Gicv5::initialise(vm, 0x0800_0000, spis, vcpus.clone()).expect("device").with_options(options);
     let vm = gic.device_mut();
-    let spis: Vec<u8> = (0..32_u32).flat_map(|n| (n << 11 | 9 * u32::from(n < 5)).to_le_bytes()).collect();
+    let spis: Vec<u8> = (0..32_u32).flat_map(|n| ((n << 11) | (9 * u32::from(n < 5))).to_le_bytes()).collect();
     vm.plant_spi_ist(&spis).expect("SPIs");
     if let Some((bits, table)) = lpis {
         vm.plant_lpi_ist(bits, table).expect("LPIs");
@@ -67,7 +67,7 @@ pub fn images() -> Vec<(String, Vec<u8>)> {
     ];
     for (name, coding) in [("raw", IstCoding::Raw), ("sparse", IstCoding::Sparse)] {
         images.push((format!("gicv5-{name}"), image(&mut gicv5(1, None, coding))));
-        let table: Vec<u8> = (0..8_u32).flat_map(|n| (n % 3 << 11 | 8).to_le_bytes()).collect();
+        let table: Vec<u8> = (0..8_u32).flat_map(|n| (((n % 3) << 11) | 8).to_le_bytes()).collect();
         images.push((format!("gicv5-lpis-{name}"), image(&mut gicv5(2, Some((3, &table)), coding))));
     }
     for (name, bits, table) in GOLDEN {

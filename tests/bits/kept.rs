@@ -4,8 +4,10 @@
 //!
 //! Rule: an exception makes equal what a state says and what was saved after its restore, and changes nothing else.
 
+use std::collections::{BTreeMap, BTreeSet};
 use vgic_state::gicv3::{Bank, Gicv3State};
 use vgic_state::gicv5::{Gicv5State, Iste};
+use vgic_state::its::PendingLpis;
 
 /// A field whose bits may change on the way through a VM.
 pub(crate) struct Exception<S> {
@@ -59,10 +61,10 @@ pub(crate) fn has_commands(state: &Gicv3State) -> bool {
     state.its.iter().any(|its| its.registers.ctlr & 1 != 0 && its.registers.creadr != its.registers.cwriter)
 }
 
-/// LPIs that a vCPU can have pending: those that an event maps, by the target of its collection.
+/// Pending LPIs where they are after a restore: those that an event maps, each with the target of its collection, if that has LPIs.
 fn pending_that_is_mapped(state: &mut Gicv3State) {
     let Some(lpis) = &mut state.lpis else { return };
-    let mut targets = std::collections::BTreeMap::new();
+    let mut targets = BTreeMap::new();
     for its in &lpis.its {
         for event in its.devices.iter().flat_map(|device| &device.events) {
             let collection = its.collections.iter().find(|collection| collection.icid == event.icid);
@@ -70,11 +72,13 @@ fn pending_that_is_mapped(state: &mut Gicv3State) {
             targets.entry(event.intid).or_insert(collection.and_then(|collection| collection.target));
         }
     }
-    for pending in &mut lpis.pending {
-        let id = pending.vcpu.id.get();
-        pending.intids.retain(|intid| targets.get(intid).copied().flatten() == Some(id));
-    }
-    lpis.pending.retain(|pending| !pending.intids.is_empty());
+    let all: BTreeSet<u32> = lpis.pending.iter().flat_map(|pending| pending.intids.iter().copied()).collect();
+    let enabled = state.vcpus.iter().filter(|vcpu| vcpu.redist.ctlr & 1 != 0).map(|vcpu| vcpu.vcpu);
+    let pending = enabled.map(|vcpu| {
+        let own = all.iter().copied().filter(|intid| targets.get(intid).copied().flatten() == Some(vcpu.id.get()));
+        PendingLpis { vcpu, intids: own.collect() }
+    });
+    lpis.pending = pending.filter(|pending| !pending.intids.is_empty()).collect();
 }
 
 macro_rules! forget {
@@ -211,8 +215,8 @@ pub(crate) const GICV3: &[Exception<Gicv3State>] = &[
         },
     ),
     exception(
-        "pending LPIs that are not mapped, or not to this vCPU",
-        "KVM looks at the bits of mapped LPIs, each in the table of its target",
+        "pending LPIs that are not mapped, or are to another vCPU",
+        "KVM has no LPI that is not mapped; one that is mapped is pending for the target of its collection",
         forget!(|state| pending_that_is_mapped(state)),
     ),
 ];
