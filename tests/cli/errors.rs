@@ -35,7 +35,7 @@ fn bad_files() -> Vec<(String, &'static str)> {
 #[test]
 fn what_is_no_image_is_one_line() {
     for (file, message) in bad_files() {
-        for args in [vec!["show", &file], vec!["check", &file], vec!["diff", "guest.img", &file]] {
+        for args in [vec!["show", &file], vec!["check", &file], vec!["diff", "guest.img", &file], vec!["plot", &file, "-o", "-"]] {
             let output = of_guests(&args);
             assert_eq!((output.status.code(), stdout(&output)), (Some(2), ""), "{args:?}");
             let error = stderr(&output);
@@ -90,6 +90,7 @@ fn a_reader_that_goes_away_is_no_error() {
         ["show", "gicv3.img", "--all"].as_slice(),
         &["show", "gicv3.img", "--all", "--format", "json"],
         &["show", "gicv3.img", "--all", "--format", "tsv"],
+        &["plot", "gicv3.img", "-o", "-"],
         &["--help"],
     ] {
         let mut tool = Command::new(env!("CARGO_BIN_EXE_vgic-state"))

@@ -15,6 +15,7 @@ mod its;
 mod mappings;
 mod number;
 mod output;
+mod plot;
 mod ram;
 mod registers;
 mod show;
@@ -44,6 +45,7 @@ enum Command {
     Commands(commands::Args),
     Its(its::Args),
     Ist(ist::Args),
+    Plot(plot::Args),
 }
 
 /// Why a command failed, in words for standard error.
@@ -79,6 +81,7 @@ fn run(command: &Command, out: &mut impl Write) -> Result<u8, Failure> {
         Command::Check(args) => check::run(args, out),
         Command::Its(args) => its::run(args, out),
         Command::Ist(args) => ist::run(args, out),
+        Command::Plot(args) => plot::run(args, out).map(|()| 0),
     }
 }
 
