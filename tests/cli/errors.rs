@@ -91,6 +91,8 @@ fn a_reader_that_goes_away_is_no_error() {
         &["show", "gicv3.img", "--all", "--format", "json"],
         &["show", "gicv3.img", "--all", "--format", "tsv"],
         &["plot", "gicv3.img", "-o", "-"],
+        &["completions", "bash"],
+        &["man"],
         &["--help"],
     ] {
         let mut tool = Command::new(env!("CARGO_BIN_EXE_vgic-state"))

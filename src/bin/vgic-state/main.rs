@@ -12,6 +12,7 @@ mod input;
 mod interrupts;
 mod ist;
 mod its;
+mod manual;
 mod mappings;
 mod number;
 mod output;
@@ -46,6 +47,10 @@ enum Command {
     Its(its::Args),
     Ist(ist::Args),
     Plot(plot::Args),
+    #[command(hide = true)]
+    Completions(manual::Completions),
+    #[command(hide = true)]
+    Man(manual::Man),
 }
 
 /// Why a command failed, in words for standard error.
@@ -82,6 +87,8 @@ fn run(command: &Command, out: &mut impl Write) -> Result<u8, Failure> {
         Command::Its(args) => its::run(args, out),
         Command::Ist(args) => ist::run(args, out),
         Command::Plot(args) => plot::run(args, out).map(|()| 0),
+        Command::Completions(args) => manual::completions(args, out).map(|()| 0),
+        Command::Man(args) => manual::man(args, out).map(|()| 0),
     }
 }
 
