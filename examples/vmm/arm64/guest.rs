@@ -1,6 +1,6 @@
 //! The guest's program as bytes.
 //!
-//! Source: `guest.s`, assembled into this binary and copied from there into guest memory.
+//! Source: `guest.s` and `interrupt.s`, assembled into this binary and copied from there into guest memory.
 //!
 //! Rule: nothing of it is ever run here.
 
@@ -10,6 +10,7 @@ use super::layout::*;
 
 core::arch::global_asm!(
     include_str!("guest.s"),
+    include_str!("interrupt.s"),
     STATE = const STATE,
     DIST = const DIST,
     REDIST = const REDIST,
@@ -57,7 +58,7 @@ unsafe extern "C" {
 pub(super) fn program() -> &'static [u8] {
     let (begin, end) = (&raw const vmm_guest_begin, &raw const vmm_guest_end);
     let length = end.addr().saturating_sub(begin.addr());
-    // SAFETY: both labels are in one section of `guest.s`, in this order, with nothing but initialised bytes of this binary in
+    // SAFETY: both labels are in one section of the two files, in this order, with nothing but initialised bytes of this binary in
     // between. They are mapped readable and never written, for as long as the process runs. `begin` is the address of the first.
     unsafe { core::slice::from_raw_parts(begin.cast(), length) }
 }

@@ -42,7 +42,7 @@ pub(super) const LPIS_SHIFT: u32 = 6;
 pub(super) const LPIS: u32 = 1 << LPIS_SHIFT;
 
 /// Ticks per second: two to the power of this.
-pub(super) const TICKS_SHIFT: u32 = 8;
+pub(super) const TICKS_SHIFT: u32 = 6;
 
 // Behind `STATE`, 64 bits each.
 /// The guest has mapped everything.

@@ -18,7 +18,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use vm_memory::{Bytes, GuestAddress};
 
-/// Nobody waits longer for a guest: the machine may be emulated.
+/// Nobody waits longer for a guest that does nothing: the machine may be emulated.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The VM is there, and waits for its guest.
@@ -30,11 +30,14 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_micros() as u64)
 }
 
-/// Waits for the guest. Returns false if it takes too long.
-fn wait(mut until: impl FnMut() -> Result<bool>) -> Result<bool> {
-    let deadline = Instant::now() + PATIENCE;
+/// Waits for the guest, as long as it gets on with something: `progress` changes. Returns false if it does not any more.
+fn wait(mut until: impl FnMut() -> Result<bool>, mut progress: impl FnMut() -> Result<u64>) -> Result<bool> {
+    let (mut seen, mut deadline) = (progress()?, Instant::now() + PATIENCE);
     while !until()? {
-        if Instant::now() > deadline {
+        let now = progress()?;
+        if now != seen {
+            (seen, deadline) = (now, Instant::now() + PATIENCE);
+        } else if Instant::now() > deadline {
             return Ok(false);
         }
         sleep(Duration::from_millis(1));
@@ -49,13 +52,17 @@ fn flag(memory: &Memory, offset: u64) -> Result<bool> {
 /// Waits until the guest has taken everything, or has had long enough for it. Nothing sends any more.
 fn finish(devices: &Devices, memory: &Memory, running: &Running, fault: Option<Fault>) -> Result<()> {
     let taken = || devices.count_all().map(|count| running.failed() || count.sent == count.received);
-    wait(taken)?;
+    let counted = || devices.count_all().map(|count| count.received);
+    wait(taken, counted)?;
     if let Some(fault) = fault {
         devices.inject(fault)?;
-        wait(taken)?;
+        wait(taken, counted)?;
     }
     memory.store(1_u64, GuestAddress(layout::STATE + layout::STOP), Ordering::Release)?;
-    wait(|| Ok(running.failed() || report::complete(memory)?))?;
+    // Each vCPU for itself: one that gets its ticks does not speak for another that does not.
+    for vcpu in 0..layout::VCPUS {
+        wait(|| Ok(running.failed() || report::complete(memory, vcpu)?), || report::ticks(memory, vcpu))?;
+    }
     Ok(())
 }
 
@@ -94,7 +101,7 @@ pub(super) fn run(options: &Options, generation: u64) -> Result<()> {
         totals.pause_sum += pause;
         wire.put(RUNS)?;
         wire.flush()?;
-    } else if !wait(|| Ok(running.failed() || flag(&memory, layout::READY)?))? {
+    } else if !wait(|| Ok(running.failed() || flag(&memory, layout::READY)?), || Ok(0))? {
         return Err("the guest does not start".into());
     }
     let sender = devices.start();
@@ -103,8 +110,8 @@ pub(super) fn run(options: &Options, generation: u64) -> Result<()> {
     if generation == options.moves {
         devices.stop(sender)?;
         finish(&devices, &memory, &running, options.fault)?;
-        running.stop()?;
-        Report::of(&devices, &memory, totals)?.put(&mut next)?;
+        let vcpus = running.stop()?;
+        Report::of(&devices, &memory, &vcpus, totals)?.put(&mut next)?;
         return next.flush();
     }
 

@@ -6,7 +6,9 @@ use super::Result;
 use super::devices::{Devices, Kind};
 use super::layout::*;
 use super::memory::Memory;
+use super::vcpu;
 use super::wire::Wire;
+use kvm_ioctls::VcpuFd;
 use std::fmt;
 use std::sync::atomic::Ordering;
 use vm_memory::{Bytes, GuestAddress};
@@ -79,20 +81,28 @@ fn sum(memory: &Memory, offset: u64) -> Result<u64> {
     (0..VCPUS).try_fold(0, |sum, vcpu| Ok(sum + read(memory, vcpu, offset)?))
 }
 
-/// Whether each vCPU has had as many ticks as time has passed, and has taken the SGIs of the other.
-pub(super) fn complete(memory: &Memory) -> Result<bool> {
-    Ok(sum(memory, DONE)? == u64::from(VCPUS) && sum(memory, SGIS)? == sum(memory, SGIS_SENT)?)
+/// Whether a vCPU has had as many ticks as time has passed, and has taken what SGIs it was sent.
+pub(super) fn complete(memory: &Memory, vcpu: u32) -> Result<bool> {
+    Ok(read(memory, vcpu, DONE)? == 1 && read(memory, vcpu, SGIS)? == read(memory, 1 - vcpu, SGIS_SENT)?)
+}
+
+/// Ticks of a vCPU so far.
+pub(super) fn ticks(memory: &Memory, vcpu: u32) -> Result<u64> {
+    read(memory, vcpu, TICKS)
 }
 
 impl Report {
-    pub(super) fn of(devices: &Devices, memory: &Memory, totals: Totals) -> Result<Self> {
+    /// Of vCPUs that have stopped for good.
+    pub(super) fn of(devices: &Devices, memory: &Memory, vcpus: &[VcpuFd], totals: Totals) -> Result<Self> {
         let mut report = Report { totals, ..Report::default() };
         let mut ticks = Row::default();
-        for vcpu in 0..VCPUS {
-            let received = read(memory, vcpu, TICKS)?;
-            ticks.received += received;
-            // A vCPU that is not done waits for a tick that does not come.
-            ticks.sent += if read(memory, vcpu, DONE)? == 1 { read(memory, vcpu, EXPECTED)? } else { received + 1 };
+        for (vcpu, fd) in (0..).zip(vcpus) {
+            ticks.received += read(memory, vcpu, TICKS)?;
+            // A vCPU that is not done waits for ticks that do not come.
+            ticks.sent += match read(memory, vcpu, DONE)? {
+                1 => read(memory, vcpu, EXPECTED)?,
+                _ => vcpu::count(fd)?.saturating_sub(read(memory, vcpu, START)?) / read(memory, vcpu, PERIOD)?.max(1),
+            };
         }
         let counted = |kind| devices.count(&[kind]).map(|count| Row { sent: count.sent, received: count.received });
         report.rows = [

@@ -27,6 +27,8 @@ const fn core_register(offset: u64) -> u64 {
 
 const PC: u64 = core_register(0x100);
 const PSTATE: u64 = core_register(0x108);
+/// `CNTVCT_EL0`, under the number that `CNTV_CVAL_EL0` should have: KVM has the two the other way round.
+const KVM_REG_ARM_TIMER_CNT: u64 = 0x6030_0000_0013_df1a;
 const PSTATE_I: u64 = 1 << 7;
 /// A register has at most 2048 bits.
 const REGISTER_BYTES: u64 = 256;
@@ -63,6 +65,13 @@ pub(super) fn masked(vcpu: &VcpuFd) -> Result<bool> {
     let mut pstate = [0; 8];
     vcpu.get_one_reg(PSTATE, &mut pstate)?;
     Ok(u64::from_le_bytes(pstate) & PSTATE_I != 0)
+}
+
+/// `CNTVCT_EL0`, as the guest reads it.
+pub(super) fn count(vcpu: &VcpuFd) -> Result<u64> {
+    let mut count = [0; 8];
+    vcpu.get_one_reg(KVM_REG_ARM_TIMER_CNT, &mut count)?;
+    Ok(u64::from_le_bytes(count))
 }
 
 /// Sends a vCPU: every register that KVM lists, whether it runs, what exceptions it has to take.
