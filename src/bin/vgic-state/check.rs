@@ -18,7 +18,7 @@ use vgic_state::audit::{self, Limits, Ranges, Severity};
 use vgic_state::check::{Oddity, Refusal, Report};
 use vgic_state::gicv3::{self, Gicv3State};
 use vgic_state::gicv5::{self, Gicv5State, Idr1, Idr2};
-use vgic_state::{GuestRange, NrIrqs, SpiCount, Vcpus};
+use vgic_state::{GuestRange, NoGuestMemory, NrIrqs, SpiCount, Vcpus};
 
 /// Say what is wrong with an image before anything acts on it.
 ///
@@ -96,12 +96,12 @@ fn gicv3_audit(args: &Args, state: &Gicv3State, notes: &mut Vec<String>) -> Resu
         return Ok(report.findings.iter().map(Finding::from).collect());
     }
     let report = match &state.lpis {
-        Some(mapped) => audit::lpi_state(state, mapped, &everywhere()),
+        Some(mapped) => audit::lpi_state(state, mapped, &NoGuestMemory, &everywhere()),
         None => {
             if !state.its.is_empty() {
                 notes.push("The tables of the ITSes are in guest memory, and were not judged: --ram.".to_owned());
             }
-            audit::lpi_state(state, &Default::default(), &everywhere())
+            audit::lpi_state(state, &Default::default(), &NoGuestMemory, &everywhere())
         }
     };
     Ok(report.findings.iter().map(Finding::from).collect())
