@@ -54,6 +54,7 @@ fn read(path: &Path) -> Result<Image, Failure> {
     match image::length(&bytes) {
         // The header alone is shorter than any image.
         Ok(_) | Err(ImageError::Truncated { .. }) => {}
+        Err(error @ ImageError::NotAnImage) => return Err(format!("{error}; a raw table is for vgic-state ist").into()),
         Err(error) => return Err(error.into()),
     }
     file.read_to_end(&mut bytes)?;
