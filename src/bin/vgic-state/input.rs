@@ -16,7 +16,7 @@ use vgic_state::image::{self, HEADER_BYTES, ImageError, Kind};
 const LARGEST: u64 = 256 << 20;
 
 /// What an image holds.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) enum State {
     Gicv3(Gicv3State),
     Gicv5(Gicv5State<'static>),
