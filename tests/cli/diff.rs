@@ -72,3 +72,37 @@ fn other_controllers_cannot_be_compared() {
     assert_eq!(output.status.code(), Some(1));
     assert!(stdout(&output).contains("in guest memory"), "{}", stdout(&output));
 }
+
+#[test]
+fn every_bit_of_a_state_counts() {
+    let directory = guests::directory();
+    let differs = |words: &str| {
+        let output = of_guests(&["diff", "original.img", "changed.img"]);
+        assert_eq!((output.status.code(), stderr(&output)), (Some(1), ""));
+        assert!(stdout(&output).contains(words), "{words}: {}", stdout(&output));
+    };
+    let mut state = guests::gicv5();
+    guests::write(directory, "original.img", &state.to_image(IstCoding::Sparse).expect("image"));
+    // How it is written is no part of it.
+    guests::write(directory, "changed.img", &state.to_image(IstCoding::Raw).expect("image"));
+    assert_eq!(of_guests(&["diff", "original.img", "changed.img"]).status.code(), Some(0));
+    state.vcpus[1].registers.ppi_enabler1 = 4;
+    guests::write(directory, "changed.img", &state.to_image(IstCoding::Raw).expect("image"));
+    differs("ICC_PPI_ENABLER1_EL1 of vCPU 1  value: 0x0 -> 0x4");
+
+    let (original, ..) = guests::gicv3();
+    guests::write(directory, "original.img", &original.to_image().expect("image"));
+    let change = |change: &dyn Fn(&mut vgic_state::gicv3::Gicv3State)| {
+        let mut state = original.clone();
+        change(&mut state);
+        guests::write(directory, "changed.img", &state.to_image().expect("image"));
+    };
+    change(&|state| state.spis[0].bank.config[0] |= 1);
+    differs("differs in bits that have no meaning to this tool");
+    change(&|state| state.spis[0].router[3] = 1 << 31);
+    differs("became 1-of-N");
+    change(&|state| state.its[0].registers.baser5 = 1 << 48);
+    differs("GITS_BASER5 of ITS 0x8080000  Entry_Size: 0 (1 byte) -> 1 (2 bytes)");
+    change(&|state| state.lpis.as_mut().expect("LPIs").configuration[2].byte ^= 1);
+    differs("LPI 8194  lost its enable bit");
+}

@@ -45,6 +45,81 @@ fn what_is_no_image_is_one_line() {
     }
 }
 
+/// An image whose checksum is right, whatever is in it.
+fn forge(mut image: Vec<u8>) -> Vec<u8> {
+    image[28..32].fill(0);
+    let checksum = crc32fast::hash(&image);
+    image[28..32].copy_from_slice(&checksum.to_le_bytes());
+    image
+}
+
+#[test]
+fn a_forged_image_is_refused_or_shown() {
+    let directory = guests::directory();
+    for name in ["guest.img", "gicv3.img", "ram.img"] {
+        let good = fs::read(directory.join(name)).expect("image");
+        let mut random = 1_u64;
+        for round in 0..40 {
+            let mut image = good.clone();
+            for _ in 0..1 + round % 3 {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                // Behind the section table, where the checks of the container end.
+                let at = 128 + (random >> 33) as usize % (image.len() - 128);
+                image[at] = if round % 2 == 0 { (random >> 24) as u8 } else { 0xff };
+            }
+            guests::write(directory, "forged.img", &forge(image));
+            for args in [
+                "show forged.img --all",
+                "diff forged.img guest.img",
+                "diff gicv3.img forged.img",
+                "check forged.img",
+                "plot forged.img -o -",
+                "its --ram ram.bin --base 1G --image forged.img --all",
+                "its --ram ram.bin --base 1G --image forged.img --audit",
+                "commands --ram ram.bin --base 1G --image forged.img --tables",
+                "ist --ram ram.bin --base 1G --image forged.img",
+            ] {
+                let output = of_guests(&args.split(' ').collect::<Vec<_>>());
+                let (code, error) = (output.status.code(), stderr(&output));
+                assert!(
+                    code.is_some_and(|code| code <= 6) && !error.contains("panicked"),
+                    "{name}, round {round}: {args}: {error}"
+                );
+                assert_eq!(code == Some(2), !error.is_empty(), "{name}, round {round}: {args}: {error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn files_that_begin_like_a_core() {
+    let directory = guests::directory();
+    let mut core = vec![0; 64 + 2 * 56];
+    core[..6].copy_from_slice(b"\x7fELF\x02\x01");
+    (core[32], core[54], core[56]) = (64, 56, 2);
+    let with = |changes: &[(usize, u8)]| {
+        let mut core = core.clone();
+        changes.iter().for_each(|(at, byte)| core[*at] = *byte);
+        core
+    };
+    for (bytes, message) in [
+        (with(&[(4, 1)]), "not a 64-bit little-endian ELF file"),
+        (with(&[(54, 32)]), "an ELF file whose program headers are of another form"),
+        (with(&[]), "an ELF file without memory in it"),
+        (with(&[(57, 0x10)]), "an ELF file that is cut short"),
+        (with(&[(39, 0xff)]), "an ELF file that is cut short"),
+        // A segment of 255 bytes, which are not all there; two of one byte, both at address 0.
+        (with(&[(64, 1), (64 + 32, 0xff)]), "an ELF file that is cut short"),
+        (with(&[(64, 1), (64 + 32, 1), (120, 1), (120 + 32, 1)]), "a core file without physical addresses"),
+    ] {
+        guests::write(directory, "odd.core", &bytes);
+        let output = of_guests(&["its", "--ram", "odd.core", "--image", "ram.img"]);
+        assert_eq!((output.status.code(), stdout(&output)), (Some(2), ""));
+        let error = stderr(&output);
+        assert!(error.starts_with("vgic-state: odd.core: ") && error.contains(message), "{error}");
+    }
+}
+
 #[test]
 fn huge_files_are_not_read() {
     let directory = guests::directory();

@@ -91,6 +91,9 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<u8, Failure> {
             changes.extend(mapping::changes(before.lpis.as_ref(), after.lpis.as_ref()));
         }
     }
+    if changes.is_empty() && before.state != after.state {
+        changes.push(change("image", "bits", "some", "others", "differs in bits that have no meaning to this tool"));
+    }
     let allowed = changes.iter().filter(|change| change.restore).count();
     if args.ignore_restore {
         changes.retain(|change| !change.restore);
@@ -204,7 +207,7 @@ fn registers(before: &State, after: &State) -> Vec<Change> {
             ids.push(id);
         }
     };
-    for register in registers::registers(before).iter().filter(|register| !register.name.starts_with("ICC_PPI_")) {
+    for register in registers::registers(before).iter().filter(|register| !is_shown_as_interrupts(&register.name)) {
         let its = match register.owner {
             Owner::Its(base) => Some(base),
             _ => None,
@@ -225,6 +228,13 @@ fn registers(before: &State, after: &State) -> Vec<Change> {
         Change { restore, ..self::change(of, field, before, after, "") }
     };
     order.into_iter().map(change).collect()
+}
+
+/// Whether all bits of a register are those of PPIs that are compared as interrupts.
+fn is_shown_as_interrupts(name: &str) -> bool {
+    let bits = ["ICC_PPI_ENABLER0_EL1", "ICC_PPI_SACTIVER0_EL1", "ICC_PPI_SPENDR0_EL1"];
+    let priorities = name.strip_prefix("ICC_PPI_PRIORITYR").and_then(|rest| rest.strip_suffix("_EL1"));
+    bits.contains(&name) || priorities.is_some_and(|number| number.parse().is_ok_and(|number: u32| number < 8))
 }
 
 /// The fields that differ, and what no field has.

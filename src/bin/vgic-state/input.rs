@@ -16,7 +16,7 @@ use vgic_state::image::{self, HEADER_BYTES, ImageError, Kind};
 const LARGEST: u64 = 256 << 20;
 
 /// What an image holds.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) enum State {
     Gicv3(Gicv3State),
     Gicv5(Gicv5State<'static>),
@@ -54,6 +54,7 @@ fn read(path: &Path) -> Result<Image, Failure> {
     match image::length(&bytes) {
         // The header alone is shorter than any image.
         Ok(_) | Err(ImageError::Truncated { .. }) => {}
+        Err(error @ ImageError::NotAnImage) => return Err(format!("{error}; a raw table is for vgic-state ist").into()),
         Err(error) => return Err(error.into()),
     }
     file.read_to_end(&mut bytes)?;

@@ -84,6 +84,8 @@ pub(crate) struct Interrupt {
     pub(crate) used: bool,
     pub(crate) enabled: bool,
     pub(crate) pending: bool,
+    /// Pending whatever its line is.
+    pub(crate) latch: bool,
     pub(crate) active: bool,
     /// Level-triggered.
     pub(crate) level: bool,
@@ -112,6 +114,7 @@ impl Interrupt {
             used: false,
             enabled: false,
             pending: false,
+            latch: false,
             active: false,
             level: false,
             line: false,

@@ -67,6 +67,10 @@ fn compare(before: &Interrupt, after: &Interrupt, changes: &mut Vec<Change>) {
     let acknowledged = taken && after.active && !before.active;
     let words = if acknowledged { "was taken, and is being served" } else { "no longer pending" };
     flag("pending", before.pending, after.pending, "became pending", words, taken);
+    if before.pending == after.pending {
+        // The line keeps it pending.
+        flag("latch", before.latch, after.latch, "its pending latch was set", "its pending latch was cleared", !after.latch);
+    }
     flag("active", before.active, after.active, "became active", "was deactivated", acknowledged);
     flag("enabled", before.enabled, after.enabled, "got its enable bit", "lost its enable bit", false);
     flag("line", before.line, after.line, "its line went high", "its line went low", false);

@@ -58,7 +58,8 @@ fn one(bank: &Bank, first: u32, n: u32, target: Target) -> Interrupt {
     interrupt.enabled = holds(bank.enable);
     interrupt.active = holds(bank.active);
     interrupt.line = holds(bank.level);
-    interrupt.pending = holds(bank.pending) || (interrupt.level && interrupt.line);
+    interrupt.latch = holds(bank.pending);
+    interrupt.pending = interrupt.latch || (interrupt.level && interrupt.line);
     interrupt.priority = bank.priority.get(n as usize / 4).map(|word| (word >> (8 * (n % 4))) as u8);
     interrupt.group = Some(holds(bank.group).into());
     interrupt.used = interrupt.enabled || interrupt.active || interrupt.pending || interrupt.line;
