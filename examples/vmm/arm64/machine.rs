@@ -4,11 +4,14 @@
 //!
 //! Rule: the order is in `put` and `get` of this module, and in no other place.
 
+#![expect(unsafe_code, reason = "an image lies in memory that two processes have")]
+
 use super::controller::{Choice, Slots};
 use super::devices::Devices;
 use super::layout::VCPUS;
 use super::memory::{self, Memory};
 use super::report::Totals;
+use super::shared::SharedArea;
 use super::wire::Wire;
 use super::{Result, vcpu};
 use kvm_ioctls::{Kvm, VcpuFd, VmFd};
@@ -20,15 +23,18 @@ use vgic_state::kvm::probe;
 use vgic_state::uapi::memory::KVM_MEM_LOG_DIRTY_PAGES;
 use vgic_state::{DynInterruptState, Vcpus};
 
+/// No image of this VM is longer.
+pub(super) const IMAGE_MAX: usize = 4 << 20;
+
 /// The only memory slot.
 const SLOT: u32 = 0;
 
 /// Where an image lies on its way.
-pub(super) enum Carrier<'a> {
+pub(super) enum Carrier {
     /// In the socket, and guest memory, too.
     Socket,
     /// In memory that both VMMs have mapped, as they have guest memory.
-    Shared(&'a mut [u8]),
+    Shared(SharedArea),
 }
 
 /// A VM whose vCPUs do not run.
@@ -71,7 +77,7 @@ impl Machine {
     /// Sends the VM. Its vCPUs have stopped, and its devices are quiet.
     ///
     /// Tables first, since the flush may write guest memory; then memory, for the last time; then everything else.
-    pub(super) fn put(&mut self, wire: &mut Wire, carrier: &mut Carrier<'_>, totals: &mut Totals) -> Result<()> {
+    pub(super) fn put(&mut self, wire: &mut Wire, carrier: &mut Carrier, totals: &mut Totals) -> Result<()> {
         let start = Instant::now();
         let flushed = self.gic.flush_tables()?;
         let mut gic = start.elapsed();
@@ -92,7 +98,10 @@ impl Machine {
                 length
             }
             Carrier::Shared(area) => {
-                let length = self.gic.save_image(area)?;
+                // SAFETY: this VMM owns the guest, and the slice is gone before the length is sent, which makes the next VMM the owner;
+                // it touches the memory only then. The one before has done so for the last time before it sent its length. The file
+                // has no name, so that nobody else has it but the operator, which neither maps it nor makes it shorter.
+                let length = self.gic.save_image(unsafe { area.bytes() })?;
                 gic += start.elapsed();
                 wire.put(length as u64)?;
                 length
@@ -108,7 +117,7 @@ impl Machine {
     /// Memory, vCPUs, interrupt controller, lines that devices hold, in this order.
     ///
     /// Returns how long the interrupt controller took.
-    pub(super) fn get(&mut self, wire: &mut Wire, carrier: &Carrier<'_>) -> Result<Duration> {
+    pub(super) fn get(&mut self, wire: &mut Wire, carrier: &mut Carrier) -> Result<Duration> {
         if let Carrier::Socket = carrier {
             memory::get_dirty(wire, &self.memory)?;
         }
@@ -116,12 +125,14 @@ impl Machine {
         let received;
         let image = match carrier {
             Carrier::Socket => {
-                received = wire.get_bytes(64 << 20)?;
+                received = wire.get_bytes(IMAGE_MAX as u64)?;
                 received.as_slice()
             }
             Carrier::Shared(area) => {
-                let length = usize::try_from(wire.get_up_to(area.len() as u64)?)?;
-                area.get(..length).unwrap_or_default()
+                let length = usize::try_from(wire.get_up_to(IMAGE_MAX as u64)?)?;
+                // SAFETY: the length has arrived: the VMM before has done with the memory, and the next one waits for a length of this
+                // one's, which is sent when the slice is long gone. Nobody else: as in `put`.
+                unsafe { area.bytes() }.get(..length).ok_or("the image is longer than its memory")?
             }
         };
         let start = Instant::now();

@@ -69,11 +69,9 @@ fn finish(devices: &Devices, memory: &Memory, running: &Running, fault: Option<F
 /// The VMM of this generation. Standard input is the socket to the one before, standard output the one to the next, or to the operator.
 pub(super) fn run(options: &Options, generation: u64) -> Result<()> {
     let mut next = Wire::inherited(stdout().as_fd())?;
-    let mut area = options.area.map(SharedArea::map).transpose()?;
-    let mut carrier = match &mut area {
+    let mut carrier = match options.area {
         None => Carrier::Socket,
-        // The one before writes it before it sends the length, the next one reads it after that.
-        Some(area) => Carrier::Shared(area.bytes()),
+        Some(area) => Carrier::Shared(SharedArea::map(area)?),
     };
     let memory = memory::map(options.memory.map(super::shared::open).transpose()?)?;
     let mut machine = Machine::new(memory.clone(), options.strategy(generation))?;
@@ -88,7 +86,7 @@ pub(super) fn run(options: &Options, generation: u64) -> Result<()> {
         if let Carrier::Socket = carrier {
             memory::get(&mut wire, &memory)?;
         }
-        let gic = machine.get(&mut wire, &carrier)?;
+        let gic = machine.get(&mut wire, &mut carrier)?;
         totals = Totals::get(&mut wire)?;
         totals.gic_sum += gic.as_micros() as u64;
         before = Some((wire.get()?, wire));

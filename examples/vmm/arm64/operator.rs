@@ -5,13 +5,10 @@
 use super::options::{Options, Tables};
 use super::report::Report;
 use super::wire::Wire;
-use super::{Result, layout, shared};
+use super::{Result, layout, machine, shared};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
-
-/// For the image of a VM of this size.
-const AREA_BYTES: usize = 4 << 20;
 
 /// VMMs that run; ended if the operator gives up.
 #[derive(Debug, Default)]
@@ -38,7 +35,7 @@ impl Drop for Nodes {
 /// Whether nothing was lost and nothing doubled.
 pub(super) fn run(mut options: Options) -> Result<bool> {
     let memory = options.in_place.then(|| shared::create(layout::RAM_BYTES)).transpose()?;
-    let area = options.in_place.then(|| shared::create(AREA_BYTES)).transpose()?;
+    let area = options.in_place.then(|| shared::create(machine::IMAGE_MAX)).transpose()?;
     options.memory = memory.as_ref().map(shared::number);
     options.area = area.as_ref().map(shared::number);
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();

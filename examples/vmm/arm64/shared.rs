@@ -40,11 +40,13 @@ impl SharedArea {
     }
 
     /// The memory, as a buffer.
-    pub(super) fn bytes(&mut self) -> &mut [u8] {
-        // SAFETY: mapped, readable and writable, as long as `self` is borrowed, and any byte is a `u8`. In this process nothing else
-        // has the address, since `self` is borrowed mutably and gives it to nobody. Other processes that have the file are VMMs of
-        // this program: the one before writes it up to the moment at which it sends the length over the socket, and never again; this
-        // one reads and writes it from when it has received the length up to when it sends its own; the next one waits for that.
+    ///
+    /// # Safety
+    ///
+    /// While the slice exists, no other process that has the file touches what is in it, or makes the file shorter.
+    pub(super) unsafe fn bytes(&mut self) -> &mut [u8] {
+        // SAFETY: mapped, readable and writable, as long as `self` is borrowed; any byte is a `u8`. In this process nothing else has the
+        // address, since `self` is borrowed mutably and gives it to nobody; for other processes, the caller has promised.
         unsafe { core::slice::from_raw_parts_mut(self.0.as_ptr(), self.0.size()) }
     }
 }
