@@ -47,7 +47,7 @@ pub struct Options {
     pub retries: u8,
     /// How tables are written into images. Default: raw, as the kernel writes them.
     pub ist_coding: IstCoding,
-    /// A finding of the [audit](crate::audit) of this severity or a worse one is a refusal; others, and with `None` all, are reported.
+    /// A finding of the [audit] of this severity or a worse one is a refusal; others, and with `None` all, are reported.
     /// What no kernel could restore is refused in any case. Default: [`Severity::DEFAULT_THRESHOLD`].
     pub refuse_at: Option<Severity>,
 }
