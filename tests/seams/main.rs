@@ -1,10 +1,11 @@
-//! The seams of four VMMs, and an adapter to each: how a backend of this crate sits where their own code for interrupt controllers does.
+//! The seams of four VMMs, and an adapter to each: how a backend of this crate sits where their own code for interrupt controllers
+//! does.
 //!
-//! Source: the traits are written from descriptions of their shapes, and have the methods that matter to state, no more. How and when a
-//! VMM calls them: `docs/embedding.md`.
+//! Source: the traits are written from descriptions of their shapes, and have the methods that matter to state, no more. How and
+//! when a VMM calls them: `docs/embedding.md`.
 //!
-//! Rule: an adapter knows the backend as a `DynInterruptState` alone, so that it serves a GICv3 and a GICv5; what it hands out is what
-//! its VMM carries today.
+//! Rule: an adapter knows the backend as a `DynInterruptState` alone, so that it serves a GICv3 and a GICv5; what it hands out is
+//! what its VMM carries today.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
 

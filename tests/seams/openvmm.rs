@@ -2,8 +2,8 @@
 //!
 //! Source: the protobuf wire format, of which one field of bytes is used.
 //!
-//! Rule: the saved state is a message with a field number, so that another field can come beside it; the version of what is inside is
-//! the image's own.
+//! Rule: the saved state is a message with a field number, so that another field can come beside it; the version of what is inside
+//! is the image's own.
 
 use crate::vms::{assert_restored, pairs};
 use crate::{Gic, save};

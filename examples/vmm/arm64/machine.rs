@@ -98,9 +98,9 @@ impl Machine {
                 length
             }
             Carrier::Shared(area) => {
-                // SAFETY: this VMM owns the guest, and the slice is gone before the length is sent, which makes the next VMM the owner;
-                // it touches the memory only then. The one before has done so for the last time before it sent its length. The file
-                // has no name, so that nobody else has it but the operator, which neither maps it nor makes it shorter.
+                // SAFETY: this VMM owns the guest, and the slice is gone before the length is sent, which makes the next VMM the
+                // owner; it touches the memory only then. The one before has done so for the last time before it sent its length.
+                // The file has no name, so that nobody else has it but the operator, which neither maps it nor makes it shorter.
                 let length = self.gic.save_image(unsafe { area.bytes() })?;
                 gic += start.elapsed();
                 wire.put(length as u64)?;
@@ -130,8 +130,8 @@ impl Machine {
             }
             Carrier::Shared(area) => {
                 let length = usize::try_from(wire.get_up_to(IMAGE_MAX as u64)?)?;
-                // SAFETY: the length has arrived: the VMM before has done with the memory, and the next one waits for a length of this
-                // one's, which is sent when the slice is long gone. Nobody else: as in `put`.
+                // SAFETY: the length has arrived: the VMM before has done with the memory, and the next one waits for a length of
+                // this one's, which is sent when the slice is long gone. Nobody else: as in `put`.
                 unsafe { area.bytes() }.get(..length).ok_or("the image is longer than its memory")?
             }
         };

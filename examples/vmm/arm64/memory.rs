@@ -50,8 +50,8 @@ pub(super) fn put_all(wire: &mut Wire, memory: &Memory) -> Result<u64> {
     put(wire, memory, 0..PAGES, false)
 }
 
-/// Sends what was written since: by the guest and by KVM, as the dirty log has it; by the flush, as it says itself; by this VMM, which
-/// no log has.
+/// Sends what was written since: by the guest and by KVM, as the dirty log has it; by the flush, as it says itself; by this VMM,
+/// which no log has.
 pub(super) fn put_dirty(wire: &mut Wire, memory: &Memory, log: &[u64], flushed: &[GuestRange]) -> Result<u64> {
     let written = [GuestRange::new(CELLS, CELLS_BYTES)];
     let dirty = |page: &u64| {

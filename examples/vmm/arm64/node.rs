@@ -66,7 +66,8 @@ fn finish(devices: &Devices, memory: &Memory, running: &Running, fault: Option<F
     Ok(())
 }
 
-/// The VMM of this generation. Standard input is the socket to the one before, standard output the one to the next, or to the operator.
+/// The VMM of this generation. Standard input is the socket to the one before, standard output the one to the next, or to the
+/// operator.
 pub(super) fn run(options: &Options, generation: u64) -> Result<()> {
     let mut next = Wire::inherited(stdout().as_fd())?;
     let mut carrier = match options.area {

@@ -1,6 +1,7 @@
 //! What is found at the end, and what was seen on the way.
 //!
-//! Rule: lost is what was sent and never counted; doubled is what was counted without having been sent, by the guest's own judgement.
+//! Rule: lost is what was sent and never counted; doubled is what was counted without having been sent, by the guest's own
+//! judgement.
 
 use super::Result;
 use super::devices::{Devices, Kind};
@@ -157,15 +158,15 @@ impl fmt::Display for Report {
         writeln!(f, "{:<14}{sent:>10}{received:>10}   lost {}, doubled {}", "all", self.lost(), self.doubled)?;
         writeln!(
             f,
-            "at {moves} stops: {in_flight} messages on their way, {in_handler} vCPUs in their handler; the guest moved {} LPIs to its \
-             other vCPU",
+            "at {moves} stops: {in_flight} messages on their way, {in_handler} vCPUs in their handler; the guest moved {} LPIs to \
+             its other vCPU",
             self.moved
         )?;
         let ms = |us: u64| format!("{}.{} ms", us / 1000, us / 100 % 10);
         write!(
             f,
-            "images up to {image_bytes} bytes; {dirty_pages} pages sent after the stops; a pause took {}, of them {} for the interrupt \
-             controller, the longest {}",
+            "images up to {image_bytes} bytes; {dirty_pages} pages sent after the stops; a pause took {}, of them {} for the \
+             interrupt controller, the longest {}",
             ms(pause_sum / moves.max(1)),
             ms(gic_sum / moves.max(1)),
             ms(pause_max)

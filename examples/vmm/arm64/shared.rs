@@ -45,8 +45,8 @@ impl SharedArea {
     ///
     /// While the slice exists, no other process that has the file touches what is in it, or makes the file shorter.
     pub(super) unsafe fn bytes(&mut self) -> &mut [u8] {
-        // SAFETY: mapped, readable and writable, as long as `self` is borrowed; any byte is a `u8`. In this process nothing else has the
-        // address, since `self` is borrowed mutably and gives it to nobody; for other processes, the caller has promised.
+        // SAFETY: mapped, readable and writable, as long as `self` is borrowed; any byte is a `u8`. In this process nothing else
+        // has the address, since `self` is borrowed mutably and gives it to nobody; for other processes, the caller has promised.
         unsafe { core::slice::from_raw_parts_mut(self.0.as_ptr(), self.0.size()) }
     }
 }

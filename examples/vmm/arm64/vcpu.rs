@@ -3,8 +3,8 @@
 //! Source: Documentation/virt/kvm/api.rst, `KVM_RUN`, `KVM_GET_REG_LIST`, `KVM_GET_ONE_REG`, `KVM_GET_MP_STATE`,
 //! `KVM_GET_VCPU_EVENTS`, `KVM_ARM_VCPU_INIT`.
 //!
-//! Rule: a vCPU that has left `KVM_RUN` for the VMM enters it once more, with `immediate_exit`, before anything of it is saved: only
-//! there KVM completes the instruction that made it leave.
+//! Rule: a vCPU that has left `KVM_RUN` for the VMM enters it once more, with `immediate_exit`, before anything of it is saved:
+//! only there KVM completes the instruction that made it leave.
 
 #![expect(unsafe_code, reason = "a signal is what ends KVM_RUN")]
 
