@@ -37,6 +37,11 @@ macro_rules! register_table {
         impl $name {
             /// The rows, in the order in which they are saved and restored.
             pub const REGISTERS: &'static [Row] = &[$(Row { key: $key as u32, max: $ty::MAX as u64, why: $why }),*];
+
+            /// Every register with its value, in the same order.
+            pub fn values(&self) -> impl Iterator<Item = (&'static Row, u64)> + use<> {
+                Self::REGISTERS.iter().zip([$(self.$field as u64),*])
+            }
         }
 
         impl RegisterTable for $name {
@@ -49,7 +54,7 @@ macro_rules! register_table {
             }
 
             fn rows(&self) -> impl Iterator<Item = (&'static Row, u64)> {
-                Self::REGISTERS.iter().zip([$(self.$field as u64),*])
+                self.values()
             }
         }
     };

@@ -12,7 +12,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::hint::black_box;
 use vgic_state::gicv3::Gicv3State;
-use vgic_state::gicv5::{CpuInterface, Gicv5, Gicv5State, IrsIdentity, IrsState, Ist, Options, VcpuState};
+use vgic_state::gicv5::{CpuInterface, Gicv5, Gicv5State, IrsIdentity, IrsState, Ist, Iste, Options, Target, VcpuState, check};
 use vgic_state::image::IstCoding;
 use vgic_state::its::{Collection, Device, Event, ItsMappings, LpiConfiguration, LpiState, PendingLpis};
 use vgic_state::uapi::device::{KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, KVM_DEV_ARM_VGIC_GRP_NR_IRQS};
@@ -376,5 +376,41 @@ fn mappings_take_at_most_three_and_a_half_times_the_image() {
         assert_eq!(parsed, Ok(state), "{what}");
         let found = bytes as f64 / image.len() as f64;
         assert!(found <= factor && factor < found + 0.25, "{what}: {found:.2}");
+    }
+}
+
+#[test]
+fn the_number_of_allocations_does_not_depend_on_the_size() {
+    let counts = |vcpus: u32, spis: u32, lpi_bits: u32| {
+        let vcpus = Vcpus::with_default_mpidrs(vcpus).expect("vCPUs");
+        let (spis, bits) = (SpiCount::new(spis).expect("SPIs"), LpiIdBits::new(lpi_bits).expect("LPIs"));
+        let mut state = Gicv5State {
+            spi_count: spis,
+            identity: IrsIdentity { idr2: 16 | 1 << 5, ..IrsIdentity::default() },
+            irs: IrsState { ist_baser: 1, ist_cfgr: lpi_bits, ..IrsState::default() },
+            vcpus: vcpus.iter().map(|vcpu| VcpuState { vcpu, registers: CpuInterface::default() }).collect(),
+            spi_ist: Ist::new(IstKind::Spi, vec![0; spis.ist_bytes()]).expect("SPIs"),
+            lpi_ist: Some(Ist::new(IstKind::Lpi, vec![0; bits.ist_bytes()]).expect("LPIs")),
+        };
+        for id in (0..bits.lpis()).step_by(3) {
+            assert!(state.lpi_ist.as_mut().expect("LPIs").set(id, Iste::new().with_enable(true)));
+        }
+        let target = Target { spi_count: spis, identity: state.identity, vcpus };
+        let mut counts = vec![allocations(|| check(&state, &target, true).expect("check")).0];
+        for coding in [IstCoding::Raw, IstCoding::Sparse] {
+            let mut image = vec![0; state.image_max(coding)];
+            let (count, length) = allocations(|| state.encode(&mut image, coding));
+            counts.push(count);
+            let image = &image[..length.expect("encode")];
+            let (count, parsed) = allocations(|| Gicv5State::parse(image).is_ok());
+            assert!(parsed);
+            counts.push(count);
+        }
+        counts
+    };
+    // Lists of vCPUs and of sections; both tables, where they are sparse. Check, encode and parse raw, encode and parse sparse.
+    let expected = [1, 2, 4, 2, 6];
+    for (vcpus, spis, lpi_bits) in [(1, 32, 0), (2, 64, 4), (16, 1024, 16), (512, 1024, 16)] {
+        assert_eq!(counts(vcpus, spis, lpi_bits), expected, "{vcpus} vCPUs, {spis} SPIs, {lpi_bits} bits of LPI ID");
     }
 }

@@ -4,13 +4,15 @@
 
 use crate::pair::{Name, Pairs, calls, calls_with};
 use crate::states::{ALL, Use, fresh, used};
+use std::fs::File;
 use std::hint::black_box;
-use vgic_state::gicv5::{Gicv5, Options};
+use std::os::unix::fs::FileExt;
+use vgic_state::gicv5::{Gicv5, Gicv5State, Options};
 use vgic_state::image::IstCoding;
 use vgic_state::model::gicv5::Vm;
 use vgic_state::model::{Access, Value};
 use vgic_state::uapi::vgic_v5::{KVM_DEV_ARM_VGIC_GRP_IRS_REGS, irs};
-use vgic_state::{Attr, AttrDevice, AttrId, Command, DynInterruptState, Errno, InterruptState, IstDevice, IstSizes, Vcpus, Word};
+use vgic_state::{Attr, AttrDevice, AttrId, Command, DynInterruptState, Errno, InterruptState, IstDevice, IstSizes, Word};
 
 /// An access, ready to be made again.
 enum Bare {
@@ -131,34 +133,54 @@ pub(crate) fn measure(pairs: &mut Pairs) {
             pairs.measure(name("restore", by, Some(image.len())), &mut baseline, measured);
         }
     }
-    ideal(pairs);
+    system_calls(pairs);
 }
 
-/// A device that no kernel can be as fast as: registers are constants, and tables are copied by `memcpy`.
-struct Ideal {
-    spi: Vec<u8>,
-    lpi: Vec<u8>,
+/// What no kernel is faster than: each access is a system call that copies, to or from a file in memory. Nothing is locked, and
+/// tables are in one piece.
+struct InFile {
+    file: File,
+    spi: usize,
+    vcpus: u64,
 }
 
-impl AttrDevice for Ideal {
+/// Where the file has a table of LPIs.
+const LPIS: u64 = 0x1_0000;
+
+impl InFile {
+    fn new(state: &Gicv5State<'_>) -> Self {
+        let path = std::env::temp_dir().join(format!("vgic-state-bench-{}", std::process::id()));
+        let file = File::options().read(true).write(true).create(true).truncate(true).open(&path).expect("a file");
+        std::fs::remove_file(path).expect("its name is not needed");
+        let spi = state.spi_ist.as_bytes();
+        file.write_all_at(spi, 0).expect("write");
+        file.write_all_at(state.lpi_ist.as_ref().expect("LPIs").as_bytes(), LPIS).expect("write");
+        InFile { file, spi: spi.len(), vcpus: state.vcpus.len() as u64 }
+    }
+}
+
+impl AttrDevice for InFile {
     fn get<W: Word>(&self, attr: Attr<W>) -> Result<W, Errno> {
         const IDR1: u64 = irs::GICV5_IRS_IDR1 as u64;
         const IDR2: u64 = irs::GICV5_IRS_IDR2 as u64;
         const IST_CFGR: u64 = irs::GICV5_IRS_IST_CFGR as u64;
         const IST_BASER: u64 = irs::GICV5_IRS_IST_BASER as u64;
+        let mut bytes = [0; 16];
+        self.file.read_exact_at(&mut bytes[..W::BYTES], 0).map_err(|_| Errno::EIO)?;
         let value = match (attr.id().group(), attr.id().attr()) {
-            (KVM_DEV_ARM_VGIC_GRP_IRS_REGS, IDR1) => 8,
+            (KVM_DEV_ARM_VGIC_GRP_IRS_REGS, IDR1) => self.vcpus,
             (KVM_DEV_ARM_VGIC_GRP_IRS_REGS, IDR2) => 16 | 1 << 5,
             (KVM_DEV_ARM_VGIC_GRP_IRS_REGS, IST_CFGR) => 16,
             (KVM_DEV_ARM_VGIC_GRP_IRS_REGS, IST_BASER) => 0x4001,
-            _ if attr.id() == Attr::nr_irqs().id() => self.spi.len() as u64 / 4,
+            _ if attr.id() == Attr::nr_irqs().id() => self.spi as u64 / 4,
             _ => 0,
         };
-        Ok(W::from_ne_bytes([value, 0_u64].map(u64::to_ne_bytes).as_flattened().try_into().expect("16 bytes")))
+        bytes[..8].copy_from_slice(&value.to_ne_bytes());
+        Ok(W::from_ne_bytes(bytes))
     }
 
     fn set<W: Word>(&mut self, _: Attr<W>, _: W) -> Result<(), Errno> {
-        Ok(())
+        Err(Errno::ENXIO)
     }
 
     fn has(&self, _: AttrId) -> Result<(), Errno> {
@@ -166,44 +188,53 @@ impl AttrDevice for Ideal {
     }
 
     fn command(&mut self, _: Command) -> Result<(), Errno> {
-        Ok(())
+        Err(Errno::ENXIO)
     }
 }
 
-impl IstDevice for Ideal {
+impl IstDevice for InFile {
     fn save_ist(&self, spi: &mut [u8], lpi: Option<&mut [u8]>) -> Result<(), Errno> {
-        spi.copy_from_slice(&self.spi);
-        lpi.expect("LPIs").copy_from_slice(&self.lpi);
-        Ok(())
+        self.file.read_exact_at(spi, 0).map_err(|_| Errno::EIO)?;
+        lpi.map_or(Ok(()), |lpi| self.file.read_exact_at(lpi, LPIS)).map_err(|_| Errno::EIO)
     }
 
     fn restore_ist(&mut self, _: &[u8], _: Option<&[u8]>) -> Result<(), Errno> {
-        Ok(())
+        Err(Errno::ENXIO)
     }
 }
 
-fn ideal(pairs: &mut Pairs) {
-    let mut gic = used(8, 1024, Some(16), ALL);
-    let (accesses, saved) = recorded(&mut gic, |gic| gic.save().expect("save"));
-    let device = || Ideal { spi: saved.spi_ist.as_bytes().into(), lpi: saved.lpi_ist.as_ref().expect("LPIs").as_bytes().into() };
-    let mut tables = buffers(gic.ist_sizes().expect("sizes"));
-    let mut gic = Gicv5::attach(device(), Vcpus::with_default_mpidrs(8).expect("vCPUs")).expect("attach");
-    let other = device();
-    let name = |by: &str| Name {
-        state: "GICv5: 1,024 SPIs, 65,536 LPIs, 100 % in use; a device as fast as memcpy".into(),
-        operation: "save",
-        by: by.into(),
-        bytes: None,
-        against: BARE,
-    };
-    let mut spi = vec![0; tables.spi.len()];
-    let mut lpi = tables.lpi.clone();
-    let mut baseline = calls(|| bare_save(&other, &accesses, &mut tables));
-    {
-        let save_ists = &mut calls(|| gic.save_ists(&mut spi, lpi.as_deref_mut()).expect("save"));
-        pairs.measure(name("tables alone"), &mut baseline, save_ists);
+/// A save from the file, of guests with more and more vCPUs.
+fn system_calls(pairs: &mut Pairs) {
+    for vcpus in [8, 64] {
+        let mut gic = used(vcpus, 1024, Some(16), ALL);
+        let (accesses, saved) = recorded(&mut gic, |gic| gic.save().expect("save"));
+        let mut tables = buffers(gic.ist_sizes().expect("sizes"));
+        let mut gic = Gicv5::attach(InFile::new(&saved), gic.target().vcpus.clone()).expect("attach");
+        let other = InFile::new(&saved);
+        let name = |by: &str| Name {
+            state: format!("GICv5: 1,024 SPIs, 65,536 LPIs, {vcpus} vCPUs; each access a read of a file"),
+            operation: "save",
+            by: by.into(),
+            bytes: None,
+            against: BARE,
+        };
+        let (mut spi, mut lpi) = (tables.spi.clone(), tables.lpi.clone());
+        let mut baseline = calls(|| bare_save(&other, &accesses, &mut tables));
+        {
+            // With the registers, so that it is the same work.
+            let (registers, _): (Vec<&Bare>, Vec<&Bare>) = accesses.iter().partition(|access| matches!(access, Bare::Register(..)));
+            let save_ists = &mut calls(|| {
+                for access in &registers {
+                    if let Bare::Register(attr, _) = access {
+                        black_box(gic.device().get(*attr).expect("get"));
+                    }
+                }
+                gic.save_ists(&mut spi, lpi.as_deref_mut()).expect("save")
+            });
+            pairs.measure(name("save_ists, and registers by hand"), &mut baseline, save_ists);
+        }
+        let mut image = vec![0; gic.requirements().expect("requirements").image_max];
+        let save_image = &mut calls(|| gic.save_image(&mut image).expect("save"));
+        pairs.measure(name("object-safe, raw"), &mut baseline, save_image);
     }
-    let mut image = vec![0; gic.requirements().expect("requirements").image_max];
-    let save_image = &mut calls(|| gic.save_image(&mut image).expect("save"));
-    pairs.measure(name("object-safe, raw"), &mut baseline, save_image);
 }

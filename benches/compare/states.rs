@@ -12,7 +12,7 @@ mod rig5;
 use vgic_state::gicv3::{self, Gicv3State, TargetVcpu};
 use vgic_state::gicv5::{self, Gicv5, Gicv5State};
 use vgic_state::its::{Collection, Device, Event, ItsMappings, LpiConfiguration, LpiState, PendingLpis};
-use vgic_state::model::gicv5::Vm;
+use vgic_state::model::gicv5::{Host, Vm};
 use vgic_state::{Attr, AttrDevice, InterruptState, Mpidr, Vcpu, VcpuId, Vcpus};
 
 /// A state, what it can be restored on, and what the table calls it.
@@ -60,7 +60,9 @@ fn table(seed: u64, entries: usize, which: Use, vcpus: &Vcpus) -> Vec<u8> {
 
 /// A VM with a fresh GICv5.
 pub(crate) fn fresh(vcpus: u32, spis: u32) -> Gicv5<Vm> {
-    rig5::fresh(&Vcpus::with_default_mpidrs(vcpus).expect("vCPUs"), spis)
+    // With LPI tables as small as 32 entries.
+    let host = Host { min_lpi_id_bits: 5, ..Host::default() };
+    rig5::on_host(host, &Vcpus::with_default_mpidrs(vcpus).expect("vCPUs"), spis)
 }
 
 /// A VM with a GICv5 that a guest uses.

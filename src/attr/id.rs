@@ -54,6 +54,12 @@ impl AttrId {
         }
     }
 
+    /// The name of the register, without the vCPU it belongs to; `None` for an attribute that is no register with a name.
+    #[must_use]
+    pub fn register_name(self) -> Option<impl fmt::Display> {
+        self.register()
+    }
+
     /// What the attribute is, if it is no register.
     fn plain_name(self) -> Option<&'static str> {
         const USERSPACE_PPIS: u64 = v5::KVM_DEV_ARM_VGIC_USERSPACE_PPIS as u64;
@@ -191,5 +197,8 @@ mod tests {
         ] {
             assert_eq!(id.to_string(), name);
         }
+        let name = |id: AttrId| id.register_name().map(|name| name.to_string());
+        assert_eq!(name(Attr::redist(vcpu, 0x10404).id()).as_deref(), Some("GICR_IPRIORITYR1"));
+        assert_eq!(name(AttrId::INIT), None);
     }
 }

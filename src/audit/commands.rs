@@ -38,7 +38,8 @@ pub(super) fn queued(
                     }
                     command(&decoded.command, its, state, place, judge);
                 }
-                Err(Unreadable::NoMemory { .. }) => judge.report.add(Problem::TableOutsideMemory, place),
+                // A queue outside of memory has a finding of its own.
+                Err(Unreadable::NoMemory { .. }) => {}
                 // KVM has no vLPIs for a guest: the commands of a GICv4 are none to it.
                 Err(Unreadable::Unknown(_)) => judge.report.add(Problem::CommandUnknown, place),
             }

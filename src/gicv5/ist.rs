@@ -165,8 +165,15 @@ fn lpi_id_bits(bytes: usize) -> Option<LpiIdBits> {
 }
 
 /// Clears `ISTE.HWU` of every entry: it means something to the host that wrote it and to no other.
+///
+/// Blocks in which it is clear already are only read.
 pub(super) fn clear_hwu(table: &mut [u8]) {
-    for word in table.as_chunks_mut::<4>().0 {
-        *word = (u32::from_le_bytes(*word) & !GICV5_ISTL2E_HWU).to_le_bytes();
+    for block in table.as_chunks_mut::<4>().0.chunks_mut(256) {
+        if block.iter().fold(0, |all, word| all | u32::from_le_bytes(*word)) & GICV5_ISTL2E_HWU == 0 {
+            continue;
+        }
+        for word in block {
+            *word = (u32::from_le_bytes(*word) & !GICV5_ISTL2E_HWU).to_le_bytes();
+        }
     }
 }

@@ -106,3 +106,24 @@ pub fn length(buffer: &[u8]) -> Result<usize, ImageError> {
 pub fn kind(image: &[u8]) -> Result<Kind, ImageError> {
     Sections::open(image).map(|sections| sections.kind())
 }
+
+/// A section of an image: where it is, whatever is in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SectionPlace {
+    /// What the section is, as `docs/image-format.md` numbers them.
+    pub id: u32,
+    /// Bytes from the start of the image.
+    pub offset: usize,
+    /// Bytes of its contents, without padding.
+    pub length: usize,
+}
+
+/// The sections of an image whose header, checksum and section table are in order. What is in them is not looked at.
+///
+/// # Errors
+///
+/// [`ImageError`]: as [`kind`], or a section table that is not in order.
+pub fn sections(image: &[u8]) -> Result<alloc::vec::Vec<SectionPlace>, ImageError> {
+    let sections = Sections::open(image)?;
+    Ok(sections.places().map(|(id, offset, length)| SectionPlace { id, offset, length }).collect())
+}

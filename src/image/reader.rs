@@ -92,6 +92,7 @@ struct Section<'a> {
     id: u32,
     critical: bool,
     taken: bool,
+    start: usize,
     bytes: &'a [u8],
 }
 
@@ -121,6 +122,11 @@ impl<'a> Sections<'a> {
 
     pub(crate) fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// Id, first byte and length of each section.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (u32, usize, usize)> + '_ {
+        self.sections.iter().map(|section| (section.id, section.start, section.bytes.len()))
     }
 
     /// Refuses an image of another kind.
@@ -182,7 +188,7 @@ fn read_table<'a>(image: &'a [u8], mut table: Cursor<'a>, count: u32) -> Result<
             .and_then(|length| image.get(start..start.checked_add(length)?))
             .ok_or(ImageError::SectionPlace { id })?;
         end = start + bytes.len();
-        sections.push(Section { id, critical: flags & SECTION_CRITICAL != 0, taken: false, bytes });
+        sections.push(Section { id, critical: flags & SECTION_CRITICAL != 0, taken: false, start, bytes });
     }
     let last = end.next_multiple_of(SECTION_ALIGN);
     check_padding(image, end, last)?;

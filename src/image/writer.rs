@@ -97,10 +97,15 @@ impl<'a> Put<'a> {
         self.rest.len()
     }
 
-    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Option<()> {
-        let (to, rest) = core::mem::take(&mut self.rest).split_at_mut_checked(bytes.len())?;
-        to.copy_from_slice(bytes);
+    /// The next bytes, to be filled: of many short records at once.
+    pub(crate) fn take(&mut self, count: usize) -> Option<&'a mut [u8]> {
+        let (taken, rest) = core::mem::take(&mut self.rest).split_at_mut_checked(count)?;
         self.rest = rest;
+        Some(taken)
+    }
+
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Option<()> {
+        self.take(bytes.len())?.copy_from_slice(bytes);
         Some(())
     }
 

@@ -53,7 +53,7 @@ fn a_table_for_a_person() {
 }
 
 #[test]
-fn what_is_no_table_is_one_line_and_exit_code_1() {
+fn what_is_no_table_is_one_line_and_exit_code_2() {
     let directory = std::env::temp_dir().join(format!("vgic-state-bad-{}", std::process::id()));
     fs::create_dir_all(&directory).expect("directory");
     let file = |name: &str, length: usize| {
@@ -73,7 +73,7 @@ fn what_is_no_table_is_one_line_and_exit_code_1() {
     ];
     for (kind, path, message) in cases {
         let output = vgic_state(&["ist", "--kind", kind, &path]);
-        assert_eq!(output.status.code(), Some(1), "{path}");
+        assert_eq!(output.status.code(), Some(2), "{path}");
         assert_eq!(stdout(&output), "");
         let error = stderr(&output);
         assert!(error.starts_with("vgic-state: ") && error.contains(message) && error.lines().count() == 1, "{error}");

@@ -5,10 +5,26 @@
 #[path = "../common/snapshot.rs"]
 mod snapshot;
 
+mod check;
+mod commands;
+mod diff;
+mod errors;
+mod guests;
 mod ist;
+mod ist_memory;
+mod its;
+mod manual;
+mod plot;
+mod readme;
+mod show;
 
 use snapshot::snapshot;
 use std::process::{Command, Output};
+
+/// Runs the tool where the images of guests are.
+fn of_guests(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_vgic-state")).args(args).current_dir(guests::directory()).output().expect("the tool starts")
+}
 
 /// Runs the tool from the root of the package.
 fn vgic_state(args: &[&str]) -> Output {
@@ -25,4 +41,8 @@ fn stdout(output: &Output) -> &str {
 
 fn stderr(output: &Output) -> &str {
     std::str::from_utf8(&output.stderr).expect("text")
+}
+
+fn json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).expect("JSON")
 }

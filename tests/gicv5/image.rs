@@ -155,6 +155,20 @@ fn put64(image: &mut [u8], at: usize, value: u64) {
 }
 
 #[test]
+fn sections_are_listed_without_being_read() {
+    let image = good(IstCoding::Raw);
+    let sections = image::sections(&image).expect("image");
+    let ids: Vec<u32> = sections.iter().map(|section| section.id).collect();
+    assert_eq!(ids, [1, 2, 3, 4]);
+    // The number of SPIs, at the start of the first section.
+    let first = sections[0];
+    assert_eq!((first.offset, first.length), (32 + 4 * 24, 8 + 12 * 16));
+    let last = sections[3];
+    assert_eq!((last.offset + last.length).next_multiple_of(8), image.len());
+    assert_eq!(image::sections(&image[1..]), Err(ImageError::NotAnImage));
+}
+
+#[test]
 fn headers() {
     assert_eq!(refusal_of(vec![]), ImageError::Truncated { expected: 32, found: 0 });
     assert_eq!(refusal_of(b"VGICSTAU".to_vec()), ImageError::NotAnImage);

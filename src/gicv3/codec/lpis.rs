@@ -74,8 +74,9 @@ pub(super) fn check(lpis: &LpiState) -> Result<(), TableError> {
     })
 }
 
-fn put_u16(put: &mut Put<'_>, value: u32) -> Option<()> {
-    put.bytes(&u16::try_from(value).ok()?.to_le_bytes())
+/// Two bytes of an ID.
+fn id_bytes(id: u32) -> Option<[u8; 2]> {
+    Some(u16::try_from(id).ok()?.to_le_bytes())
 }
 
 fn put_len(put: &mut Put<'_>, length: usize) -> Option<()> {
@@ -101,20 +102,25 @@ pub(super) fn write(lpis: &LpiState, put: &mut Put<'_>) -> Option<()> {
             put.u64(device.itt)?;
             put_len(put, device.events.len())?;
             put.u32(0)?;
-            for event in &device.events {
-                put_u16(put, event.id)?;
-                put_u16(put, event.intid)?;
-                put_u16(put, event.icid.into())?;
+            let records = put.take(device.events.len().checked_mul(EVENT_BYTES)?)?;
+            for (record, event) in records.as_chunks_mut::<EVENT_BYTES>().0.iter_mut().zip(&device.events) {
+                let ([a, b], [c, d], [e, f]) = (id_bytes(event.id)?, id_bytes(event.intid)?, event.icid.to_le_bytes());
+                *record = [a, b, c, d, e, f];
             }
         }
     }
-    lpis.configuration.iter().try_for_each(|lpi| put.bytes(&[lpi.byte]))?;
+    for (byte, lpi) in put.take(lpis.configuration.len())?.iter_mut().zip(&lpis.configuration) {
+        *byte = lpi.byte;
+    }
     for pending in &lpis.pending {
         put.u32(pending.vcpu.id.get())?;
         put.u32(pending.vcpu.mpidr.packed())?;
         put_len(put, pending.intids.len())?;
         put.u32(0)?;
-        pending.intids.iter().try_for_each(|intid| put_u16(put, *intid))?;
+        let records = put.take(pending.intids.len().checked_mul(INTID_BYTES)?)?;
+        for (record, intid) in records.as_chunks_mut::<INTID_BYTES>().0.iter_mut().zip(&pending.intids) {
+            *record = id_bytes(*intid)?;
+        }
     }
     Some(())
 }
@@ -176,23 +182,20 @@ impl<'a> Reader<'a> {
     fn device(&mut self) -> Result<Device, ImageError> {
         let (id, event_bits, itt, count) = (self.u32()?, self.u32()?, self.u64()?, self.u32()?);
         self.zero()?;
-        let mut events = self.reserve(count, EVENT_BYTES)?;
-        for _ in 0..count {
-            let (id, intid, icid) = (self.u16()?.into(), self.u16()?.into(), self.u16()?);
-            events.push(Event { id, intid, icid });
-        }
-        Ok(Device { id, itt, event_bits, events })
+        let events = self.records::<EVENT_BYTES>(count)?.iter().map(|[a, b, c, d, e, f]| Event {
+            id: u16::from_le_bytes([*a, *b]).into(),
+            intid: u16::from_le_bytes([*c, *d]).into(),
+            icid: u16::from_le_bytes([*e, *f]),
+        });
+        Ok(Device { id, itt, event_bits, events: events.collect() })
     }
 
     fn pending(&mut self) -> Result<PendingLpis, ImageError> {
         let vcpu = Vcpu { id: VcpuId::new(self.u32()?)?, mpidr: Mpidr::from_packed(self.u32()?) };
         let count = self.u32()?;
         self.zero()?;
-        let mut intids = self.reserve(count, INTID_BYTES)?;
-        for _ in 0..count {
-            intids.push(self.u16()?.into());
-        }
-        Ok(PendingLpis { vcpu, intids })
+        let intids = self.records::<INTID_BYTES>(count)?.iter().map(|intid| u16::from_le_bytes(*intid).into());
+        Ok(PendingLpis { vcpu, intids: intids.collect() })
     }
 
     /// Room for records that have at least this many bytes each.
@@ -203,9 +206,10 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn u16(&mut self) -> Result<u16, ImageError> {
-        let bytes = self.cursor.take(2).and_then(|bytes| bytes.first_chunk()).ok_or(self.length)?;
-        Ok(u16::from_le_bytes(*bytes))
+    /// The next records, of `N` bytes each.
+    fn records<const N: usize>(&mut self, count: u32) -> Result<&'a [[u8; N]], ImageError> {
+        let bytes = (count as usize).checked_mul(N).and_then(|bytes| self.cursor.take(bytes)).ok_or(self.length)?;
+        Ok(bytes.as_chunks().0)
     }
 
     fn u32(&mut self) -> Result<u32, ImageError> {

@@ -1,0 +1,45 @@
+//! How much of a save and of a restore is spent inside of the kernel, on a real one.
+//!
+//! ```sh
+//! cargo bench --target aarch64-unknown-linux-musl --bench kernel
+//! ```
+//!
+//! Rule: shares, not times: the machine may be an emulated one. Each operation is done in turns with the others, and the median is
+//! shown.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a benchmark may panic")]
+
+#[cfg(all(target_arch = "aarch64", target_os = "linux"))]
+#[path = "timed.rs"]
+mod fault;
+#[cfg(all(target_arch = "aarch64", target_os = "linux"))]
+mod measure;
+
+#[cfg(all(target_arch = "aarch64", target_os = "linux"))]
+#[allow(dead_code, reason = "the tests need all of it")]
+#[path = "../../tests/kvm/kernel.rs"]
+mod kernel;
+#[cfg(all(target_arch = "aarch64", target_os = "linux"))]
+#[allow(dead_code, reason = "the tests need all of it")]
+#[path = "../../tests/kvm/layout.rs"]
+mod layout;
+#[cfg(all(target_arch = "aarch64", target_os = "linux"))]
+#[allow(dead_code, reason = "the tests need all of it")]
+#[path = "../../tests/kvm/memory.rs"]
+mod memory;
+#[cfg(all(target_arch = "aarch64", target_os = "linux"))]
+#[allow(dead_code, reason = "the tests need all of it")]
+#[path = "../../tests/kvm/program.rs"]
+mod program;
+#[cfg(all(target_arch = "aarch64", target_os = "linux"))]
+#[allow(dead_code, reason = "the tests need all of it")]
+#[path = "../../tests/kvm/rig.rs"]
+mod rig;
+
+fn main() {
+    #[cfg(all(target_arch = "aarch64", target_os = "linux"))]
+    if kvm_ioctls::Kvm::new().is_ok() {
+        return measure::all();
+    }
+    println!("skipped: no arm64 KVM here");
+}

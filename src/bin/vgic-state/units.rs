@@ -1,0 +1,139 @@
+//! The registers of ITSes and redistributors that lead to tables: from an image, or from the command line.
+//!
+//! Source: Arm IHI 0069, `GITS_*`, `GICR_PROPBASER`, `GICR_PENDBASER`.
+//!
+//! Rule: registers that were given by hand make a state like one of an image, so that everything behind this knows one form.
+
+use crate::Failure;
+use crate::input::{Image, State};
+use crate::number::{number, number32};
+use crate::vcpus::vcpus;
+use clap::Args;
+use std::path::PathBuf;
+use vgic_state::gicv3::{
+    Bank, CpuInterface, DistIdentity, DistState, Gicv3State, ItsIdentity, ItsState, ItsUnit, RedistIdentity, RedistState, SpiBank,
+    VcpuState,
+};
+use vgic_state::{NrIrqs, Vcpus};
+
+/// Options that give registers.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Registers: of an image, or one by one")]
+pub(crate) struct UnitArgs {
+    /// An image of the guest: the registers of all its ITSes and vCPUs.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["cbaser", "creadr", "cwriter", "baser0", "baser1", "ctlr", "typer",
+        "propbaser", "pendbaser", "its_base", "vcpus"])]
+    pub(crate) image: Option<PathBuf>,
+    /// GITS_TYPER. Default: 0x1ef71, 16 bits of DeviceID and EventID, as KVM's.
+    #[arg(long = "gits-typer", value_name = "VALUE", value_parser = number, default_value = "0x1ef71", hide_default_value = true)]
+    typer: u64,
+    /// GITS_CTLR. Default: enabled.
+    #[arg(long = "gits-ctlr", value_name = "VALUE", value_parser = number32, default_value = "1", hide_default_value = true)]
+    ctlr: u32,
+    /// GITS_CBASER: the command queue.
+    #[arg(long = "gits-cbaser", value_name = "VALUE", value_parser = number, default_value = "0", hide_default_value = true)]
+    cbaser: u64,
+    /// GITS_CREADR.
+    #[arg(long = "gits-creadr", value_name = "VALUE", value_parser = number, default_value = "0", hide_default_value = true)]
+    creadr: u64,
+    /// GITS_CWRITER.
+    #[arg(long = "gits-cwriter", value_name = "VALUE", value_parser = number, default_value = "0", hide_default_value = true)]
+    cwriter: u64,
+    /// GITS_BASER0: the device table.
+    #[arg(long = "gits-baser0", value_name = "VALUE", value_parser = number, default_value = "0", hide_default_value = true)]
+    baser0: u64,
+    /// GITS_BASER1: the collection table.
+    #[arg(long = "gits-baser1", value_name = "VALUE", value_parser = number, default_value = "0", hide_default_value = true)]
+    baser1: u64,
+    /// Address of the registers of the ITS: what messages call it by.
+    #[arg(long, value_name = "ADDRESS", value_parser = number, default_value = "0", hide_default_value = true)]
+    its_base: u64,
+    /// GICR_PROPBASER: the configuration of LPIs.
+    #[arg(long = "gicr-propbaser", value_name = "VALUE", value_parser = number)]
+    propbaser: Option<u64>,
+    /// GICR_PENDBASER of each vCPU, in their order; may be repeated.
+    #[arg(long = "gicr-pendbaser", value_name = "VALUE", value_parser = number)]
+    pendbaser: Vec<u64>,
+    /// The vCPUs: a count, or ids, such as 0=0.0.0.0,2=0.0.1.0.
+    #[arg(long, value_name = "VCPUS", value_parser = vcpus)]
+    vcpus: Option<Vcpus>,
+}
+
+/// Where registers are from.
+#[derive(Debug)]
+pub(crate) struct Units {
+    pub(crate) state: Gicv3State,
+    /// In a word or two.
+    pub(crate) origin: String,
+}
+
+impl UnitArgs {
+    /// Whether it is known which vCPUs there are.
+    pub(crate) fn knows_vcpus(&self) -> bool {
+        self.image.is_some() || self.vcpus.is_some() || !self.pendbaser.is_empty()
+    }
+
+    /// What an audit should be told and was not, in a line.
+    pub(crate) fn gaps(&self, units: &Units) -> Option<String> {
+        let vcpus = units.state.vcpus.len();
+        let complete = self.image.is_some() || self.propbaser.is_some() && self.pendbaser.len() == vcpus;
+        let count = crate::output::count(vcpus, "vCPU", "vCPUs");
+        (!complete).then(|| format!("Judged for {count}, without all tables of LPIs: --vcpus, --gicr-propbaser, --gicr-pendbaser."))
+    }
+
+    pub(crate) fn units(&self) -> Result<Units, Failure> {
+        if let Some(path) = &self.image {
+            let image = Image::open(path)?;
+            let kind = image.kind();
+            let State::Gicv3(state) = image.state else {
+                return Err(format!("{}: the image of a {kind}, expected that of a GICv3", path.display()).into());
+            };
+            if state.its.is_empty() {
+                return Err(format!("{}: the guest has no ITS", path.display()).into());
+            }
+            return Ok(Units { state, origin: path.display().to_string() });
+        }
+        if [self.cbaser, self.baser0, self.baser1].iter().all(|value| *value == 0) {
+            return Err("where are the tables? Give --image, or --gits-cbaser, --gits-baser0, --gits-baser1 as needed".into());
+        }
+        Ok(Units { state: self.state()?, origin: "registers of the command line".to_owned() })
+    }
+
+    /// A state with these registers and nothing else in it: one ITS.
+    pub(crate) fn state(&self) -> Result<Gicv3State, Failure> {
+        let vcpus = match &self.vcpus {
+            Some(vcpus) => vcpus.clone(),
+            None => Vcpus::with_default_mpidrs(u32::try_from(self.pendbaser.len())?.max(1))?,
+        };
+        if self.pendbaser.len() > vcpus.len() {
+            return Err("more --gicr-pendbaser than vCPUs".into());
+        }
+        let mut pendbaser = self.pendbaser.iter();
+        let mut vcpu = |vcpu| {
+            let (propbaser, pendbaser) = (self.propbaser.unwrap_or_default(), pendbaser.next());
+            let ctlr = u32::from(pendbaser.is_some());
+            let redist = RedistState { propbaser, pendbaser: pendbaser.copied().unwrap_or_default(), ctlr };
+            let (identity, icc) = (RedistIdentity::default(), CpuInterface::default());
+            VcpuState { vcpu, identity, redist, private: Bank::default(), icc }
+        };
+        let ItsIdentity { typer, iidr } = ItsIdentity { typer: self.typer, ..ItsIdentity::default() };
+        let registers = ItsState {
+            cbaser: self.cbaser,
+            creadr: self.creadr,
+            cwriter: self.cwriter,
+            baser0: self.baser0,
+            baser1: self.baser1,
+            ctlr: self.ctlr,
+            ..ItsState::default()
+        };
+        Ok(Gicv3State {
+            nr_irqs: NrIrqs::new(64)?,
+            identity: DistIdentity::default(),
+            dist: DistState::default(),
+            spis: vec![SpiBank { first: 32, bank: Bank::default(), router: [0; 32] }],
+            vcpus: vcpus.iter().map(&mut vcpu).collect(),
+            its: vec![ItsUnit { base: self.its_base, identity: ItsIdentity { typer, iidr }, registers }],
+            lpis: None,
+        })
+    }
+}

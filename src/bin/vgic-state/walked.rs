@@ -1,0 +1,150 @@
+//! Mappings and LPIs out of the tables in memory.
+//!
+//! Source: the library's walk of ITS tables; Arm IHI 0069, "LPI Configuration tables", "LPI Pending tables".
+//!
+//! Rule: what KVM would take is a mapping; what it would pass by is counted. The work is bounded as that of an audit.
+
+use crate::Failure;
+use crate::ram::Ram;
+use vgic_state::audit::Limits;
+use vgic_state::audit::walk::{self, At, Broken, Budget, Reach, Visitor};
+use vgic_state::gicv3::Gicv3State;
+use vgic_state::its::{
+    Collection, Cte, Device, Dte, Event, FIRST_LPI, Ite, ItsMappings, Level1, LpiConfiguration, LpiState, PendingLpis, Table,
+    TableRange,
+};
+use vgic_state::{GuestMemoryRead, GuestRange};
+
+/// LPIs of KVM are below.
+const LPI_END: u32 = 1 << 16;
+
+/// What the tables say.
+#[derive(Debug, Default)]
+pub(crate) struct Walked {
+    pub(crate) mapped: LpiState,
+    /// In the order in which they were met, with whether the first entry that was asked for is in the dump.
+    pub(crate) tables: Vec<(TableRange, bool)>,
+    /// Entries that KVM would not take.
+    pub(crate) passed_by: usize,
+}
+
+#[derive(Default)]
+struct Collect {
+    mappings: ItsMappings,
+    tables: Vec<(TableRange, bool)>,
+    passed_by: usize,
+}
+
+impl Collect {
+    fn takes(&mut self, valid: bool, reach: Reach) -> bool {
+        let takes = valid && reach == Reach::Taken;
+        self.passed_by += usize::from(!takes);
+        takes
+    }
+}
+
+impl Visitor for Collect {
+    fn table(&mut self, table: TableRange) -> bool {
+        self.tables.push((table, true));
+        true
+    }
+
+    fn collection(&mut self, _: At, reach: Reach, entry: Cte) {
+        if self.takes(entry.valid(), reach) {
+            let target = (entry.target() != Cte::NOT_MAPPED).then_some(entry.target());
+            self.mappings.collections.push(Collection { icid: entry.icid(), target });
+        }
+    }
+
+    fn level1(&mut self, _: At, _: Level1) {}
+
+    fn device(&mut self, at: At, reach: Reach, entry: Dte) {
+        if self.takes(entry.valid(), reach) {
+            let (itt, event_bits) = (entry.itt(), entry.event_bits());
+            self.mappings.devices.push(Device { id: at.id, itt, event_bits, events: Vec::new() });
+        }
+    }
+
+    fn event(&mut self, at: At, reach: Reach, entry: Ite) {
+        if self.takes(entry.pintid() != 0, reach)
+            && let Some(device) = self.mappings.devices.last_mut()
+        {
+            device.events.push(Event { id: at.id, intid: entry.pintid(), icid: entry.icid() });
+        }
+    }
+
+    fn chain(&mut self, _: At, _: Broken) {}
+
+    fn unreadable(&mut self, at: At) {
+        if let Some((_, there)) = self.tables.iter_mut().rev().find(|(table, _)| table.table == at.table) {
+            *there = false;
+        }
+    }
+}
+
+/// Reads all tables that the registers of a state lead to.
+pub(crate) fn read(state: &Gicv3State, ram: &Ram) -> Result<Walked, Failure> {
+    let mut budget = Budget::new(Limits::default().entries);
+    let mut walked = Walked::default();
+    for its in &state.its {
+        let mut collect = Collect { mappings: ItsMappings { base: its.base, ..ItsMappings::default() }, ..Collect::default() };
+        if let Err(spent) = walk::walk(its, &ram, &mut budget, &mut collect) {
+            let (table, address) = (spent.table, spent.address);
+            return Err(format!("more entries than any guest has: stopped in the {table} at {address:#x}; try --audit").into());
+        }
+        collect.mappings.collections.sort_by_key(|collection| collection.icid);
+        walked.mapped.its.push(collect.mappings);
+        walked.tables.extend(collect.tables);
+        walked.passed_by += collect.passed_by;
+    }
+    walked.mapped.its.sort_by_key(|its| its.base);
+    if state.vcpus.iter().any(|vcpu| vcpu.redist.propbaser != 0) {
+        walked.configuration(state, ram);
+    }
+    for vcpu in state.vcpus.iter().filter(|vcpu| vcpu.redist.pendbaser != 0 && vcpu.redist.ctlr & 1 != 0) {
+        let start = (vcpu.redist.pendbaser & 0x000f_ffff_ffff_0000) + u64::from(FIRST_LPI / 8);
+        let range = GuestRange::new(start, u64::from((lpi_end(state) - FIRST_LPI) / 8));
+        let mut bits = vec![0; (range.end - range.start) as usize];
+        let there = ram.read(start, &mut bits);
+        walked.tables.push((TableRange { range, table: Table::LpiPending { vcpu: vcpu.vcpu.id } }, there));
+        let bytes = (FIRST_LPI..).step_by(8).zip(bits);
+        let intids = bytes.flat_map(|(first, byte)| (0..8).filter(move |bit| byte >> bit & 1 != 0).map(move |bit| first + bit));
+        let intids: Vec<u32> = intids.collect();
+        if !intids.is_empty() && there {
+            walked.mapped.pending.push(PendingLpis { vcpu: vcpu.vcpu, intids });
+        }
+    }
+    ram.finish()?;
+    Ok(walked)
+}
+
+/// LPIs are below, by `GICR_PROPBASER.IDbits`.
+pub(crate) fn lpi_end(state: &Gicv3State) -> u32 {
+    let propbaser = state.vcpus.first().map_or(0, |vcpu| vcpu.redist.propbaser);
+    match (propbaser & 0x1f) + 1 {
+        bits @ 14..16 => 1 << bits,
+        0..14 => FIRST_LPI,
+        _ => LPI_END,
+    }
+}
+
+impl Walked {
+    /// Priority and enable of every mapped LPI.
+    fn configuration(&mut self, state: &Gicv3State, ram: &Ram) {
+        let propbaser = state.vcpus.first().map_or(0, |vcpu| vcpu.redist.propbaser);
+        let table = propbaser & 0x000f_ffff_ffff_f000;
+        let events = self.mapped.its.iter().flat_map(|its| &its.devices).flat_map(|device| &device.events);
+        let mut intids: Vec<u32> = events.map(|event| event.intid).filter(|intid| *intid >= FIRST_LPI).collect();
+        intids.sort_unstable();
+        intids.dedup();
+        let mut there = true;
+        for intid in intids {
+            let mut byte = [0];
+            there &= ram.read(table.saturating_add(u64::from(intid - FIRST_LPI)), &mut byte);
+            let [byte] = byte;
+            self.mapped.configuration.push(LpiConfiguration { intid, byte });
+        }
+        let range = GuestRange::new(table, u64::from(lpi_end(state) - FIRST_LPI));
+        self.tables.push((TableRange { range, table: Table::LpiConfiguration }, there));
+    }
+}

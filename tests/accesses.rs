@@ -1,0 +1,135 @@
+//! How often a save and a restore access the device: no more often than the interface asks for, whatever the size of the VM.
+//!
+//! Source: Documentation/virt/kvm/devices/arm-vgic-v3.rst, arm-vgic-v5.rst. An access is one ioctl.
+//!
+//! Rule: counts, never times: the same on every machine.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
+
+#[path = "common/gicv3.rs"]
+#[allow(dead_code, reason = "of what the tests share, a part")]
+mod rig3;
+#[path = "common/gicv5.rs"]
+mod rig5;
+
+use std::collections::HashSet;
+use vgic_state::gicv3::Gicv3State;
+use vgic_state::gicv5::{CpuInterface, IrsIdentity, IrsState};
+use vgic_state::model::gicv3::Vm;
+use vgic_state::model::{Access, Op};
+use vgic_state::{AttrId, DynInterruptState, InterruptState};
+
+/// Gets, sets and the rest of some accesses.
+fn tally(trace: &[Access]) -> (usize, usize, usize) {
+    let of = |op| trace.iter().filter(|access| access.op == op).count();
+    (of(Op::Get), of(Op::Set), of(Op::Has))
+}
+
+/// No attribute twice, and nothing but gets.
+fn assert_once(trace: &[Access]) {
+    assert_eq!(tally(trace), (trace.len(), 0, 0));
+    let distinct: HashSet<AttrId> = trace.iter().map(|access| access.id).collect();
+    assert_eq!(distinct.len(), trace.len(), "an attribute is read twice");
+}
+
+#[test]
+fn a_gicv5_save_reads_what_is_state_once() {
+    for (vcpus, spis, lpi_bits) in [(1, 32, None), (1, 1024, Some(16)), (7, 32, Some(8)), (64, 64, None)] {
+        let vcpus = rig5::vcpus(vcpus);
+        let mut source = rig5::filled(&vcpus, spis, lpi_bits);
+        let state = source.save().expect("save");
+        let trace = source.device().trace();
+        assert_once(&trace);
+        // The registers that the document lists, and both tables at once. A number of interrupts is in none of it.
+        let registers = IrsIdentity::REGISTERS.len() + IrsState::REGISTERS.len() + vcpus.len() * CpuInterface::REGISTERS.len();
+        assert_eq!(trace.len(), registers + 1);
+        assert_eq!(registers, 12 + 26 * vcpus.len());
+
+        let mut destination = rig5::fresh(&vcpus, spis);
+        destination.restore(&state).expect("restore");
+        assert_eq!(tally(&destination.device().trace()), (0, registers + 1, 0));
+    }
+}
+
+/// The accesses of a save of a GICv3 without an ITS, and the state.
+fn gicv3_save(vcpus: u32, nr_irqs: u32) -> (Vec<Access>, Gicv3State) {
+    let config = rig3::Config { vcpus, nr_irqs, its: 0, ..rig3::Config::default() };
+    let (vm, mut source) = rig3::fresh(config, rig3::memory());
+    if vcpus <= 30 {
+        // There are no more priority masks, to give each vCPU one of its own.
+        rig3::fill(&mut source);
+    }
+    vm.clear_trace();
+    let state = source.save().expect("save");
+    (trace(&vm), state)
+}
+
+fn trace(vm: &Vm) -> Vec<Access> {
+    vm.trace().iter().map(|traced| traced.access).collect()
+}
+
+/// Registers that Firecracker's list reads for one vCPU and 96 SPIs, by its public source; 32 bits of a register are one access, but
+/// for the CPU interface.
+const FIRECRACKER: usize = {
+    let distributor = 2 + 7 * 3 + 6 + 24 + 192; // CTLR, STATUSR; seven of one bit; ICFGR; IPRIORITYR; IROUTER, both halves
+    let redistributor = 3 + 2 * 2 + 7 + 2 + 8; // CTLR, STATUSR, WAKER; PROPBASER, PENDBASER; seven of one bit; ICFGR; IPRIORITYR
+    let cpu_interface = 7 + 2 + 1; // one active-priority register of each group; ICC_CTLR_EL1 again for their number
+    distributor + redistributor + cpu_interface
+};
+
+/// What that list lacks: GICD_TYPER, GICD_IIDR, GICD_TYPER2; GICR_IIDR, GICR_TYPER in two halves; line levels, four times 32.
+const MISSED: usize = 3 + 3 + 4;
+
+/// A read of every offset: the distributor, and both frames of a redistributor, 64 KiB each.
+const EVERY_OFFSET: usize = 3 * 0x1_0000 / 4;
+
+#[test]
+fn a_gicv3_save_reads_less_than_others_and_more_of_what_is_state() {
+    let (trace, _) = gicv3_save(1, 128);
+    assert_once(&trace);
+    assert_eq!((trace.len(), FIRECRACKER, MISSED), (177, 279, 10));
+    assert!(trace.len() <= FIRECRACKER + MISSED);
+    assert!(trace.len() * 250 < EVERY_OFFSET);
+}
+
+/// A restore of the state that [`rig3::fill`] makes, without an ITS.
+const GETS: usize = 2;
+const SETS: usize = 3;
+const GETS_OF_VCPU: usize = 9;
+const SETS_OF_VCPU: usize = 26;
+const GETS_OF_BANK: usize = 5;
+const SETS_OF_BANK: usize = 49;
+
+#[test]
+fn a_gicv3_is_saved_and_restored_in_a_fixed_number_of_accesses_for_each_vcpu_and_each_32_spis() {
+    let restore = |vcpus, nr_irqs| {
+        let (_, state) = gicv3_save(vcpus, nr_irqs);
+        let config = rig3::Config { vcpus, nr_irqs, its: 0, ..rig3::Config::default() };
+        let (vm, mut destination) = rig3::fresh(config, rig3::memory());
+        destination.restore(&state).expect("restore");
+        tally(&trace(&vm))
+    };
+    let save = |vcpus, nr_irqs| gicv3_save(vcpus, nr_irqs).0.len();
+    for (vcpus, nr_irqs) in [(1, 64), (1, 992), (512, 64)] {
+        assert_eq!(save(vcpus, nr_irqs), 4 + vcpus as usize * 32 + (nr_irqs as usize / 32 - 1) * 47);
+    }
+    // What is written is written once; it is read back where KVM may drop a write without an error, and read before where it may not
+    // need the write.
+    let (any, vcpu, bank) = ((GETS, SETS), (GETS_OF_VCPU, SETS_OF_VCPU), (GETS_OF_BANK, SETS_OF_BANK));
+    for (vcpus, nr_irqs) in [(1, 64), (2, 64), (1, 96), (1, 992), (30, 64)] {
+        let (own, banks) = (vcpus as usize, nr_irqs as usize / 32 - 1);
+        let expected = (any.0 + own * vcpu.0 + banks * bank.0, any.1 + own * vcpu.1 + banks * bank.1, 0);
+        assert_eq!(restore(vcpus, nr_irqs), expected, "{vcpus} vCPUs, {nr_irqs} interrupts");
+    }
+}
+
+#[test]
+fn a_check_and_a_refusal_access_nothing() {
+    let (_, mut state) = gicv3_save(2, 96);
+    let (vm, mut destination) = rig3::fresh(rig3::Config { its: 0, ..rig3::Config::default() }, rig3::memory());
+    destination.check(&state).expect("check");
+    state.vcpus.pop();
+    destination.restore(&state).expect_err("a vCPU is missing");
+    destination.restore_image(&[0; 8]).expect_err("no image");
+    assert_eq!(vm.trace().len(), 0);
+}

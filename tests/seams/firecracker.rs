@@ -1,0 +1,133 @@
+//! Firecracker: an enum of controllers, `Persist` around it, a snapshot of at most 10 MB.
+//!
+//! Rule: sizes are known before a byte is saved, vCPUs are compared before one is restored.
+
+use crate::vms::{assert_restored, pairs};
+use crate::{Gic, save};
+use std::cell::RefCell;
+use vgic_state::gicv3::Gicv3State;
+use vgic_state::gicv5::Gicv5State;
+use vgic_state::image::{self, Kind};
+use vgic_state::{Error, Mpidr, TopologyError, Vcpus};
+
+/// What a snapshot file can hold.
+const SNAPSHOT_MAX: usize = 10_000_000;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct GicState {
+    image: Vec<u8>,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum GicError {
+    #[error("the interrupt controller: {0}")]
+    State(Error),
+    #[error("the interrupt controller does not fit into a snapshot")]
+    TooLarge,
+    #[error("the VM has other vCPUs than the snapshot")]
+    Vcpus,
+}
+
+impl<E: Into<Error>> From<E> for GicError {
+    fn from(error: E) -> Self {
+        GicError::State(error.into())
+    }
+}
+
+/// The VMM's controllers: one variant for all of them.
+enum GicDevice {
+    Backend(RefCell<Gic>),
+}
+
+/// `MPIDR_EL1` of the vCPUs that an image is of, in its order.
+fn vcpus(image: &[u8]) -> Result<Vcpus, GicError> {
+    let topology = match image::kind(image)? {
+        Kind::Gicv3 => Gicv3State::parse(image)?.topology(),
+        Kind::Gicv5 => Gicv5State::parse(image)?.topology(),
+        _ => return Err(GicError::Vcpus),
+    };
+    topology.map_err(|error: TopologyError| error.into())
+}
+
+fn same(vcpus: &Vcpus, mpidrs: &[u64]) -> bool {
+    let mpidrs = mpidrs.iter().map(|mpidr| Mpidr::from_register(*mpidr));
+    vcpus.iter().map(|vcpu| vcpu.mpidr).eq(mpidrs)
+}
+
+impl GicDevice {
+    /// Tables that belong into guest memory go there now: the VMM writes its memory file after this.
+    fn save_device(&self, mpidrs: &[u64]) -> Result<GicState, GicError> {
+        let GicDevice::Backend(gic) = self;
+        let gic = &mut *gic.borrow_mut();
+        gic.flush_tables()?;
+        if gic.requirements()?.image_max > SNAPSHOT_MAX {
+            return Err(GicError::TooLarge);
+        }
+        let image = save(gic)?;
+        if same(&vcpus(&image)?, mpidrs) { Ok(GicState { image }) } else { Err(GicError::Vcpus) }
+    }
+
+    fn restore_device(&self, mpidrs: &[u64], state: &GicState) -> Result<(), GicError> {
+        if !same(&vcpus(&state.image)?, mpidrs) {
+            return Err(GicError::Vcpus);
+        }
+        let GicDevice::Backend(gic) = self;
+        gic.borrow_mut().restore_image(&state.image)?;
+        Ok(())
+    }
+}
+
+/// The VMM's contract of everything that has state.
+trait Persist: Sized {
+    type State;
+    type ConstructorArgs;
+    type Error;
+    fn save(&self) -> Self::State;
+    fn restore(args: Self::ConstructorArgs, state: &Self::State) -> Result<Self, Self::Error>;
+}
+
+/// A controller with the vCPUs it belongs to.
+struct Controller(GicDevice, Vec<u64>);
+
+impl Persist for Controller {
+    type State = Result<GicState, String>;
+    type ConstructorArgs = (Gic, Vec<u64>);
+    type Error = GicError;
+
+    /// The contract has no error here: it goes into the state, and the VMM looks before it writes the file.
+    fn save(&self) -> Self::State {
+        self.0.save_device(&self.1).map_err(|error| error.to_string())
+    }
+
+    fn restore((gic, mpidrs): Self::ConstructorArgs, state: &Self::State) -> Result<Self, GicError> {
+        let device = GicDevice::Backend(RefCell::new(gic));
+        device.restore_device(&mpidrs, state.as_ref().map_err(|_| GicError::Vcpus)?)?;
+        Ok(Controller(device, mpidrs))
+    }
+}
+
+fn registers(mpidrs: &[Mpidr]) -> Vec<u64> {
+    mpidrs.iter().map(|mpidr| mpidr.to_register()).collect()
+}
+
+#[test]
+fn save_and_restore() {
+    for (name, pair) in pairs() {
+        let source = Controller(GicDevice::Backend(RefCell::new(pair.source)), registers(&pair.mpidrs));
+        let state = source.save();
+        let restored = Controller::restore((pair.destination, registers(&pair.mpidrs)), &state).expect("restore");
+        let GicDevice::Backend(gic) = restored.0;
+        assert_restored(name, gic.into_inner(), &pair.image);
+    }
+}
+
+#[test]
+fn other_vcpus_and_large_images_are_refused() {
+    for (_, mut pair) in pairs() {
+        assert!(pair.source.requirements().expect("requirements").image_max < SNAPSHOT_MAX);
+        let state = Ok(GicState { image: pair.image });
+        pair.mpidrs.reverse();
+        let refused = Controller::restore((pair.destination, registers(&pair.mpidrs)), &state);
+        assert!(matches!(refused, Err(GicError::Vcpus)));
+    }
+}

@@ -1,0 +1,49 @@
+//! The seams of four VMMs, and an adapter to each: how a backend of this crate sits where their own code for interrupt controllers does.
+//!
+//! Source: the traits are written from descriptions of their shapes, and have the methods that matter to state, no more. How and when a
+//! VMM calls them: `docs/embedding.md`.
+//!
+//! Rule: an adapter knows the backend as a `DynInterruptState` alone, so that it serves a GICv3 and a GICv5; what it hands out is what
+//! its VMM carries today.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
+
+#[allow(dead_code, reason = "each test binary uses its own part")]
+#[path = "../common/gicv3.rs"]
+mod gicv3;
+#[path = "../common/gicv5.rs"]
+mod gicv5;
+
+mod cloud_hypervisor;
+mod crosvm;
+mod firecracker;
+mod openvmm;
+mod vms;
+
+use vgic_state::{DynInterruptState, Error};
+
+/// A backend as a VMM holds it: on any thread.
+type Gic = Box<dyn DynInterruptState + Send>;
+
+/// The image of a VM that is stopped, and whose tables are flushed.
+fn save(gic: &mut Gic) -> Result<Vec<u8>, Error> {
+    let mut image = vec![0; gic.requirements()?.image_max];
+    let length = gic.save_image(&mut image)?;
+    image.truncate(length);
+    Ok(image)
+}
+
+/// A backend on KVM goes where an adapter wants one.
+#[cfg(all(feature = "kvm", target_os = "linux"))]
+#[test]
+fn backends_on_kvm() {
+    use std::sync::Arc;
+    use vgic_state::gicv3::Gicv3;
+    use vgic_state::gicv5::Gicv5;
+    use vgic_state::kvm::{KvmDevice, VmMemslots};
+    use vgic_state::shadow::Shadowed;
+
+    type Memory = Shadowed<vm_memory::GuestMemoryMmap<()>, VmMemslots<Arc<kvm_ioctls::VmFd>>>;
+    let _: fn(Gicv3<KvmDevice, Memory>) -> Gic = |gic| Box::new(gic);
+    let _: fn(Gicv5<KvmDevice>) -> Gic = |gic| Box::new(gic);
+}
