@@ -1,4 +1,4 @@
-//! See `src/forward.rs`.
+//! See `src/forward/`.
 //!
 //! Rule: nothing but the call.
 

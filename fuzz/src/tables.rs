@@ -87,6 +87,10 @@ pub fn run(data: &[u8]) {
     // What KVM does is asked for, whatever an audit says.
     gic.options_mut().refuse_at = None;
     let restored = gic.restore(&state);
+    if report.find(audit::Problem::TablesOverlap).is_some() {
+        // KVM clears the pending bits that it takes over: where an ITT lies there, it reads what it has changed.
+        return;
+    }
     let reading = Reading { state: &state, memory: Bytes(&bytes) }.all();
     assert_eq!(restored.is_ok(), reading.is_some(), "{restored:?}");
     let Some((mappings, said)) = reading else {

@@ -2,6 +2,7 @@
 //!
 //! Rule: what KVM does not keep is listed by field, with the reason ([`kept`]); nothing else may get lost.
 
+#![cfg(target_os = "linux")]
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test may panic")]
 
 mod kept;

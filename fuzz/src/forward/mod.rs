@@ -2,11 +2,14 @@
 //!
 //! Rule: the trusted queue has only what the policy allows, and the ITS uses no memory that it does not own at that time.
 
+mod its;
+
 use crate::commands::VERSIONS;
 use arbitrary::Arbitrary;
-use std::collections::{BTreeMap, VecDeque};
+use its::{Its, allows, reaches};
+use std::collections::VecDeque;
 use vgic_state::GuestRange;
-use vgic_state::its::command::{Command, RdBase, Version};
+use vgic_state::its::command::{Command, Version};
 use vgic_state::its::forward::*;
 
 const RAM: u64 = 0x8000_0000;
@@ -145,127 +148,6 @@ impl Owner for Pages {
 
     fn refused(&mut self, refused: &Refused) {
         drop((refused.word().to_string(), refused.refusal.to_string()));
-    }
-}
-
-/// What an ITS has been told.
-#[derive(Default)]
-struct Its {
-    read: usize,
-    creadr: usize,
-    queue: VecDeque<Command>,
-    devices: BTreeMap<u32, (GuestRange, u32)>,
-    vpes: BTreeMap<u16, Vec<GuestRange>>,
-    /// vPEs that were unmapped and not synchronised (GICv4.0).
-    lingering: Vec<(u16, GuestRange)>,
-}
-
-fn ranges(command: Command, entry: u64) -> Vec<GuestRange> {
-    let vpt = |vpt, size: u8| GuestRange::new(vpt, (1 << (size + 1)) / 8);
-    match command {
-        Command::Mapd { size, itt, valid: true, .. } => vec![GuestRange::new(itt, entry << (size + 1))],
-        Command::Vmapp { vpt: at, vpt_size, valid: true, .. } => vec![vpt(at, vpt_size)],
-        Command::Vmapp41 { vpt: at, vpt_size, vconf, valid: true, .. } => {
-            vec![vpt(at, vpt_size), GuestRange::new(vconf, (1 << (vpt_size + 1)) - 8192)]
-        }
-        _ => vec![],
-    }
-}
-
-impl Its {
-    fn execute(&mut self, entry: u64, length: usize) {
-        let Some(command) = self.queue.pop_front() else { return };
-        self.creadr = (self.creadr + 1) % length;
-        let mut ranges = ranges(command, entry);
-        match command {
-            Command::Mapd { device, size, valid: true, .. } => {
-                self.devices.insert(device, (ranges.remove(0), u32::from(size) + 1));
-            }
-            Command::Mapd { device, .. } => drop(self.devices.remove(&device)),
-            Command::Vmapp { vpe, valid: true, .. } | Command::Vmapp41 { vpe, valid: true, .. } => {
-                self.lingering.retain(|(id, range)| *id != vpe || !ranges.contains(range));
-                assert!(self.vpes.insert(vpe, ranges).is_none(), "mapped twice");
-            }
-            Command::Vmapp41 { vpe, alloc: true, .. } => drop(self.vpes.remove(&vpe).expect("a vPE")),
-            Command::Vmapp { vpe, .. } | Command::Vmapp41 { vpe, .. } => {
-                let ranges = self.vpes.remove(&vpe).expect("a vPE");
-                self.lingering.extend(ranges.into_iter().map(|range| (vpe, range)));
-            }
-            Command::Vsync { vpe } => self.lingering.retain(|(id, _)| *id != vpe),
-            _ => {}
-        }
-    }
-
-    fn in_use(&self, version: Version, entry: u64) -> impl Iterator<Item = GuestRange> {
-        let lingering = self.lingering.iter().filter(move |_| version == Version::V40).map(|(_, range)| *range);
-        let mapped = self.devices.values().map(|(range, _)| *range).chain(self.vpes.values().flatten().copied());
-        mapped.chain(self.queue.iter().flat_map(move |command| ranges(*command, entry))).chain(lingering)
-    }
-
-    /// Bits of EventID of a device, after all commands that the ITS has been told of.
-    fn event_bits(&self, id: u32) -> Option<u32> {
-        let told = self.queue.iter().rev().find_map(|command| match *command {
-            Command::Mapd { device, size, valid, .. } if device == id => Some(valid.then_some(u32::from(size) + 1)),
-            _ => None,
-        });
-        told.unwrap_or_else(|| self.devices.get(&id).map(|(_, bits)| *bits))
-    }
-}
-
-fn target(policy: &Policy<'_>, rdbase: RdBase) -> bool {
-    match policy.targets {
-        Targets::Processors(bound) => rdbase.get() < bound.into(),
-        Targets::Addresses(addresses) => addresses.contains(&rdbase.to_address()),
-    }
-}
-
-/// The policy, read a second time.
-fn allows(policy: &Policy<'_>, its: &Its, command: Command) -> bool {
-    let limits = &policy.limits;
-    let fits = |value: u32, bits: u32| u64::from(value) < 1 << bits;
-    let event =
-        |device: u32, event: u32| fits(device, limits.device_bits) && its.event_bits(device).is_some_and(|bits| fits(event, bits));
-    let collection = |icid: u16| u32::from(icid) < limits.collections;
-    let lpi = |intid: u32| intid >= 8192 && fits(intid, limits.intid_bits);
-    let doorbell = |intid: u32| intid == 1023 || lpi(intid);
-    let known = |id: u16| u32::from(id) < limits.vpes;
-    match command {
-        Command::Movi { device, event: id, icid } => event(device, id) && collection(icid),
-        Command::Int { device, event: id }
-        | Command::Clear { device, event: id }
-        | Command::Inv { device, event: id }
-        | Command::Discard { device, event: id } => event(device, id),
-        Command::Sync { rdbase } => target(policy, rdbase),
-        Command::Mapd { device, size, valid: true, .. } => fits(device, limits.device_bits) && u32::from(size) < limits.event_bits,
-        Command::Mapd { device, size, itt, .. } => fits(device, limits.device_bits) && (size, itt) == (0, 0),
-        Command::Mapc { icid, rdbase, valid } => {
-            collection(icid) && if valid { target(policy, rdbase) } else { rdbase == RdBase::default() }
-        }
-        Command::Mapti { device, event: id, intid, icid } => event(device, id) && collection(icid) && lpi(intid),
-        Command::Mapi { device, event: id, icid } => event(device, id) && collection(icid) && lpi(id),
-        Command::Invall { icid } => collection(icid),
-        Command::Movall { rdbase1, rdbase2 } => target(policy, rdbase1) && target(policy, rdbase2),
-        Command::Vmovi { device, event: id, vpe, has_doorbell, doorbell: to } => {
-            event(device, id) && known(vpe) && if has_doorbell { doorbell(to) } else { to == 0 }
-        }
-        Command::Vmovp { vpe, rdbase, .. } => known(vpe) && target(policy, rdbase),
-        Command::Vmovp41 { vpe, rdbase, has_doorbell, doorbell: to, .. } => {
-            known(vpe) && target(policy, rdbase) && if has_doorbell { doorbell(to) } else { to == 0 }
-        }
-        Command::Vmapp { vpe, rdbase, valid, vpt_size, .. } => {
-            known(vpe) && (!valid || target(policy, rdbase) && u32::from(vpt_size) < limits.intid_bits)
-        }
-        Command::Vmapp41 { vpe, rdbase, valid, vpt_size, doorbell: to, alloc, ptz, .. } => {
-            known(vpe)
-                && (!ptz || alloc)
-                && (!valid || target(policy, rdbase) && doorbell(to) && u32::from(vpt_size) < limits.intid_bits)
-        }
-        Command::Vmapti { device, event: id, vpe, intid, doorbell: to } => {
-            event(device, id) && known(vpe) && lpi(intid) && doorbell(to)
-        }
-        Command::Vmapi { device, event: id, vpe, doorbell: to } => event(device, id) && known(vpe) && lpi(id) && doorbell(to),
-        Command::Vsgi { vpe, .. } | Command::Vsync { vpe } | Command::Vinvall { vpe } | Command::Invdb { vpe } => known(vpe),
-        _ => false,
     }
 }
 
@@ -461,13 +343,5 @@ impl Rig<'_> {
         let creadr = self.forwarder.creadr();
         assert!(creadr & !1 < QUEUE as u64 * 32 && creadr % 32 <= 1);
         assert!(self.forwarder.live().all(|(range, _)| owned(range)));
-    }
-}
-
-/// The ITS finds the entry of this ID in its table.
-fn reaches(table: &Table<'_>, id: u32) -> bool {
-    match table {
-        Table::Flat(entries) => u64::from(id) < *entries,
-        Table::TwoLevel(level1) => level1.entries().get(id as usize / (PAGE / ENTRY) as usize).is_some_and(|entry| *entry != 0),
     }
 }
