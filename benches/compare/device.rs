@@ -138,9 +138,10 @@ pub(crate) fn measure(pairs: &mut Pairs) {
 
 /// What no kernel is faster than: each access is a system call that copies, to or from a file in memory. Nothing is locked, and
 /// tables are in one piece.
-struct InFile {
+pub(crate) struct InFile {
     file: File,
     spi: usize,
+    lpi_bits: u64,
     vcpus: u64,
 }
 
@@ -148,14 +149,16 @@ struct InFile {
 const LPIS: u64 = 0x1_0000;
 
 impl InFile {
-    fn new(state: &Gicv5State<'_>) -> Self {
+    pub(crate) fn new(state: &Gicv5State<'_>) -> Self {
         let path = std::env::temp_dir().join(format!("vgic-state-bench-{}", std::process::id()));
         let file = File::options().read(true).write(true).create(true).truncate(true).open(&path).expect("a file");
         std::fs::remove_file(path).expect("its name is not needed");
         let spi = state.spi_ist.as_bytes();
         file.write_all_at(spi, 0).expect("write");
-        file.write_all_at(state.lpi_ist.as_ref().expect("LPIs").as_bytes(), LPIS).expect("write");
-        InFile { file, spi: spi.len(), vcpus: state.vcpus.len() as u64 }
+        let lpis = state.lpi_ist.as_ref().expect("LPIs");
+        file.write_all_at(lpis.as_bytes(), LPIS).expect("write");
+        let lpi_bits = lpis.lpi_id_bits().expect("LPIs").get().into();
+        InFile { file, spi: spi.len(), lpi_bits, vcpus: state.vcpus.len() as u64 }
     }
 }
 
@@ -170,7 +173,7 @@ impl AttrDevice for InFile {
         let value = match (attr.id().group(), attr.id().attr()) {
             (KVM_DEV_ARM_VGIC_GRP_IRS_REGS, IDR1) => self.vcpus,
             (KVM_DEV_ARM_VGIC_GRP_IRS_REGS, IDR2) => 16 | 1 << 5,
-            (KVM_DEV_ARM_VGIC_GRP_IRS_REGS, IST_CFGR) => 16,
+            (KVM_DEV_ARM_VGIC_GRP_IRS_REGS, IST_CFGR) => self.lpi_bits,
             (KVM_DEV_ARM_VGIC_GRP_IRS_REGS, IST_BASER) => 0x4001,
             _ if attr.id() == Attr::nr_irqs().id() => self.spi as u64 / 4,
             _ => 0,

@@ -5,6 +5,7 @@
 use crate::pair::{Name, Pairs, calls};
 use crate::states::{Named3, Named5};
 use std::hint::black_box;
+use vgic_state::IntId;
 use vgic_state::gicv3::{self, Gicv3State};
 use vgic_state::gicv5::{self, Gicv5State};
 use vgic_state::image::IstCoding;
@@ -45,12 +46,22 @@ pub(crate) fn gicv5(pairs: &mut Pairs, named: &Named5) {
             }),
         );
     }
-    let name = Name { state: named.name.clone(), operation: "check", by: "state".into(), bytes: Some(raw.len()), against: COPY };
-    pairs.measure(
-        name,
-        &mut calls(|| copy(&raw, &mut copied)),
-        &mut calls(|| gicv5::check(black_box(state), target, false).expect("check")),
-    );
+    let mut odd = state.clone();
+    if let Some(lpis) = &mut odd.lpi_ist {
+        let entries: Vec<_> = lpis.nonzero().collect();
+        for (id, entry) in entries {
+            let IntId::Lpi(id) = id else { panic!("{id} in a table of LPIs") };
+            assert!(lpis.set(id, entry.with_irm(true)));
+        }
+    }
+    for (by, state) in [("state", state), ("state, each LPI odd", &odd)] {
+        let name = Name { state: named.name.clone(), operation: "check", by: by.into(), bytes: Some(raw.len()), against: COPY };
+        pairs.measure(
+            name,
+            &mut calls(|| copy(&raw, &mut copied)),
+            &mut calls(|| gicv5::check(black_box(state), target, false).expect("check")),
+        );
+    }
 }
 
 pub(crate) fn gicv3(pairs: &mut Pairs, named: &Named3) {

@@ -159,14 +159,9 @@ pub(crate) fn gicv3(vcpus: u32, count: u32) -> Named3 {
             .collect(),
         its: state.its.iter().map(|its| (its.base, its.identity)).collect(),
     };
-    Named { name: format!("GICv3: {} vCPUs, {count} LPIs", vcpus.len()), state, target }
+    Named { name: format!("GICv3: {count} LPIs, {} vCPUs", vcpus.len()), state, target }
 }
 
 pub(crate) fn gicv3_all() -> Vec<Named3> {
     [1, 64, 512].map(|vcpus| gicv3(vcpus, 4096)).into()
-}
-
-/// A GICv3 of the model, without an ITS.
-pub(crate) fn gicv3_device(vcpus: u32) -> (vgic_state::model::gicv3::Vm, rig3::Gic) {
-    rig3::fresh(rig3::Config { vcpus, nr_irqs: 128, its: 0, ..rig3::Config::default() }, rig3::memory())
 }

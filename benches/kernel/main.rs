@@ -4,8 +4,8 @@
 //! cargo bench --target aarch64-unknown-linux-musl --bench kernel
 //! ```
 //!
-//! Rule: shares, not times: the machine may be an emulated one. Each operation is done in turns with the others, and the median is
-//! shown.
+//! Rule: shares, not times: the machine may be an emulated one. Each operation is done in turns with the others, and the least of each
+//! part counts, which suffers least from a busy machine.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a benchmark may panic")]
 

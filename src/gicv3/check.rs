@@ -113,8 +113,11 @@ pub fn check(state: &Gicv3State, target: &Target, strict: bool) -> Result<Report
         return Err(Refusal::Register { register, value: state.identity.iidr.into(), rule });
     }
     let propbaser = state.vcpus.first().map_or(0, |vcpu| vcpu.redist.propbaser);
-    for vcpu in &state.vcpus {
-        check_vcpu(vcpu, target, propbaser)?;
+    for (n, vcpu) in state.vcpus.iter().enumerate() {
+        // Mostly both are in the same order.
+        let same_place = target.per_vcpu.get(n).filter(|device| device.vcpu == vcpu.vcpu);
+        let device = same_place.or_else(|| target.per_vcpu.iter().find(|device| device.vcpu == vcpu.vcpu));
+        check_vcpu(vcpu, device.ok_or(Refusal::VcpuMissing { vcpu: vcpu.vcpu })?, propbaser)?;
     }
     for its in &state.its {
         check_its(its)?;
@@ -138,11 +141,8 @@ pub(super) fn check_spis(state: &Gicv3State) -> Result<(), Refusal> {
     }
 }
 
-fn check_vcpu(state: &VcpuState, target: &Target, propbaser: u64) -> Result<(), Refusal> {
+fn check_vcpu(state: &VcpuState, device: &TargetVcpu, propbaser: u64) -> Result<(), Refusal> {
     let mpidr = state.vcpu.mpidr;
-    let Some(device) = target.per_vcpu.iter().find(|device| device.vcpu == state.vcpu) else {
-        return Err(Refusal::VcpuMissing { vcpu: state.vcpu });
-    };
     check_fields(&state.identity, &device.redist, REDIST_RULES, |offset| Attr::redist(mpidr, offset).id())?;
     let icc = |instr: u16| Attr::cpu_sysreg(mpidr, instr).id();
     for (field, mask, rule) in ICC_CTLR_RULES {

@@ -42,8 +42,10 @@ impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
             }
         }
         // KVM's CPU interface now has the guest's number of priority bits, for good.
-        for vcpu in &mut self.target.per_vcpu {
-            if let Some(own) = state.vcpus.iter().find(|own| own.vcpu == vcpu.vcpu) {
+        for (n, vcpu) in self.target.per_vcpu.iter_mut().enumerate() {
+            // Mostly both are in the same order.
+            let same_place = state.vcpus.get(n).filter(|own| own.vcpu == vcpu.vcpu);
+            if let Some(own) = same_place.or_else(|| state.vcpus.iter().find(|own| own.vcpu == vcpu.vcpu)) {
                 vcpu.icc_ctlr = own.icc.ctlr;
             }
         }

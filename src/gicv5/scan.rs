@@ -68,22 +68,50 @@ impl Targets {
 /// Entries that are looked at together: most are zero, and of the others hardly one is odd.
 const STRIDE: usize = 64;
 
-/// What can be said of some entries without looking at each: whether one of them may be odd.
+/// What can be said of some entries without looking at each.
 ///
 /// The shape of the loop is what a compiler makes vectors of.
-fn may_be_odd(words: &[[u8; 4]], odd_bits: u32, targets: &Targets) -> bool {
-    let (mut all, mut pending, mut beyond) = (0_u32, 0_u32, 0_u32);
-    // Without a vCPU 0, entries that name no target look as if they named a wrong one.
-    let last = targets.first_missing.wrapping_sub(1);
-    for word in words {
-        let word = u32::from_le_bytes(*word);
-        all |= word;
-        // Pending is bit 0, enable bit 3.
-        pending |= word & !(word >> ist::GICV5_ISTL2E_ENABLE.trailing_zeros());
-        // Negative if the target is beyond the last one.
-        beyond |= last.wrapping_sub(word >> ist::GICV5_ISTL2E_IAFFID.trailing_zeros());
+struct Seen {
+    /// Bits that one of them has.
+    bits: u32,
+    /// One is pending and not enabled.
+    pending_disabled: bool,
+    /// One may name a target that is not there.
+    beyond: bool,
+}
+
+impl Seen {
+    fn of(words: &[[u8; 4]], targets: &Targets) -> Self {
+        let (mut bits, mut pending, mut beyond) = (0_u32, 0_u32, 0_u32);
+        // Without a vCPU 0, entries that name no target look as if they named a wrong one.
+        let last = targets.first_missing.wrapping_sub(1);
+        for word in words {
+            let word = u32::from_le_bytes(*word);
+            bits |= word;
+            pending |= not_enabled(word);
+            // Negative if the target is beyond the last one.
+            beyond |= last.wrapping_sub(word >> ist::GICV5_ISTL2E_IAFFID.trailing_zeros());
+        }
+        Seen { bits, pending_disabled: pending & ist::GICV5_ISTL2E_PENDING != 0, beyond: beyond >> 31 != 0 }
     }
-    all != 0 && (all & odd_bits != 0 || pending & ist::GICV5_ISTL2E_PENDING != 0 || beyond >> 31 != 0)
+}
+
+/// An entry whose bit 0, pending, is only there if bit 3, enable, is not.
+const fn not_enabled(word: u32) -> u32 {
+    word & !(word >> ist::GICV5_ISTL2E_ENABLE.trailing_zeros())
+}
+
+impl Tally {
+    /// Counts entries that are odd, of those from `first` on.
+    fn add(&mut self, words: &[[u8; 4]], first: usize, odd: impl Fn(u32) -> bool) {
+        let count = words.iter().fold(0, |count, word| count + u32::from(odd(u32::from_le_bytes(*word))));
+        if self.count == 0
+            && let Some(n) = words.iter().position(|word| odd(u32::from_le_bytes(*word)))
+        {
+            self.first = first + n;
+        }
+        self.count += count;
+    }
 }
 
 fn scan_table(table: &Ist<'_>, kind: IstKind, targets: &Targets, priorities: u8, report: &mut Report) -> Result<(), Refusal> {
@@ -91,34 +119,31 @@ fn scan_table(table: &Ist<'_>, kind: IstKind, targets: &Targets, priorities: u8,
         [Oddity::NoSuchTarget, Oddity::OneOfN, Oddity::PendingDisabled, Oddity::UnimplementedPriority, Oddity::HardwareUse];
 
     let unimplemented = ist::GICV5_ISTL2E_PRIORITY & !(u32::from(priorities) << ist::GICV5_ISTL2E_PRIORITY.trailing_zeros());
-    let odd_bits = ist::GICV5_ISTL2E_RES0 | ist::GICV5_ISTL2E_IRM | ist::GICV5_ISTL2E_HWU | unimplemented;
     let mut tallies = [Tally::default(); ODDITIES.len()];
+    let [no_target, one_of_n, disabled, priority, hardware_use] = &mut tallies;
     for (chunk, words) in table.words().chunks(STRIDE).enumerate() {
-        if !may_be_odd(words, odd_bits, targets) {
-            continue;
+        let (first, seen) = (chunk * STRIDE, Seen::of(words, targets));
+        if seen.bits & ist::GICV5_ISTL2E_RES0 != 0 {
+            let mut entries = (first..).zip(words.iter().map(|word| u32::from_le_bytes(*word)));
+            if let Some((id, entry)) = entries.find(|(_, entry)| entry & ist::GICV5_ISTL2E_RES0 != 0) {
+                return Err(Refusal::ReservedBits { interrupt: intid(kind, id), entry });
+            }
         }
-        for (i, word) in words.iter().enumerate() {
-            let word = u32::from_le_bytes(*word);
-            if word == 0 {
-                continue;
-            }
-            let (id, entry) = (chunk * STRIDE + i, Iste::from_bits(word));
-            if word & ist::GICV5_ISTL2E_RES0 != 0 {
-                return Err(Refusal::ReservedBits { interrupt: intid(kind, id), entry: word });
-            }
-            let odd = [
+        if seen.beyond && seen.bits != 0 {
+            no_target.add(words, first, |word| {
                 // A guest that never configured the interrupt leaves IAFFID 0, whether or not there is a vCPU 0.
-                (entry.enable() || entry.iaffid() != 0) && !targets.has(entry.iaffid()),
-                entry.irm(),
-                entry.pending() && !entry.enable(),
-                entry.priority() & !priorities != 0,
-                entry.hwu() != 0,
-            ];
-            for (tally, odd) in tallies.iter_mut().zip(odd) {
-                if odd && tally.count == 0 {
-                    tally.first = id;
-                }
-                tally.count += u32::from(odd);
+                let entry = Iste::from_bits(word);
+                (entry.enable() || entry.iaffid() != 0) && !targets.has(entry.iaffid())
+            });
+        }
+        if seen.pending_disabled {
+            disabled.add(words, first, |word| not_enabled(word) & ist::GICV5_ISTL2E_PENDING != 0);
+        }
+        for (tally, bits) in
+            [(&mut *one_of_n, ist::GICV5_ISTL2E_IRM), (&mut *priority, unimplemented), (&mut *hardware_use, ist::GICV5_ISTL2E_HWU)]
+        {
+            if seen.bits & bits != 0 {
+                tally.add(words, first, |word| word & bits != 0);
             }
         }
     }
