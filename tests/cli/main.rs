@@ -13,6 +13,7 @@ mod guests;
 mod ist;
 mod ist_memory;
 mod its;
+mod kernel;
 mod manual;
 mod plot;
 mod readme;

@@ -5,6 +5,8 @@
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
 
+#[cfg(all(target_arch = "aarch64", target_os = "linux"))]
+mod dump;
 mod fault;
 #[cfg(all(target_arch = "aarch64", target_os = "linux"))]
 mod kernel;
