@@ -300,15 +300,20 @@ pub fn run(data: &[u8]) {
     assert!(ran || !revision || without(&again) == without(&state), "{state:x?}\nbecame\n{again:x?}");
     if clean && !ran && revision {
         assert_eq!(again.lpis, state.lpis);
+        let mut saved = true;
         for n in 0..shape.its {
             let (mut one, mut two) = (vm.mappings(n).expect("ITS"), other.mappings(n).expect("ITS"));
             // Events without a collection are not saved, and the order of collections is not known to an image.
             for mappings in [&mut one, &mut two] {
+                saved &= mappings.devices.iter().flat_map(|device| &device.events).all(|event| event.collection.is_some());
                 mappings.devices.iter_mut().for_each(|device| device.events.retain(|event| event.collection.is_some()));
                 mappings.collections.sort_by_key(|collection| collection.id);
             }
             assert_eq!(one, two);
         }
-        assert_eq!(lpis(&vm, &state), lpis(&other, &state));
+        // The LPI of an event that is not saved keeps its target in the source.
+        if saved {
+            assert_eq!(lpis(&vm, &state), lpis(&other, &state));
+        }
     }
 }
