@@ -249,12 +249,12 @@ impl<'a, T: Tables> Reader<'a, T> {
     /// The LPIs whose pending bit is set. Where there is no memory, nothing can be pending: the kernel would not have saved it.
     pub(crate) fn pending(&mut self, name: Table, bits: GuestRange) -> Result<Vec<u32>, TableError> {
         let mut intids = Vec::new();
-        // The bits begin 1 KiB behind the beginning of a page, and memory ends with a page.
-        const PART: u64 = 1 << 10;
-        for start in (bits.start..bits.end).step_by(PART as usize) {
-            let count = PART.min(bits.end - start) / ENTRY_BYTES;
+        // Page by page: the bits begin in the middle of one, and memory ends with one.
+        let mut start = bits.start;
+        while start < bits.end {
+            let end = (start / CHUNK + 1).saturating_mul(CHUNK).min(bits.end);
             let first = FIRST_LPI + (start - bits.start) as u32 * 8;
-            let scanned = self.scan(name, start, count, |index, word, rest| {
+            let scanned = self.scan(name, start, (end - start) / ENTRY_BYTES, |index, word, rest| {
                 let first = first + index as u32 * 64;
                 let bits = word.count_ones() as usize;
                 if intids.capacity() - intids.len() < bits {
@@ -271,6 +271,7 @@ impl<'a, T: Tables> Reader<'a, T> {
                 Ok(_) | Err(TableError::Outside { .. }) => {}
                 Err(error) => return Err(error),
             }
+            start = end;
         }
         Ok(intids)
     }
