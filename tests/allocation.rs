@@ -8,7 +8,10 @@
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
+#[path = "common/allocator.rs"]
+mod allocator;
+
+use allocator::{allocated, allocations};
 use std::cell::Cell;
 use std::hint::black_box;
 use vgic_state::gicv3::Gicv3State;
@@ -25,63 +28,6 @@ const SPIS: usize = 64;
 const LPI_ID_BITS: usize = 10;
 const SPI_BYTES: usize = SPIS * 4;
 const LPI_BYTES: usize = 4 << LPI_ID_BITS;
-
-/// Counts what each thread asks of the allocator.
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-    static BYTES: Cell<usize> = const { Cell::new(0) };
-}
-
-fn count(bytes: usize) {
-    ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-    BYTES.set(BYTES.get() + bytes);
-}
-
-#[expect(unsafe_code, reason = "an allocator is unsafe by its trait")]
-// SAFETY: every call goes to the system's allocator as it came; counting allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size());
-        // SAFETY: promised by the caller.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count(layout.size());
-        // SAFETY: promised by the caller.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(size);
-        // SAFETY: promised by the caller.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: promised by the caller.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// How often `code` asked for memory, and what it returned.
-fn allocations<R>(code: impl FnOnce() -> R) -> (usize, R) {
-    let before = ALLOCATIONS.get();
-    let result = code();
-    (ALLOCATIONS.get() - before, result)
-}
-
-/// How many bytes `code` asked for in all, and what it returned.
-fn allocated<R>(code: impl FnOnce() -> R) -> (usize, R) {
-    let before = BYTES.get();
-    let result = code();
-    (BYTES.get() - before, result)
-}
 
 const VCPUS: u32 = 3;
 

@@ -11,10 +11,14 @@
 
 #[cfg(all(target_arch = "aarch64", target_os = "linux"))]
 #[path = "timed.rs"]
-mod fault;
+mod faults;
 #[cfg(all(target_arch = "aarch64", target_os = "linux"))]
 mod measure;
 
+#[cfg(all(target_arch = "aarch64", target_os = "linux"))]
+#[allow(dead_code, reason = "the tests need all of it")]
+#[path = "../../tests/kvm/fault.rs"]
+mod fault;
 #[cfg(all(target_arch = "aarch64", target_os = "linux"))]
 #[allow(dead_code, reason = "the tests need all of it")]
 #[path = "../../tests/kvm/kernel.rs"]

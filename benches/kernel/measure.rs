@@ -2,7 +2,7 @@
 //!
 //! Rule: a flush is a part of the save: a VMM does both while the guest stands still.
 
-use crate::fault::Faults;
+use crate::faults::Faults;
 use crate::kernel::{KernelRig, release};
 use crate::program::{self, Devices, Table};
 use crate::rig::{Config, Rig};

@@ -10,10 +10,14 @@
 
 #[cfg(all(target_arch = "aarch64", target_os = "linux"))]
 #[path = "marks.rs"]
-mod fault;
+mod faults;
 #[cfg(all(target_arch = "aarch64", target_os = "linux"))]
 mod measure;
 
+#[cfg(all(target_arch = "aarch64", target_os = "linux"))]
+#[allow(dead_code, reason = "the tests need all of it")]
+#[path = "../../tests/kvm/fault.rs"]
+mod fault;
 #[cfg(all(target_arch = "aarch64", target_os = "linux"))]
 #[allow(dead_code, reason = "the tests need all of it")]
 #[path = "../../tests/kvm/kernel.rs"]

@@ -2,7 +2,8 @@
 //!
 //! Rule: every VM that is compared has the same memory in the same kind of pages: a file without a name, in pages of 4 KiB.
 
-use crate::fault::{Mark, Operation};
+use crate::fault::Operation;
+use crate::faults::Mark;
 use crate::kernel::{KernelRig, release};
 use crate::program::{self, Devices, Table};
 use crate::rig::{Config, Memory, Rig};
@@ -115,7 +116,7 @@ fn steps(marks: &[Mark], began: Instant, flushed: Instant, ended: Instant) -> [f
     let tables = last(Operation::Command(Command::ItsSaveTables)).expect("SAVE_TABLES");
     let swap_in = first(Operation::DeleteSlot).map_or(pending.began, |mark| mark.began);
     let shadowed = last(Operation::OverShadow).map_or(pending.began, |mark| mark.ended);
-    let swap_out = marks.iter().find(|mark| mark.operation == Operation::DeleteSlot && mark.began >= tables.ended);
+    let swap_out = marks.iter().find(|mark| mark.operation == Operation::DeleteShadow && mark.began >= tables.ended);
     let swap_out = swap_out.map_or(tables.ended, |mark| mark.began);
     let back = last(Operation::OverGuest).map_or(tables.ended, |mark| mark.ended);
     let points = [began, swap_in, shadowed, pending.began, pending.ended, tables.ended, swap_out, back, flushed, ended];

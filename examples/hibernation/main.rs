@@ -19,6 +19,9 @@
 #[allow(dead_code, reason = "the tests need all of it")]
 #[path = "../../tests/kvm/fault.rs"]
 mod fault;
+#[allow(dead_code, reason = "the tests need all of it")]
+#[path = "../../tests/kvm/faults.rs"]
+mod faults;
 #[cfg(all(target_arch = "aarch64", target_os = "linux"))]
 #[allow(dead_code, reason = "the tests need all of it")]
 #[path = "../../tests/kvm/kernel.rs"]

@@ -2,7 +2,7 @@
 //!
 //! Rule: what is read stays within the limit, whatever leads where; the report is small.
 
-use crate::allocator::bounded;
+use crate::bound::bounded;
 use arbitrary::Arbitrary;
 use std::cell::Cell;
 use vgic_state::audit::{self, Limits, Problem, Ranges};

@@ -4,7 +4,7 @@
 //!
 //! Rule: an image that is accepted has a meaning for every byte: it is encoded to the same bytes again.
 
-use crate::allocator::bounded;
+use crate::bound::bounded;
 use vgic_state::check::Refusal;
 use vgic_state::gicv3::{self, Gicv3State, TargetVcpu};
 use vgic_state::gicv5::{self, Gicv5State};

@@ -4,7 +4,7 @@
 //!
 //! Rule: each command is judged for itself, against the tables as they are; what one before it would have changed is not known.
 
-use super::judge::{INTID_END, Judge};
+use super::judge::Judge;
 use super::problem::Problem;
 use super::report::Place;
 use super::walk::{Budget, Spent};
@@ -63,12 +63,8 @@ fn command(command: &Command, its: &ItsUnit, state: &Gicv3State, place: Place, j
             accepted
         }
         Command::Mapc { icid, rdbase, valid } => u64::from(icid) < icids && (!valid || is_vcpu(rdbase)),
-        Command::Mapti { intid, icid, .. } => {
-            (FIRST_LPI..judge.intid_end.min(INTID_END)).contains(&intid) && u64::from(icid) < icids
-        }
-        Command::Mapi { event, icid, .. } => {
-            (FIRST_LPI..judge.intid_end.min(INTID_END)).contains(&event) && u64::from(icid) < icids
-        }
+        Command::Mapti { intid, icid, .. } => (FIRST_LPI..judge.intid_end).contains(&intid) && u64::from(icid) < icids,
+        Command::Mapi { event, icid, .. } => (FIRST_LPI..judge.intid_end).contains(&event) && u64::from(icid) < icids,
         Command::Movall { rdbase1, rdbase2 } => is_vcpu(rdbase1) && is_vcpu(rdbase2),
         _ => true,
     };

@@ -10,23 +10,20 @@ use super::report::{Place, Report};
 use super::walk::{At, Broken, MAX_ID_BITS, Reach, Spent, Visitor};
 use crate::gicv3::{Gicv3State, ItsUnit, VcpuState};
 use crate::guest_memory::GuestRange;
-use crate::its::{Cte, Dte, ENTRY_BYTES, FIRST_LPI, Ite, Level1, PAGE_ENTRIES, Table, TableRange, baser_bytes};
+use crate::its::geometry::{Geometry, LPI_LIMIT, lpi_end};
+use crate::its::{Cte, Dte, ENTRY_BYTES, FIRST_LPI, Ite, Level1, PAGE_ENTRIES, Table, TableRange};
 use crate::topology::IntId;
-use crate::uapi::vgic_v3::its::{GITS_BASER_INDIRECT, GITS_BASER_VALID, GITS_TYPER_IDBITS};
 use alloc::collections::BTreeMap;
 use alloc::collections::btree_map::Entry;
 use alloc::vec;
 use alloc::vec::Vec;
 
-/// Behind the last INTID that KVM can have, with 16 bits.
-pub(super) const INTID_END: u32 = 1 << MAX_ID_BITS;
-
-/// A set of INTIDs below [`INTID_END`].
+/// A set of INTIDs below [`LPI_LIMIT`].
 pub(super) struct Intids(Vec<u64>);
 
 impl Intids {
     fn new() -> Self {
-        Intids(vec![0; INTID_END as usize / 64])
+        Intids(vec![0; LPI_LIMIT as usize / 64])
     }
 
     /// Adds one; false if it was there, or cannot be.
@@ -77,12 +74,6 @@ pub(super) struct Judge<'a> {
     its: Current,
 }
 
-/// Behind the last LPI of a `GICR_PROPBASER`: 8192 if it has room for none.
-pub(super) fn intid_end(propbaser: u64) -> u32 {
-    let bits = (propbaser & 0x1f) as u32 + 1;
-    (1 << bits.min(MAX_ID_BITS)).max(FIRST_LPI)
-}
-
 impl<'a> Judge<'a> {
     pub(super) fn new(state: &Gicv3State, ranges: &'a Ranges) -> Self {
         let id = |(place, state): (usize, &VcpuState)| (state.vcpu.id.get(), place);
@@ -93,7 +84,7 @@ impl<'a> Judge<'a> {
             report: Report::default(),
             ranges,
             vcpus,
-            intid_end: intid_end(propbaser),
+            intid_end: lpi_end(propbaser),
             mapped: Intids::new(),
             targets: vec![false; state.vcpus.len()],
             tables: Vec::new(),
@@ -103,15 +94,12 @@ impl<'a> Judge<'a> {
 
     /// Goes on with this ITS.
     pub(super) fn its(&mut self, its: &ItsUnit) {
-        let event_bits = ((its.identity.typer & GITS_TYPER_IDBITS) >> GITS_TYPER_IDBITS.trailing_zeros()) as u32 + 1;
-        let entries = |baser: u64| if baser & GITS_BASER_VALID != 0 { baser_bytes(baser) / ENTRY_BYTES } else { 0 };
-        let devices = entries(its.registers.baser0);
-        let in_table = if its.registers.baser0 & GITS_BASER_INDIRECT != 0 { devices * PAGE_ENTRIES } else { devices };
+        let geometry = Geometry::new(its.base, its.identity.typer, its.registers.baser0, its.registers.baser1);
         self.its = Current {
             base: its.base,
-            event_bits: event_bits.min(MAX_ID_BITS),
-            device_ids: super::walk::device_ids(its.identity.typer).min(in_table),
-            icids: entries(its.registers.baser1),
+            event_bits: geometry.event_bits,
+            device_ids: if geometry.has_devices() { geometry.device_ids() } else { 0 },
+            icids: if geometry.has_collections() { geometry.collection_entries() } else { 0 },
             collections: BTreeMap::new(),
         };
     }
@@ -190,7 +178,7 @@ impl<'a> Judge<'a> {
         if intid >= self.intid_end {
             self.report.add(Problem::LpiBeyondTable, place);
         }
-        if intid < INTID_END && !self.mapped.add(intid) {
+        if intid < LPI_LIMIT && !self.mapped.add(intid) {
             self.report.add(Problem::LpiTwice, place);
         }
     }

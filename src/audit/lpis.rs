@@ -5,29 +5,24 @@
 //!
 //! Rule: a table that no LPI uses is not looked at: its register may hold anything.
 
-use super::judge::{INTID_END, Judge};
+use super::judge::Judge;
 use super::problem::Problem;
 use super::report::Place;
 use super::walk::{Budget, Spent};
 use crate::Attr;
 use crate::gicv3::{Gicv3State, VcpuState};
 use crate::guest_memory::{GuestMemoryRead, GuestRange};
+use crate::its::geometry::{LPI_LIMIT, configuration_table, pending_bits};
 use crate::its::{FIRST_LPI, Table, TableRange};
 use crate::topology::IntId;
 use crate::uapi::vgic_v3::redist::GICR_PROPBASER;
 
-/// `GICR_PROPBASER.Physical_Address`.
-const PROPBASER_ADDRESS: u64 = 0x000f_ffff_ffff_f000;
-/// `GICR_PENDBASER.Physical_Address`.
-const PENDBASER_ADDRESS: u64 = 0x000f_ffff_ffff_0000;
-/// `GICR_CTLR.EnableLPIs`.
-const ENABLE_LPIS: u32 = 1;
 /// Bytes read at once.
 const CHUNK: u64 = 4096;
 
 /// Whether a vCPU's pending table is in use: KVM reads it for each LPI routed to the vCPU, without asking whether LPIs are enabled.
 fn pending_is_used(judge: &Judge<'_>, at: usize, vcpu: &VcpuState) -> bool {
-    vcpu.redist.ctlr & ENABLE_LPIS != 0 || judge.targets.get(at).is_some_and(|targeted| *targeted)
+    vcpu.redist.lpis_enabled() || judge.targets.get(at).is_some_and(|targeted| *targeted)
 }
 
 /// Notes the tables that are in use. What is left are those to be read, with whether they are memory.
@@ -44,16 +39,14 @@ pub(super) fn add_tables(state: &Gicv3State, judge: &mut Judge<'_>) -> alloc::ve
             tables.push(table);
         }
     };
-    if !judge.mapped.is_empty() || state.vcpus.iter().any(|vcpu| vcpu.redist.ctlr & ENABLE_LPIS != 0) {
-        let start = first.redist.propbaser & PROPBASER_ADDRESS;
+    if !judge.mapped.is_empty() || state.vcpus.iter().any(|vcpu| vcpu.redist.lpis_enabled()) {
+        let start = configuration_table(first.redist.propbaser);
         add(judge, Table::LpiConfiguration, start, u64::from(judge.intid_end - FIRST_LPI));
     }
     for (at, vcpu) in state.vcpus.iter().enumerate() {
         if pending_is_used(judge, at, vcpu) {
-            // Bits of INTIDs that are no LPIs are never touched.
-            let table = vcpu.redist.pendbaser & PENDBASER_ADDRESS;
-            let skipped = u64::from(FIRST_LPI / 8);
-            add(judge, Table::LpiPending { vcpu: vcpu.vcpu.id }, table + skipped, u64::from(judge.intid_end / 8) - skipped);
+            let bytes = u64::from((judge.intid_end - FIRST_LPI) / 8);
+            add(judge, Table::LpiPending { vcpu: vcpu.vcpu.id }, pending_bits(vcpu.redist.pendbaser).start, bytes);
         }
     }
     tables
@@ -112,7 +105,7 @@ impl Judge<'_> {
 
     /// An LPI that is pending.
     pub(super) fn pending(&mut self, table: Table, address: Option<u64>, intid: u32) {
-        if intid >= INTID_END || !self.mapped.contains(intid) {
+        if intid >= LPI_LIMIT || !self.mapped.contains(intid) {
             let place = Place { table: Some(table), interrupt: Some(IntId::Lpi(intid)), address, ..Place::default() };
             self.report.add(Problem::PendingUnmapped, place);
         }

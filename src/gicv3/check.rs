@@ -123,7 +123,7 @@ pub fn check(state: &Gicv3State, target: &Target, strict: bool) -> Result<Report
         check_its(its)?;
     }
     if let Some(lpis) = &state.lpis {
-        super::lpis::check(state, lpis, None)?;
+        super::lpis::check(state, lpis)?;
     }
     let report = scan(state, &target.vcpus);
     match report.findings.first() {
@@ -151,7 +151,7 @@ fn check_vcpu(state: &VcpuState, device: &TargetVcpu, propbaser: u64) -> Result<
         rule.judge(icc(SYS_ICC_CTLR_EL1), field, expected, found)?;
     }
     let redist = |offset: u32, value: u64, rule| Err(Refusal::Register { register: Attr::redist(mpidr, offset).id(), value, rule });
-    if state.redist.ctlr & 1 != 0 && state.identity.typer & 1 == 0 {
+    if state.redist.lpis_enabled() && state.identity.typer & 1 == 0 {
         return redist(GICR_CTLR, state.redist.ctlr.into(), "a VM without an ITS has no LPIs");
     }
     if state.redist.propbaser != propbaser {

@@ -313,7 +313,7 @@ impl<D: AttrDevice, M: GuestMemoryRead> InterruptState for Gicv3<D, M> {
             if !self.memory.diverts() {
                 return Err(Refusal::NoShadow.into());
             }
-            lpis::check(state, lpis, Some(&self.memory)).map_err(Refusal::Tables)?;
+            lpis::check_in(state, lpis, &self.memory).map_err(Refusal::Tables)?;
         }
         report.audit = match &state.lpis {
             Some(lpis) => audit::lpi_state(state, lpis, &self.memory, &self.ranges),

@@ -54,6 +54,14 @@ register_table! {
     }
 }
 
+impl RedistState {
+    /// `GICR_CTLR.EnableLPIs`.
+    #[must_use]
+    pub const fn lpis_enabled(&self) -> bool {
+        self.ctlr & 1 != 0
+    }
+}
+
 register_table! {
     /// CPU interface registers of one vCPU.
     CpuInterface {

@@ -8,46 +8,28 @@
 
 use super::{ItsIdentity, ItsState, RedistState};
 use crate::guest_memory::{GuestMemoryRead, GuestRange};
-use crate::uapi::vgic_v3::its::*;
+use crate::its::geometry::{Geometry, pending_bits};
+use crate::its::{Cte, Dte, ENTRY_BYTES, Level1, PAGE_ENTRIES};
 use alloc::vec::Vec;
-
-/// Bytes of an entry of any table.
-const ENTRY: u64 = 8;
-/// Bytes of a page of an ITS table: KVM has no other size.
-const PAGE: u64 = 0x1_0000;
-/// Entries of a page.
-const ENTRIES: u64 = PAGE / ENTRY;
-/// Collections have 16-bit names.
-const COLLECTIONS: u64 = 1 << 16;
-
-/// Address of the table in a `GITS_BASER` with 64 KiB pages.
-const fn baser_address(baser: u64) -> u64 {
-    (baser & 0x0000_ffff_ffff_0000) | ((baser >> 12) & 0xf) << 48
-}
-
-/// A field of `GITS_TYPER` that holds a number of bits - 1.
-const fn bits_of(typer: u64, mask: u64) -> u64 {
-    ((typer & mask) >> mask.trailing_zeros()) + 1
-}
 
 /// Shows the entries `0..count` of a table, as far as they are memory. KVM cannot have written elsewhere.
 fn for_each_entry(memory: &impl GuestMemoryRead, table: u64, count: u64, mut entry: impl FnMut(u64, u64)) {
     const CHUNK: u64 = 512;
-    let mut bytes = [0; (CHUNK * ENTRY) as usize];
+    let mut bytes = [0; (CHUNK * ENTRY_BYTES) as usize];
     for first in (0..count).step_by(CHUNK as usize) {
         let entries = CHUNK.min(count - first);
-        let Some(bytes) = bytes.get_mut(..(entries * ENTRY) as usize) else { return };
+        let Some(bytes) = bytes.get_mut(..(entries * ENTRY_BYTES) as usize) else { return };
         // The address of a table has 52 bits.
-        let address = table + first * ENTRY;
+        let address = table + first * ENTRY_BYTES;
         if memory.read(address, bytes) {
-            for (at, word) in (address..).step_by(ENTRY as usize).zip(bytes.as_chunks().0) {
+            for (at, word) in (address..).step_by(ENTRY_BYTES as usize).zip(bytes.as_chunks().0) {
                 entry(at, u64::from_le_bytes(*word));
             }
             continue;
         }
         // The chunk crosses the end of memory.
-        for at in (address..).step_by(ENTRY as usize).take(entries as usize) {
-            let mut word = [0; ENTRY as usize];
+        for at in (address..).step_by(ENTRY_BYTES as usize).take(entries as usize) {
+            let mut word = [0; ENTRY_BYTES as usize];
             if memory.read(at, &mut word) {
                 entry(at, u64::from_le_bytes(word));
             }
@@ -62,61 +44,58 @@ pub(super) fn written_by_save(
     memory: &impl GuestMemoryRead,
     ranges: &mut Vec<GuestRange>,
 ) {
-    if registers.baser0 & GITS_BASER_VALID != 0 {
-        devices(its.typer, registers.baser0, memory, ranges);
+    let geometry = Geometry::new(0, its.typer, registers.baser0, registers.baser1);
+    if geometry.has_devices() {
+        devices(&geometry, memory, ranges);
     }
-    if registers.baser1 & GITS_BASER_VALID != 0 {
-        collections(registers.baser1, memory, ranges);
+    if geometry.has_collections() {
+        collections(&geometry, memory, ranges);
     }
 }
 
-fn devices(typer: u64, baser: u64, memory: &impl GuestMemoryRead, ranges: &mut Vec<GuestRange>) {
-    let (device_ids, event_bits) = (1 << bits_of(typer, GITS_TYPER_DEVBITS), bits_of(typer, GITS_TYPER_IDBITS));
-    let table = baser_address(baser);
-    let in_table = ((baser & GITS_BASER_SIZE) + 1) * ENTRIES;
+fn devices(geometry: &Geometry, memory: &impl GuestMemoryRead, ranges: &mut Vec<GuestRange>) {
     let mut device = |address: u64, entry: u64| {
-        let bits = (entry & KVM_ITS_DTE_SIZE) + 1;
+        let dte = Dte::from_bits(entry);
         // KVM maps no device with more bits of EventID than it has.
-        if entry & KVM_ITS_DTE_VALID != 0 && bits <= event_bits {
-            let itt = ((entry & KVM_ITS_DTE_ITTADDR) >> KVM_ITS_DTE_ITTADDR.trailing_zeros()) << 8;
-            ranges.push(GuestRange::new(address, ENTRY));
-            ranges.push(GuestRange::new(itt, ENTRY << bits));
+        if dte.valid() && dte.event_bits() <= geometry.event_bits {
+            ranges.push(GuestRange::new(address, ENTRY_BYTES));
+            ranges.push(GuestRange::new(dte.itt(), ENTRY_BYTES << dte.event_bits()));
         }
     };
-    if baser & GITS_BASER_INDIRECT == 0 {
-        return for_each_entry(memory, table, in_table.min(device_ids), device);
+    if !geometry.is_indirect() {
+        return for_each_entry(memory, geometry.device_table(), geometry.device_ids(), device);
     }
-    for_each_entry(memory, table, in_table.min(device_ids.div_ceil(ENTRIES)), |_, level1| {
-        if level1 & KVM_ITS_L1E_VALID != 0 {
-            for_each_entry(memory, level1 & KVM_ITS_L1E_ADDR, ENTRIES.min(device_ids), &mut device);
+    for_each_entry(memory, geometry.device_table(), geometry.level2_tables(), |_, entry| {
+        let level1 = Level1::from_bits(entry);
+        if level1.valid() {
+            for_each_entry(memory, level1.address(), PAGE_ENTRIES.min(geometry.device_ids()), &mut device);
         }
     });
 }
 
-fn collections(baser: u64, memory: &impl GuestMemoryRead, ranges: &mut Vec<GuestRange>) {
-    let table = baser_address(baser);
-    let entries = (((baser & GITS_BASER_SIZE) + 1) * ENTRIES).min(COLLECTIONS + 1);
-    let mut end = entries;
-    for_each_entry(memory, table, entries, |address, entry| {
-        if entry & KVM_ITS_CTE_VALID == 0 {
-            end = end.min((address - table) / ENTRY + 1);
+fn collections(geometry: &Geometry, memory: &impl GuestMemoryRead, ranges: &mut Vec<GuestRange>) {
+    // The entry that ends the table is written too, if there is room for it.
+    let all = geometry.collections(1 << 16).range;
+    let mut end = all.end;
+    for_each_entry(memory, all.start, (all.end - all.start) / ENTRY_BYTES, |address, entry| {
+        if !Cte::from_bits(entry).valid() {
+            end = end.min(address + ENTRY_BYTES);
         }
     });
-    // The entry that ends the table is written too, if there is room for it.
-    ranges.push(GuestRange::new(table, end * ENTRY));
+    ranges.push(GuestRange { end, ..all });
 }
 
 /// The pending bits of a vCPU's LPIs: what `SAVE_PENDING_TABLES` may write, and what a restore clears as it takes them over. KVM asks
-/// neither whether LPIs are enabled nor how many the table is said to have. The first 1 KiB, of interrupts that are no LPIs, is never
-/// touched.
+/// neither whether LPIs are enabled nor how many the table is said to have.
 pub(super) const fn pending_table(redist: &RedistState) -> GuestRange {
-    let table = redist.pendbaser & 0x000f_ffff_ffff_0000;
-    GuestRange { start: table + 1024, end: table + (1 << 16) / 8 }
+    pending_bits(redist.pendbaser)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::its::PAGE_BYTES;
+    use crate::uapi::vgic_v3::its::*;
     use alloc::vec;
     use core::cell::Cell;
 
@@ -128,8 +107,8 @@ mod tests {
 
     impl GuestMemoryRead for Same {
         fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
-            self.entries.set(self.entries.get() + bytes.len() as u64 / ENTRY);
-            let at = (address % PAGE) as usize;
+            self.entries.set(self.entries.get() + bytes.len() as u64 / ENTRY_BYTES);
+            let at = (address % PAGE_BYTES) as usize;
             bytes.copy_from_slice(&self.page[at..at + bytes.len()]);
             true
         }
@@ -138,7 +117,7 @@ mod tests {
     const IDENTITY: ItsIdentity = ItsIdentity { typer: 0x1_ef71, iidr: 0 };
 
     fn same(entry: u64) -> Same {
-        Same { page: entry.to_le_bytes().repeat(ENTRIES as usize), entries: Cell::new(0) }
+        Same { page: entry.to_le_bytes().repeat(PAGE_ENTRIES as usize), entries: Cell::new(0) }
     }
 
     #[test]
@@ -189,10 +168,5 @@ mod tests {
         assert_eq!(seen, 3);
         for_each_entry(&Short(0), 0x000f_ffff_ffff_0000, 512, |_, _| seen += 1);
         assert_eq!(seen, 3);
-    }
-
-    #[test]
-    fn addresses_above_48_bits() {
-        assert_eq!(baser_address(0x8000_1234_5678_a2ff), 0x000a_1234_5678_0000);
     }
 }

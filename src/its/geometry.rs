@@ -28,8 +28,9 @@ pub(crate) struct Geometry {
 impl Geometry {
     pub(crate) fn new(its: u64, typer: u64, baser0: u64, baser1: u64) -> Self {
         let bits = |mask: u64| ((typer & mask) >> mask.trailing_zeros()) as u32 + 1;
-        // KVM has 16 of each; more EventIDs than that have no table.
-        Geometry { its, device_bits: bits(GITS_TYPER_DEVBITS), event_bits: bits(GITS_TYPER_IDBITS).min(16), baser0, baser1 }
+        // KVM has 16 of each: whatever else a register says, no table is larger.
+        let [device_bits, event_bits] = [GITS_TYPER_DEVBITS, GITS_TYPER_IDBITS].map(|mask| bits(mask).min(16));
+        Geometry { its, device_bits, event_bits, baser0, baser1 }
     }
 
     pub(crate) const fn has_devices(&self) -> bool {
@@ -122,10 +123,10 @@ pub(crate) const fn configuration_table(propbaser: u64) -> u64 {
     propbaser & 0x000f_ffff_ffff_f000
 }
 
-/// Behind the last INTID that a `GICR_PROPBASER` has room for.
-pub(crate) const fn lpi_end(propbaser: u64) -> u32 {
+/// Behind the last LPI that a `GICR_PROPBASER` has room for: 8192 if it has room for none.
+pub(crate) fn lpi_end(propbaser: u64) -> u32 {
     let bits = (propbaser & 0x1f) as u32 + 1;
-    if bits >= 16 { LPI_LIMIT } else { 1 << bits }
+    (1 << bits.min(LPI_LIMIT.trailing_zeros())).max(FIRST_LPI)
 }
 
 /// The pending bits of LPIs in the table of a `GICR_PENDBASER`: the first 1 KiB, of interrupts that are no LPIs, is never touched.

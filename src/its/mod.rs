@@ -43,3 +43,11 @@ pub const fn baser_address(baser: u64) -> u64 {
 pub const fn baser_bytes(baser: u64) -> u64 {
     ((baser & crate::uapi::vgic_v3::its::GITS_BASER_SIZE) + 1) * PAGE_BYTES
 }
+
+#[cfg(test)]
+mod register_tests {
+    #[test]
+    fn addresses_above_48_bits() {
+        assert_eq!(super::baser_address(0x8000_1234_5678_a2ff), 0x000a_1234_5678_0000);
+    }
+}

@@ -268,13 +268,7 @@ fn each_is_found_as_what_it_is_and_as_nothing_else() {
         let mut subject = clean[usize::from(indirect)].copy();
         change(&mut subject);
         let report = subject.audit();
-        lines += &format!("{what}\n");
-        for finding in &report.findings {
-            lines += &format!("  {} x{} {}\n", finding.problem.code(), finding.count, finding.first);
-        }
-        let mut expected = expected.to_vec();
-        expected.sort_unstable();
-        assert_eq!(problems(&report), expected, "{what}:\n{report}");
+        lines += &judged(what, &report, expected);
     }
     snapshot!("audit_places", lines);
 }

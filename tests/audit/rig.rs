@@ -179,3 +179,13 @@ impl Subject {
 pub(crate) fn problems(report: &Report) -> Vec<Problem> {
     report.findings.iter().map(|finding| finding.problem).collect()
 }
+
+/// What an audit found is what was expected, and nothing else; lines that say so, to be read.
+pub(crate) fn judged(what: &str, report: &Report, expected: &[Problem]) -> String {
+    let mut expected = expected.to_vec();
+    expected.sort_unstable();
+    assert_eq!(problems(report), expected, "{what}:\n{report}");
+    let lines = report.findings.iter();
+    let lines = lines.map(|finding| format!("  {} x{} {}\n", finding.problem.code(), finding.count, finding.first));
+    format!("{what}\n{}", lines.collect::<String>())
+}

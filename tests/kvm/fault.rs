@@ -1,39 +1,28 @@
-//! Devices and memory slots whose n-th operation fails.
+//! Devices and memory slots whose operations somebody else has a hand in: tests let them fail, benchmarks look at the clock.
+//!
+//! Rule: what is done is always the same; what is around it is [`Faults`], of which each user of this file has one of its own.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use crate::faults::Faults;
 use vgic_state::shadow::{Memslot, Memslots, ShadowRegion};
 use vgic_state::{Attr, AttrDevice, AttrId, Command, Errno, Word};
 
-/// Counts operations of everything that shares it: commands, and changes of memory slots.
-#[derive(Clone, Debug)]
-pub(crate) struct Faults(Arc<AtomicUsize>);
-
-impl Default for Faults {
-    fn default() -> Self {
-        Faults(Arc::new(AtomicUsize::new(usize::MAX)))
-    }
+/// What is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Get,
+    Set,
+    Has,
+    Command(Command),
+    /// A slot that is over the guest's memory.
+    DeleteSlot,
+    OverShadow,
+    /// A slot that is over a shadow.
+    DeleteShadow,
+    OverGuest,
+    DirtyLog,
 }
 
-impl Faults {
-    /// This many operations succeed, and the one after them fails.
-    pub(crate) fn fail_after(&self, operations: usize) {
-        self.0.store(operations, Ordering::Relaxed);
-    }
-
-    /// No more faults. Whether there was one.
-    pub(crate) fn end(&self) -> bool {
-        // It has gone below zero, to the largest number.
-        self.0.swap(usize::MAX, Ordering::Relaxed) > usize::MAX / 2
-    }
-
-    fn operation(&self) -> Result<(), Errno> {
-        // Behind zero comes the largest number.
-        if self.0.fetch_sub(1, Ordering::Relaxed) == 0 { Err(Errno::ENOMEM) } else { Ok(()) }
-    }
-}
-
-/// Something whose operations are counted.
+/// Something with operations.
 #[derive(Debug)]
 pub(crate) struct Faulty<T> {
     inner: T,
@@ -55,20 +44,19 @@ impl<T> Faulty<T> {
 
 impl<D: AttrDevice> AttrDevice for Faulty<D> {
     fn get<W: Word>(&self, attr: Attr<W>) -> Result<W, Errno> {
-        self.inner.get(attr)
+        self.faults.around(Operation::Get, || self.inner.get(attr))
     }
 
     fn set<W: Word>(&mut self, attr: Attr<W>, value: W) -> Result<(), Errno> {
-        self.inner.set(attr, value)
+        self.faults.around(Operation::Set, || self.inner.set(attr, value))
     }
 
     fn has(&self, attr: AttrId) -> Result<(), Errno> {
-        self.inner.has(attr)
+        self.faults.around(Operation::Has, || self.inner.has(attr))
     }
 
     fn command(&mut self, command: Command) -> Result<(), Errno> {
-        self.faults.operation()?;
-        self.inner.command(command)
+        self.faults.around(Operation::Command(command), || self.inner.command(command))
     }
 }
 
@@ -77,29 +65,24 @@ impl<S: Memslots> Memslots for Faulty<S> {
         self.inner.list()
     }
 
-    /// Fails only where the guest's memory is still there: otherwise the VM would be lost.
     fn delete(&mut self, slot: u32) -> Result<(), Errno> {
-        if !self.diverted.contains(&slot) {
-            self.faults.operation()?;
-        }
-        self.inner.delete(slot)
+        let operation = if self.diverted.contains(&slot) { Operation::DeleteShadow } else { Operation::DeleteSlot };
+        self.faults.around(operation, || self.inner.delete(slot))
     }
 
     fn create_over_shadow(&mut self, slot: u32, shadow: &ShadowRegion) -> Result<(), Errno> {
-        self.faults.operation()?;
-        self.inner.create_over_shadow(slot, shadow)?;
+        self.faults.around(Operation::OverShadow, || self.inner.create_over_shadow(slot, shadow))?;
         self.diverted.push(slot);
         Ok(())
     }
 
-    /// Never fails: the VM would be lost.
     fn create_over_guest(&mut self, slot: u32) -> Result<(), Errno> {
         self.diverted.retain(|diverted| *diverted != slot);
-        self.inner.create_over_guest(slot)
+        self.faults.around(Operation::OverGuest, || self.inner.create_over_guest(slot))
     }
 
     fn dirty_log(&mut self, slot: u32) -> Result<Option<Vec<u64>>, Errno> {
-        self.inner.dirty_log(slot)
+        self.faults.around(Operation::DirtyLog, || self.inner.dirty_log(slot))
     }
 
     fn merge_dirty_log(&mut self, slot: u32, bitmap: Vec<u64>) {

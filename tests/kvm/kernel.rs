@@ -3,7 +3,8 @@
 //! Source: Documentation/virt/kvm/api.rst, `KVM_ARM_VCPU_INIT`, `KVM_IRQ_LINE`, `KVM_SET_USER_MEMORY_REGION`, `KVM_SIGNAL_MSI`; Arm ARM
 //! for the few instructions that the guest has.
 
-use crate::fault::{Faults, Faulty};
+use crate::fault::Faulty;
+use crate::faults::Faults;
 use crate::layout;
 use crate::rig::{Config, Gic, Memory, Rig};
 use kvm_bindings::{KVM_ARM_VCPU_PSCI_0_2, KVM_MSI_VALID_DEVID, kvm_msi, kvm_userspace_memory_region, kvm_vcpu_init};

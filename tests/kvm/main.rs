@@ -8,6 +8,7 @@
 #[cfg(all(target_arch = "aarch64", target_os = "linux"))]
 mod dump;
 mod fault;
+mod faults;
 #[cfg(all(target_arch = "aarch64", target_os = "linux"))]
 mod kernel;
 mod layout;

@@ -1,6 +1,7 @@
 //! A VM of the model.
 
-use crate::fault::{Faults, Faulty};
+use crate::fault::Faulty;
+use crate::faults::Faults;
 use crate::layout;
 use crate::rig::{Config, Gic, Memory, Rig};
 use vgic_state::gicv3::Gicv3;

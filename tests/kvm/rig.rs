@@ -1,6 +1,7 @@
 //! What a scenario needs of a VM, whether the model's or KVM's.
 
-use crate::fault::{Faults, Faulty};
+use crate::fault::Faulty;
+use crate::faults::Faults;
 use crate::memory;
 use vgic_state::gicv3::Gicv3;
 use vgic_state::shadow::{Memslots, ShadowKind, Shadowed};

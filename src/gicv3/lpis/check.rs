@@ -22,8 +22,8 @@ fn ascends<K: Ord>(keys: impl Iterator<Item = K>) -> bool {
     keys.is_sorted_by(|one, other| one < other)
 }
 
-/// Judges the LPIs of a state. `memory`: where the tables would have to be.
-pub(in crate::gicv3) fn check(state: &Gicv3State, lpis: &LpiState, memory: Option<&dyn GuestMemoryRead>) -> Result<(), TableError> {
+/// Judges the LPIs of a state.
+pub(in crate::gicv3) fn check(state: &Gicv3State, lpis: &LpiState) -> Result<(), TableError> {
     let registers = Registers::of(state);
     let mut bases: Vec<u64> = state.its.iter().map(|its| its.base).collect();
     bases.sort_unstable();
@@ -42,9 +42,12 @@ pub(in crate::gicv3) fn check(state: &Gicv3State, lpis: &LpiState, memory: Optio
         }
     }
     check_lpis(lpis, &registers)?;
-    let mut tables = used_tables(state, lpis);
-    check_overlap(&mut tables)?;
-    let Some(memory) = memory else { return Ok(()) };
+    check_overlap(&mut used_tables(state, lpis))
+}
+
+/// Whether the memory of this VM has every byte that a restore needs as a table.
+pub(in crate::gicv3) fn check_in(state: &Gicv3State, lpis: &LpiState, memory: &dyn GuestMemoryRead) -> Result<(), TableError> {
+    let registers = Registers::of(state);
     check_memory(lpis, &registers, memory)?;
     let configuration = configuration_table(registers.propbaser());
     let mut page = None;

@@ -9,7 +9,7 @@ mod check;
 mod options;
 
 pub(crate) use check::used_tables;
-pub(super) use check::{check, check_memory, findings};
+pub(super) use check::{check, check_in, check_memory, findings};
 pub use options::{ConfigurationPolicy, TableStrategy};
 
 use super::{Gicv3State, ItsIdentity, ItsState, RedistState, Target};
@@ -25,9 +25,6 @@ use crate::shadow::{Divert, ShadowError, ShadowMemory};
 use crate::topology::Vcpu;
 use crate::{AttrDevice, Command, Error};
 use alloc::vec::Vec;
-
-/// LPIs are enabled.
-const ENABLE_LPIS: u32 = 1;
 
 /// What the tables follow from.
 #[derive(Clone, Debug)]
@@ -58,7 +55,7 @@ impl Registers {
 
     /// vCPUs that can have pending LPIs, and their table.
     fn pending(&self) -> impl Iterator<Item = (Vcpu, u64)> {
-        self.redists.iter().filter(|(_, redist)| redist.ctlr & ENABLE_LPIS != 0).map(|(vcpu, redist)| (*vcpu, redist.pendbaser))
+        self.redists.iter().filter(|(_, redist)| redist.lpis_enabled()).map(|(vcpu, redist)| (*vcpu, redist.pendbaser))
     }
 
     /// Bytes for the level-2 device tables of all ITSes.
