@@ -24,7 +24,6 @@ mod fault;
 mod kernel;
 #[cfg(all(target_arch = "aarch64", target_os = "linux"))]
 #[allow(dead_code, reason = "the tests need all of it")]
-#[path = "../../tests/kvm/layout.rs"]
 mod layout;
 #[cfg(all(target_arch = "aarch64", target_os = "linux"))]
 #[allow(dead_code, reason = "the tests need all of it")]

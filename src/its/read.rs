@@ -15,6 +15,9 @@ use core::ops::ControlFlow;
 /// Entries that one reading looks at: more than four million, 64 for each LPI.
 pub(crate) const LIMIT: u64 = 1 << 22;
 
+/// Entries that are looked at twice, to know how many events there are before memory is reserved: two for each LPI.
+pub(crate) const COUNTED: u64 = 1 << 17;
+
 /// Bytes that are read at a time.
 const CHUNK: u64 = 4096;
 
@@ -74,11 +77,12 @@ pub(crate) enum Level2 {
 pub(crate) struct Reader<'a, T> {
     tables: &'a T,
     left: u64,
+    countable: u64,
 }
 
 impl<'a, T: Tables> Reader<'a, T> {
     pub(crate) fn new(tables: &'a T) -> Self {
-        Reader { tables, left: LIMIT }
+        Reader { tables, left: LIMIT, countable: COUNTED }
     }
 
     /// Everything that an ITS has mapped, by its tables.
@@ -182,8 +186,9 @@ impl<'a, T: Tables> Reader<'a, T> {
         if itt.start < extra.end && extra.start < itt.end {
             return Err(TableError::Outside { table: name, address: itt.start });
         }
-        let mut events = Vec::new();
-        self.scan(name, device.itt, 1 << device.event_bits, |index, word, rest| {
+        let count = 1 << device.event_bits;
+        let mut events = Vec::with_capacity(self.used(name, device.itt, count));
+        self.scan(name, device.itt, count, |index, word, _| {
             let ite = Ite::from_bits(word);
             if ite.pintid() == 0 {
                 return Ok(ControlFlow::Continue(1));
@@ -192,13 +197,25 @@ impl<'a, T: Tables> Reader<'a, T> {
                 let address = device.itt + index * ENTRY_BYTES;
                 return Err(TableError::Entry { table: name, address, word, rule: "its INTID is not that of an LPI" });
             }
-            if events.len() == events.capacity() {
-                events.reserve_exact(used(rest).max(events.len()));
-            }
             events.push(Event { id: index as u32, intid: ite.pintid(), icid: ite.icid() });
             Ok(next(ite.next()))
         })?;
         Ok(events)
+    }
+
+    /// How many entries are not zero, to reserve as much: growing costs page faults. 0 where nobody has counted.
+    fn used(&mut self, name: Table, table: u64, count: u64) -> usize {
+        if self.countable == 0 {
+            return 0;
+        }
+        let (mut used, left) = (0, core::mem::replace(&mut self.left, self.countable));
+        let counted = self.scan(name, table, count, |_, _, _| {
+            used += 1;
+            Ok(ControlFlow::Continue(1))
+        });
+        let countable = core::mem::replace(&mut self.left, left);
+        (self.countable, used) = if counted.is_ok() { (countable, used) } else { (0, 0) };
+        used
     }
 
     /// Shows entries that are not zero to `visit`, which says how far the next one is; with those that were read together with it, from
@@ -256,9 +273,8 @@ impl<'a, T: Tables> Reader<'a, T> {
             let first = FIRST_LPI + (start - bits.start) as u32 * 8;
             let scanned = self.scan(name, start, (end - start) / ENTRY_BYTES, |index, word, rest| {
                 let first = first + index as u32 * 64;
-                let bits = word.count_ones() as usize;
-                if intids.capacity() - intids.len() < bits {
-                    intids.reserve((used(rest) * 64).min(1 << 12));
+                if intids.capacity() - intids.len() < word.count_ones() as usize {
+                    intids.reserve_exact(rest.iter().map(|word| u64::from_le_bytes(*word).count_ones() as usize).sum());
                 }
                 let mut left = word;
                 while left != 0 {
@@ -275,11 +291,6 @@ impl<'a, T: Tables> Reader<'a, T> {
         }
         Ok(intids)
     }
-}
-
-/// How many entries are not zero: what to reserve, since growing costs page faults.
-fn used(words: &[[u8; ENTRY_BYTES as usize]]) -> usize {
-    words.iter().filter(|word| u64::from_le_bytes(**word) != 0).count()
 }
 
 /// What a distance in an entry says: 0 is the end.

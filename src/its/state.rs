@@ -65,7 +65,7 @@ pub struct Event {
 }
 
 /// The byte of an LPI in the guest's configuration table.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LpiConfiguration {
     /// INTID.
     pub intid: u32,

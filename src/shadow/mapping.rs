@@ -1,13 +1,13 @@
 //! The system calls of shadow memory.
 //!
-//! Source: memfd_create(2), mmap(2), madvise(2), lseek(2), fallocate(2), fstatfs(2), getrlimit(2); Documentation/admin-guide/mm/pagemap.rst.
+//! Source: memfd_create(2), mmap(2), madvise(2), lseek(2), fstatfs(2), getrlimit(2).
 //!
 //! Rule: memory is mapped where the kernel chooses, or inside of what this module has just mapped; the owner is always a
 //! [`MmapRegion`].
 
 #![expect(unsafe_code, reason = "system calls that std has no function for")]
 
-use crate::{Errno, GuestRange};
+use crate::Errno;
 use core::mem::MaybeUninit;
 use core::ops::Range;
 use std::fs::File;
@@ -23,7 +23,7 @@ pub(super) fn errno(error: &io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
 
-fn last_errno() -> Errno {
+pub(super) fn last_errno() -> Errno {
     errno(&io::Error::last_os_error())
 }
 
@@ -69,6 +69,11 @@ fn file_size_limit() -> Result<u64, Errno> {
     Ok(unsafe { limit.assume_init() }.rlim_cur)
 }
 
+/// Zeros that are nobody else's, in pages of the smallest size; a page that is only read takes no memory.
+pub(super) fn map_anonymous(length: usize) -> Result<MmapRegion<()>, Errno> {
+    map(None, length, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS)
+}
+
 /// A file's first `length` bytes, in pages of the smallest size.
 pub(super) fn map_shared(file: Arc<File>, length: usize) -> Result<MmapRegion<()>, Errno> {
     map(Some(FileOffset::from_arc(file, 0)), length, libc::MAP_SHARED)
@@ -80,7 +85,7 @@ pub(super) fn map_private(file: Arc<File>, offset: u64, copied: usize, length: u
         return map(Some(FileOffset::from_arc(file, offset)), length, libc::MAP_PRIVATE);
     }
     let offset = libc::off_t::try_from(offset).map_err(|_| Errno::EINVAL)?;
-    let region = map(None, length, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS)?;
+    let region = map_anonymous(length)?;
     if copied > region.size() {
         return Err(Errno::EINVAL);
     }
@@ -144,84 +149,4 @@ fn seek(file: &File, offset: u64, whence: i32) -> Result<u64, Errno> {
     // SAFETY: takes numbers and gives one.
     let position = unsafe { libc::lseek(file.as_raw_fd(), offset, whence) };
     u64::try_from(position).map_err(|_| last_errno())
-}
-
-/// Makes a part of a file read as zeros and gives its memory back.
-pub(super) fn punch(file: &File, range: Range<u64>) -> Result<(), Errno> {
-    let number = |value| libc::off_t::try_from(value).map_err(|_| Errno::EINVAL);
-    let (offset, length) = (number(range.start)?, number(range.end.saturating_sub(range.start))?);
-    if length == 0 {
-        return Ok(());
-    }
-    let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
-    // SAFETY: takes numbers; a file that is mapped keeps its length.
-    match unsafe { libc::fallocate(file.as_raw_fd(), mode, offset, length) } {
-        0 => Ok(()),
-        _ => Err(last_errno()),
-    }
-}
-
-/// `struct page_region` of `include/uapi/linux/fs.h`.
-#[repr(C)]
-#[derive(Clone, Copy, Default)]
-struct PageRegion {
-    start: u64,
-    end: u64,
-    categories: u64,
-}
-
-/// `struct pm_scan_arg` of `include/uapi/linux/fs.h`.
-#[repr(C)]
-#[derive(Default)]
-struct ScanArg {
-    size: u64,
-    flags: u64,
-    start: u64,
-    end: u64,
-    walk_end: u64,
-    vec: u64,
-    vec_len: u64,
-    max_pages: u64,
-    category_inverted: u64,
-    category_mask: u64,
-    category_anyof_mask: u64,
-    return_mask: u64,
-}
-
-const _: () = assert!(size_of::<ScanArg>() == 96 && size_of::<PageRegion>() == 24);
-
-/// `PAGEMAP_SCAN` (Linux 6.7) over host addresses: appends the pages that this process alone has, and has written. `ENOTTY` if the
-/// kernel has no such ioctl.
-pub(super) fn scan_private(pagemap: &File, mut within: Range<u64>, found: &mut Vec<GuestRange>) -> Result<(), Errno> {
-    const PAGEMAP_SCAN: u32 = 0xc060_6610;
-    const FILE: u64 = 1 << 2;
-    const PRESENT: u64 = 1 << 3;
-    const SWAPPED: u64 = 1 << 4;
-    const PFNZERO: u64 = 1 << 5;
-    let mut regions = [PageRegion::default(); 256];
-    while within.start < within.end {
-        let mut arg = ScanArg {
-            size: size_of::<ScanArg>() as u64,
-            start: within.start,
-            end: within.end,
-            vec: regions.as_mut_ptr() as u64,
-            vec_len: regions.len() as u64,
-            category_inverted: FILE | PFNZERO,
-            category_mask: FILE | PFNZERO,
-            category_anyof_mask: PRESENT | SWAPPED,
-            return_mask: PRESENT | SWAPPED,
-            ..ScanArg::default()
-        };
-        // SAFETY: the kernel writes `walk_end` of the struct, and at most `vec_len` regions to the array; any bytes are valid there.
-        // Without flags for write protection, it changes no page.
-        let count = unsafe { libc::ioctl(pagemap.as_raw_fd(), PAGEMAP_SCAN as _, &raw mut arg) };
-        let count = usize::try_from(count).map_err(|_| last_errno())?;
-        found.extend(regions.iter().take(count).map(|region| GuestRange { start: region.start, end: region.end }));
-        // A kernel that does not get on would keep the process here.
-        if arg.walk_end <= within.start {
-            return Err(Errno::EIO);
-        }
-        within.start = arg.walk_end;
-    }
-    Ok(())
 }

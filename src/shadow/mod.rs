@@ -12,6 +12,8 @@ mod error;
 #[cfg(all(feature = "guest-memory", target_os = "linux"))]
 mod mapping;
 #[cfg(all(feature = "guest-memory", target_os = "linux"))]
+mod pagemap;
+#[cfg(all(feature = "guest-memory", target_os = "linux"))]
 mod region;
 #[cfg(all(feature = "guest-memory", target_os = "linux"))]
 mod shadowed;

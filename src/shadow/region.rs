@@ -1,9 +1,10 @@
 //! The shadow of one slot.
 //!
-//! Source: Documentation/admin-guide/mm/pagemap.rst; lseek(2), `SEEK_DATA`.
+//! Source: lseek(2), `SEEK_DATA`; Documentation/admin-guide/mm/pagemap.rst.
 //!
-//! Rule: looking for what was written costs what was written, not what the guest has: reading a zero shadow allocates nothing.
+//! Rule: looking for what was written costs what was written, not what the guest has: reading a zero shadow takes no memory.
 
+use super::pagemap::Pagemap;
 use super::slots::{Backing, Memslot, ShadowRegion};
 use super::{ShadowError, ShadowKind, ShadowStep, mapping};
 use crate::{Errno, GuestRange};
@@ -11,19 +12,29 @@ use core::ops::Range;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, PoisonError};
-use vm_memory::{Bytes, MemoryRegionAddress};
+use vm_memory::{Bytes, MemoryRegionAddress, MmapRegion};
 
 #[derive(Debug)]
 pub(super) struct Shadow {
     region: ShadowRegion,
-    /// Of a zero shadow: its memory.
-    zeros: Option<Zeros>,
+    pages: Pages,
+}
+
+/// What the memory is, and how one sees what was written.
+#[derive(Debug)]
+enum Pages {
+    /// Zeros, anonymous: the cheapest. A page that is only read takes no memory.
+    Anonymous(Arc<Pagemap>),
+    /// Zeros, where nothing can be seen of anonymous memory, or where it cannot be had.
+    File(Zeros),
+    /// The guest's file.
+    Copied(Result<Arc<Pagemap>, Errno>),
 }
 
 #[derive(Debug)]
 struct Zeros {
     file: Arc<File>,
-    /// Offsets that are no hole, as found last: memory that is there stays until it is cleared.
+    /// Offsets that are no hole, as found last: memory that is there stays.
     found: Mutex<Range<u64>>,
 }
 
@@ -40,35 +51,36 @@ impl Zeros {
         }
         is_in(&found)
     }
-
-    fn forget(&self) {
-        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = 0..0;
-    }
 }
 
 impl Shadow {
     /// Maps shadow memory for a slot, up to `end`, which is not before the slot's own end.
-    pub(super) fn map(slot: &Memslot, kind: ShadowKind, end: u64) -> Result<Self, ShadowError> {
+    pub(super) fn map(
+        slot: &Memslot,
+        kind: ShadowKind,
+        end: u64,
+        pagemap: &Result<Arc<Pagemap>, Errno>,
+    ) -> Result<Self, ShadowError> {
         let failed = |errno| ShadowError::Step { step: ShadowStep::Map, slot: slot.slot, errno };
         let size = |end: u64| usize::try_from(end.saturating_sub(slot.range.start)).map_err(|_| failed(Errno::ENOMEM));
         let length = size(end)?;
-        let (mapping, zeros) = match kind {
-            ShadowKind::Zero => {
-                let file = Arc::new(mapping::zeros(length as u64).map_err(failed)?);
-                let mapped = mapping::map_shared(Arc::clone(&file), length).map_err(failed)?;
-                (mapped, Some(Zeros { file, found: Mutex::new(0..0) }))
-            }
+        let (mapping, pages) = match kind {
+            ShadowKind::Zero => match anonymous(length, pagemap.as_ref().ok()) {
+                Some(mapped) => mapped,
+                None => sparse_file(length).map_err(failed)?,
+            },
             ShadowKind::CopyOnWrite => {
                 let Backing::SharedFile { file, offset } = &slot.backing else {
                     return Err(ShadowError::NotShared { slot: slot.slot });
                 };
                 let copied = size(slot.range.end)?;
                 check_file(slot.slot, file, *offset, copied as u64)?;
-                (mapping::map_private(Arc::clone(file), *offset, copied, length).map_err(failed)?, None)
+                let mapped = mapping::map_private(Arc::clone(file), *offset, copied, length).map_err(failed)?;
+                (mapped, Pages::Copied(pagemap.clone()))
             }
         };
         let region = ShadowRegion::new(mapping, slot.range.start).ok_or_else(|| failed(Errno::EINVAL))?;
-        Ok(Shadow { region, zeros })
+        Ok(Shadow { region, pages })
     }
 
     pub(super) fn region(&self) -> &ShadowRegion {
@@ -97,9 +109,9 @@ impl Shadow {
 
     pub(super) fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
         let offset = address.saturating_sub(self.range().start);
-        match &self.zeros {
+        match &self.pages {
             // Through the mapping, a page would be allocated for each page that is not there.
-            Some(zeros) if !zeros.has(offset..offset.saturating_add(bytes.len() as u64)) => {
+            Pages::File(zeros) if !zeros.has(offset..offset.saturating_add(bytes.len() as u64)) => {
                 zeros.file.read_exact_at(bytes, offset).is_ok()
             }
             // No system call.
@@ -115,60 +127,69 @@ impl Shadow {
 
     /// Makes a range of this slot read as zeros. Copy on write: allocates all of it.
     pub(super) fn clear(&self, range: GuestRange) -> bool {
-        match &self.zeros {
-            Some(zeros) => {
-                // Mostly nobody has written there, and to see that is cheaper.
-                if self.data(range).is_none() {
-                    return true;
+        const ZEROS: [u8; 4096] = [0; 4096];
+        let mut left = range;
+        // Mostly nobody has written there.
+        while let Some(part) = self.data(left) {
+            let mut address = part.start;
+            while address < part.end {
+                let length = usize::try_from(part.end - address).map_or(ZEROS.len(), |left| left.min(ZEROS.len()));
+                if !ZEROS.get(..length).is_some_and(|zeros| self.write(address, zeros)) {
+                    return false;
                 }
-                zeros.forget();
-                mapping::punch(&zeros.file, self.offsets(range)).is_ok()
+                address = address.saturating_add(length as u64);
             }
-            None => {
-                const ZEROS: [u8; 4096] = [0; 4096];
-                let mut address = range.start;
-                while address < range.end {
-                    let length = usize::try_from(range.end - address).map_or(ZEROS.len(), |left| left.min(ZEROS.len()));
-                    if !ZEROS.get(..length).is_some_and(|zeros| self.write(address, zeros)) {
-                        return false;
-                    }
-                    address = address.saturating_add(length as u64);
-                }
-                true
-            }
+            left.start = part.end;
         }
+        true
     }
 
     /// The first part of a range of this slot that may hold something else than zeros.
     pub(super) fn data(&self, within: GuestRange) -> Option<GuestRange> {
-        let Some(zeros) = &self.zeros else { return Some(within) };
-        match mapping::first_data(&zeros.file, self.offsets(within)) {
-            Ok(data) => data.map(|data| self.address(data)),
-            Err(_) => Some(within),
+        match &self.pages {
+            Pages::Copied(_) => Some(within).filter(|within| within.start < within.end),
+            Pages::Anonymous(_) | Pages::File(_) => self.first_written(within).unwrap_or(Some(within)),
         }
     }
 
-    /// The pages that may hold something else than before, in guest physical addresses.
+    /// The pages that may hold something else than before.
     pub(super) fn written(&self) -> Result<Vec<GuestRange>, Errno> {
-        let mut found = Vec::new();
-        if let Some(zeros) = &self.zeros {
-            let mut left = 0..self.region.len();
-            while let Some(data) = mapping::first_data(&zeros.file, left.clone())? {
-                left.start = data.end;
-                found.push(self.address(data));
-            }
-            return Ok(found);
+        let (mut found, mut left) = (Vec::new(), self.range());
+        while let Some(pages) = self.first_written(left)? {
+            left.start = pages.end;
+            found.push(pages);
         }
-        let host = self.region.host_address();
-        let end = host.saturating_add(self.region.len());
-        let pagemap = File::open("/proc/self/pagemap").map_err(|error| mapping::errno(&error))?;
-        match mapping::scan_private(&pagemap, host..end, &mut found) {
-            Err(Errno::ENOTTY) => read_pagemap(&pagemap, host..end, &mut found)?,
-            scanned => scanned?,
-        }
-        let guest = |range: GuestRange| self.address(range.start.saturating_sub(host)..range.end.saturating_sub(host));
-        Ok(found.into_iter().map(guest).collect())
+        Ok(found)
     }
+
+    /// The first part of a range of this slot that has pages of its own.
+    fn first_written(&self, within: GuestRange) -> Result<Option<GuestRange>, Errno> {
+        if within.start >= within.end {
+            return Ok(None);
+        }
+        let offsets = self.offsets(within);
+        let found = match &self.pages {
+            Pages::File(zeros) => mapping::first_data(&zeros.file, offsets)?,
+            Pages::Anonymous(pagemap) | Pages::Copied(Ok(pagemap)) => {
+                let host = self.region.host_address();
+                let found = pagemap.first(host.saturating_add(offsets.start)..host.saturating_add(offsets.end))?;
+                found.map(|found| found.start.saturating_sub(host)..found.end.saturating_sub(host))
+            }
+            Pages::Copied(Err(errno)) => return Err(*errno),
+        };
+        Ok(found.map(|offsets| self.address(offsets)))
+    }
+}
+
+/// Anonymous memory, if what is written there can be seen; a limit on it (`RLIMIT_DATA`, strict overcommit) may be none for a file.
+fn anonymous(length: usize, pagemap: Option<&Arc<Pagemap>>) -> Option<(MmapRegion<()>, Pages)> {
+    let pagemap = Arc::clone(pagemap?);
+    Some((mapping::map_anonymous(length).ok()?, Pages::Anonymous(pagemap)))
+}
+
+fn sparse_file(length: usize) -> Result<(MmapRegion<()>, Pages), Errno> {
+    let file = Arc::new(mapping::zeros(length as u64)?);
+    Ok((mapping::map_shared(Arc::clone(&file), length)?, Pages::File(Zeros { file, found: Mutex::new(0..0) })))
 }
 
 /// Whether a private mapping of the file is what the guest sees.
@@ -188,64 +209,65 @@ fn check_file(slot: u32, file: &File, offset: u64, length: u64) -> Result<(), Sh
     }
 }
 
-/// Reads `/proc/self/pagemap` page by page: 8 bytes for each, present or swapped, and not of a file. A page of zeros that was only
-/// read may be among them.
-fn read_pagemap(pagemap: &File, within: Range<u64>, found: &mut Vec<GuestRange>) -> Result<(), Errno> {
-    const PRESENT_OR_SWAPPED: u64 = 1 << 63 | 1 << 62;
-    const FILE: u64 = 1 << 61;
-    let page = mapping::page_size();
-    let mut entries = [0; 32 << 10];
-    let mut address = within.start;
-    while address < within.end {
-        let pages = ((within.end - address) / page).min(entries.len() as u64 / 8);
-        let Some(bytes) = usize::try_from(pages * 8).ok().and_then(|length| entries.get_mut(..length)) else {
-            return Err(Errno::EIO);
-        };
-        pagemap.read_exact_at(bytes, address / page * 8).map_err(|error| mapping::errno(&error))?;
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        for entry in bytes.as_chunks::<8>().0 {
-            let entry = u64::from_ne_bytes(*entry);
-            let next = address.saturating_add(page);
-            if entry & PRESENT_OR_SWAPPED != 0 && entry & FILE == 0 {
-                match found.last_mut() {
-                    Some(last) if last.end == address => last.end = next,
-                    _ => found.push(GuestRange { start: address, end: next }),
-                }
-            }
-            address = next;
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vm_memory::{FileOffset, MmapRegion};
+    use std::os::unix::fs::MetadataExt;
 
-    /// A kernel from before Linux 6.7 has no `PAGEMAP_SCAN`.
+    const START: u64 = 0x4000_0000;
+
+    fn range(start: u64, end: u64) -> GuestRange {
+        GuestRange { start: START + start, end: START + end }
+    }
+
+    /// With `/proc` and without: 64 GiB of zeros.
     #[test]
-    fn both_ways_to_find_private_pages_find_the_same() {
+    fn both_kinds_of_zeros() {
         let page = mapping::page_size();
-        let file = Arc::new(mapping::zeros(1000 * page).unwrap());
-        let guest = MmapRegion::<()>::from_file(FileOffset::from_arc(Arc::clone(&file), 0), 1000 * page as usize).unwrap();
-        let range = GuestRange::new(0x10_0000, 1000 * page);
-        let slot = Memslot::new(0, 0, range, Backing::of(&guest));
-        let shadow = Shadow::map(&slot, ShadowKind::CopyOnWrite, range.end + 16 * page).unwrap();
-        let mut byte = [0];
-        assert!(shadow.read(range.start + 7 * page, &mut byte));
-        for index in [1, 2, 5, 999, 1003] {
-            assert!(shadow.write(range.start + index * page + 5, &[1]));
+        for (pagemap, sparse) in [(Pagemap::open().map(Arc::new), false), (Err(Errno::ENOENT), true)] {
+            let slot = Memslot::new(3, 0, range(0, 64 << 30), Backing::Anonymous);
+            let end = slot.range.end + page;
+            let shadow = Shadow::map(&slot, ShadowKind::Zero, end, &pagemap).unwrap();
+            assert_eq!(matches!(shadow.pages, Pages::File(_)), sparse);
+            assert_eq!((shadow.range(), shadow.written()), (GuestRange { start: START, end }, Ok(vec![])));
+            let [one, other, last] = [page, 32 << 30, 64 << 30];
+            for (at, byte) in [(one + 8, 1), (other, 2), (last + page - 1, 3)] {
+                assert!(shadow.write(START + at, &[byte]));
+            }
+            let written = [range(one, one + page), range(other, other + page), range(last, last + page)];
+            assert_eq!(shadow.written(), Ok(written.to_vec()));
+            assert_eq!(shadow.data(range(0, one + 9)), Some(range(one, one + 9)));
+            assert_eq!((shadow.data(range(other + page, last)), shadow.data(range(one, one))), (None, None));
+            for (at, expected) in
+                [(one + 7, [0, 1, 0]), (other - 1, [0, 2, 0]), (last + page - 3, [0, 0, 3]), (5 * page - 1, [0; 3])]
+            {
+                let mut bytes = [9; 3];
+                assert!(shadow.read(START + at, &mut bytes));
+                assert_eq!(bytes, expected, "{at:#x}");
+            }
+            if let Pages::File(zeros) = &shadow.pages {
+                // Reading has taken no memory.
+                assert_eq!(zeros.file.metadata().unwrap().blocks() * 512, 3 * page);
+            }
+            assert!(shadow.clear(range(0, one + 9)) && shadow.clear(range(other, other + 1)));
+            let bytes = [one + 8, other, last + page - 1].map(|at| {
+                let mut byte = [9];
+                assert!(shadow.read(START + at, &mut byte));
+                byte[0]
+            });
+            assert_eq!(bytes, [0, 0, 3]);
+            assert!(!shadow.read(end - 2, &mut [0; 3]) && !shadow.write(end - 2, &[0; 3]));
         }
-        let expected = [(1, 3), (5, 6), (999, 1000), (1003, 1004)]
-            .map(|(start, end)| GuestRange { start: range.start + start * page, end: range.start + end * page });
-        let host = shadow.region().host_address();
-        let mut read = Vec::new();
-        read_pagemap(&File::open("/proc/self/pagemap").unwrap(), host..host + shadow.region().len(), &mut read).unwrap();
-        let read = read.into_iter().map(|pages| shadow.address(pages.start - host..pages.end - host));
-        assert_eq!(read.collect::<Vec<_>>(), expected);
-        assert_eq!(shadow.written().unwrap(), expected);
+    }
+
+    /// What was written cannot be found, and nobody is told that nothing was.
+    #[test]
+    fn copied_pages_without_proc() {
+        let page = mapping::page_size();
+        let file = Arc::new(mapping::zeros(4 * page).unwrap());
+        let slot = Memslot::new(3, 0, range(0, 4 * page), Backing::SharedFile { file, offset: 0 });
+        let shadow = Shadow::map(&slot, ShadowKind::CopyOnWrite, slot.range.end, &Err(Errno::ENOENT)).unwrap();
+        assert_eq!(shadow.written(), Err(Errno::ENOENT));
+        assert_eq!((shadow.data(slot.range), shadow.data(range(8, 8))), (Some(slot.range), None));
     }
 }

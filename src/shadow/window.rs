@@ -6,6 +6,7 @@
 //! Rule: everything is looked at and all memory is mapped before the first slot changes; a slot that has changed is put back, whatever
 //! happens to the others.
 
+use super::pagemap::Pagemap;
 use super::region::Shadow;
 use super::slots::{Memslot, Memslots};
 use super::{ShadowError, ShadowMemory, ShadowStep, mapping};
@@ -13,6 +14,7 @@ use crate::Errno;
 use crate::guest_memory::{GuestMemoryRead, GuestRange, join};
 use crate::uapi::memory::{KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY};
 use core::fmt;
+use std::sync::Arc;
 
 /// The largest page of an ITS table: where extra memory begins, and what it is a multiple of.
 const GRANULE: u64 = 64 << 10;
@@ -27,7 +29,8 @@ const CLEAR_MAX: u64 = 64 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ShadowKind {
-    /// Zeros: a sparse file without a name for each slot. For guest memory of every kind.
+    /// Zeros: anonymous memory. For guest memory of every kind. Where `/proc/self/pagemap` cannot be read (a chroot without `/proc`), or
+    /// such memory cannot be had (strict overcommit), a sparse file without a name for each slot, which is slower.
     Zero,
     /// The guest's memory: a private mapping of its file. For guest memory that is a shared mapping of a file, and not in huge pages.
     /// Holes of the file that are touched get pages of zeros.
@@ -42,12 +45,12 @@ pub enum ShadowKind {
 /// the guest touches it first. With `KVM_DIRTY_LOG_INITIALLY_SET`, the kernel's log says that all pages are dirty. Read-only slots are
 /// left as they are; [`ShadowMemory`] has nothing at their addresses.
 ///
-/// A zero shadow takes one file descriptor for each slot. After `mlockall` with `MCL_FUTURE` and without `MCL_ONFAULT`, the kernel
+/// A window takes one file descriptor, and a zero shadow of a file one for each slot. After `mlockall` with `MCL_FUTURE` and without `MCL_ONFAULT`, the kernel
 /// would allocate the whole shadow.
 ///
-/// System calls, for a seccomp filter: `mmap`, `munmap`, `madvise`, `getrlimit` (`prlimit64`), `close`; a zero shadow: `memfd_create`,
-/// `ftruncate`, `lseek`, `pread64`, `fallocate`; a copy-on-write shadow: `fstatfs`, `statx`, and for [`ShadowWindow::written`] `openat`
-/// of `/proc/self/pagemap`, `ioctl`, `pread64`. Beside them, what the [`Memslots`] do.
+/// System calls, for a seccomp filter: `mmap`, `munmap`, `madvise`, `close`, `openat` of `/proc/self/pagemap`, and if that does not fail,
+/// `ioctl` with `PAGEMAP_SCAN` (0xc0606610), before Linux 6.7 `pread64`; a zero shadow of a file: `memfd_create`, `ftruncate`,
+/// `getrlimit` (`prlimit64`), `lseek`, `pread64`; a copy-on-write shadow: `fstatfs`, `statx`. Beside them, what the [`Memslots`] do.
 pub struct ShadowWindow<'a, S: Memslots> {
     slots: &'a mut S,
     kind: ShadowKind,
@@ -56,6 +59,7 @@ pub struct ShadowWindow<'a, S: Memslots> {
     extra: GuestRange,
     /// Bytes that can be cleared yet.
     clearable: u64,
+    pagemap: Result<Arc<Pagemap>, Errno>,
 }
 
 #[derive(Debug)]
@@ -97,12 +101,13 @@ impl<'a, S: Memslots> ShadowWindow<'a, S> {
     ///
     /// [`ShadowError::Lost`]: a slot could not be put back; the others have been.
     pub fn open(slots: &'a mut S, kind: ShadowKind, extra: u64) -> Result<Self, ShadowError> {
+        let pagemap = Pagemap::open().map(Arc::new);
         let mut diverted = Vec::new();
         for (slot, gap_end) in check(slots.list())? {
-            let shadow = Shadow::map(&slot, kind, slot.range.end)?;
+            let shadow = Shadow::map(&slot, kind, slot.range.end, &pagemap)?;
             diverted.push(Diverted { slot, shadow, over: Over::Guest, log: None, gap_end });
         }
-        let mut window = ShadowWindow { slots, kind, diverted, extra: GuestRange::new(0, 0), clearable: CLEAR_MAX };
+        let mut window = ShadowWindow { slots, kind, diverted, extra: GuestRange::new(0, 0), clearable: CLEAR_MAX, pagemap };
         match window.divert(extra) {
             Ok(()) => Ok(window),
             Err(error) => {
@@ -125,8 +130,8 @@ impl<'a, S: Memslots> ShadowWindow<'a, S> {
     /// The pages that may hold something else than they did when the window was opened, in guest physical addresses, sorted and
     /// joined.
     ///
-    /// Zero: exact but for pages that the kernel only read, which are zeros. Copy on write: exact from Linux 6.7; before, 8 bytes are
-    /// read for every page of the VM.
+    /// Among them may be pages that were [cleared](ShadowMemory::clear), and pages of zeros that were only read (a zero shadow of a file;
+    /// any before Linux 6.7, where 8 bytes are read for every page of the VM).
     ///
     /// # Errors
     ///
@@ -162,7 +167,7 @@ impl<'a, S: Memslots> ShadowWindow<'a, S> {
             let room =
                 diverted.slot.range.end.checked_next_multiple_of(GRANULE).and_then(|start| Some(start..start.checked_add(bytes)?));
             let Some(room) = room.filter(|room| room.end <= diverted.gap_end.min(ADDRESS_END)) else { continue };
-            let longer = Shadow::map(&diverted.slot, self.kind, room.end)?;
+            let longer = Shadow::map(&diverted.slot, self.kind, room.end, &self.pagemap)?;
             let usual = core::mem::replace(&mut diverted.shadow, longer);
             match diverted.enter(self.slots) {
                 Ok(()) => return Ok(GuestRange { start: room.start, end: room.end }),

@@ -13,6 +13,7 @@ use crate::its::{
 };
 use crate::topology::{Mpidr, Vcpu, VcpuId};
 use alloc::vec::Vec;
+use core::convert::identity;
 
 const HEAD_BYTES: usize = 16;
 const ITS_BYTES: usize = 16;
@@ -64,7 +65,7 @@ pub(super) fn check(lpis: &LpiState) -> Result<(), TableError> {
     if let Some(pending) = lpis.pending.iter().find(|pending| pending.intids.iter().any(|intid| *intid >= 1 << 16)) {
         return refuse(Mapping::Pending { vcpu: pending.vcpu.id.get() });
     }
-    if mapped(lpis).into_iter().eq(lpis.configuration.iter().map(|lpi| lpi.intid)) {
+    if mapped(lpis, identity).into_iter().eq(lpis.configuration.iter().map(|lpi| lpi.intid)) {
         return Ok(());
     }
     let intid = lpis.configuration.first().map_or(0, |lpi| lpi.intid);
@@ -148,7 +149,7 @@ impl<'a> Reader<'a> {
         for _ in 0..its {
             lpis.its.push(self.its()?);
         }
-        let intids = mapped(&lpis);
+        let intids = mapped(&lpis, identity);
         if configured as usize != intids.len() {
             return Err(ImageError::Count { what: "configured LPIs", found: configured.into(), max: intids.len() as u64 });
         }
@@ -245,7 +246,7 @@ mod tests {
         };
         let vcpus = Vcpus::with_default_mpidrs(512).unwrap();
         let mut lpis = LpiState { its: alloc::vec![its], ..LpiState::default() };
-        lpis.configuration = mapped(&lpis).into_iter().map(|intid| LpiConfiguration { intid, byte: 3 }).collect();
+        lpis.configuration = mapped(&lpis, |intid| LpiConfiguration { intid, byte: 3 });
         let per_vcpu = (LPI_LIMIT - FIRST_LPI) / 512;
         let pending = (0..).step_by(per_vcpu as usize).zip(vcpus.iter());
         lpis.pending = pending

@@ -12,6 +12,7 @@ use crate::its::geometry::{Geometry, LPI_LIMIT, check_overlap, configuration_tab
 use crate::its::{ENTRY_BYTES, FIRST_LPI, ItsMappings, LpiState, Mapping, Table, TableError, TableRange};
 use crate::topology::IntId;
 use alloc::vec::Vec;
+use core::convert::identity;
 
 fn refuse<T>(mapping: Mapping, rule: &'static str) -> Result<T, TableError> {
     Err(TableError::Mapping { mapping, rule })
@@ -151,7 +152,7 @@ fn check_its(mappings: &ItsMappings, geometry: &Geometry, vcpus: &Targets) -> Re
 }
 
 fn check_lpis(lpis: &LpiState, registers: &Registers) -> Result<(), TableError> {
-    let intids = mapped(lpis);
+    let intids = mapped(lpis, identity);
     let mut configured = lpis.configuration.iter().map(|lpi| lpi.intid);
     if let Some(intid) = intids.iter().find(|intid| configured.next() != Some(**intid)).copied().or(configured.next()) {
         return refuse(Mapping::Lpi { intid }, "configurations are not those of the mapped LPIs, each once and in order");

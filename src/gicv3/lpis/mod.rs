@@ -16,7 +16,7 @@ use super::{Gicv3State, ItsIdentity, ItsState, RedistState, Target};
 use crate::error::{AccessError, Operation};
 use crate::guest_memory::GuestMemoryRead;
 use crate::its::build;
-use crate::its::geometry::{Geometry, check_overlap, configuration_table, pending_bits};
+use crate::its::geometry::{Geometry, LPI_LIMIT, check_overlap, configuration_table, pending_bits};
 use crate::its::read::{InGuest, InShadow, Level2, Reader};
 use crate::its::{
     FIRST_LPI, ItsMappings, Lost, LpiConfiguration, LpiState, PAGE_BYTES, PendingLpis, Table, TableError, TableRange,
@@ -189,38 +189,38 @@ fn read(shadow: &dyn ShadowMemory, registers: &Registers, lpis: &mut LpiState) -
 
 /// Adds the configuration of every LPI that an event is mapped to, from the guest's table. What is not memory reads as zero.
 pub(super) fn read_configuration(lpis: &mut LpiState, memory: &impl GuestMemoryRead, registers: &Registers) {
+    const CHUNK: u32 = 512;
     let table = configuration_table(registers.propbaser());
-    lpis.configuration = mapped(lpis).into_iter().map(|intid| LpiConfiguration { intid, byte: 0 }).collect();
-    // One read for neighbours.
-    for span in lpis.configuration.chunk_by_mut(|one, other| other.intid - one.intid < 64) {
-        let Some(first) = span.first().map(|lpi| lpi.intid) else { continue };
-        let length = span.last().map_or(0, |lpi| lpi.intid - first + 1) as usize;
-        let mut bytes = alloc::vec![0; length];
-        let address = table + u64::from(first.saturating_sub(FIRST_LPI));
-        if !memory.read(address, &mut bytes) {
-            // Perhaps some of it is memory.
-            for (at, byte) in (address..).zip(&mut bytes) {
-                let mut one = [0];
-                if memory.read(at, &mut one) {
-                    [*byte] = one;
+    lpis.configuration = mapped(lpis, |intid| LpiConfiguration { intid, byte: 0 });
+    let mut bytes = [0; CHUNK as usize];
+    let mut read = 0..0;
+    for lpi in &mut lpis.configuration {
+        // One read for neighbours.
+        if !read.contains(&lpi.intid) {
+            read = lpi.intid..lpi.intid.saturating_add(CHUNK).min(LPI_LIMIT).max(lpi.intid.saturating_add(1));
+            let address = table + u64::from(lpi.intid.saturating_sub(FIRST_LPI));
+            let Some(bytes) = bytes.get_mut(..read.len()) else { return };
+            if !memory.read(address, bytes) {
+                // Perhaps some of it is memory.
+                for (at, byte) in (address..).zip(bytes) {
+                    let mut one = [0];
+                    [*byte] = if memory.read(at, &mut one) { one } else { [0] };
                 }
             }
         }
-        for lpi in span {
-            lpi.byte = bytes.get((lpi.intid - first) as usize).copied().unwrap_or_default();
-        }
+        lpi.byte = bytes.get((lpi.intid - read.start) as usize).copied().unwrap_or_default();
     }
 }
 
 /// Every LPI that an event is mapped to, once, by INTID.
-pub(super) fn mapped(lpis: &LpiState) -> Vec<u32> {
+pub(super) fn mapped<T: Ord>(lpis: &LpiState, make: impl Fn(u32) -> T) -> Vec<T> {
     let devices = || lpis.its.iter().flat_map(|its| &its.devices);
     // Reserved at once: growing costs page faults.
-    let mut intids = Vec::with_capacity(devices().map(|device| device.events.len()).sum());
-    devices().for_each(|device| intids.extend(device.events.iter().map(|event| event.intid)));
-    intids.sort_unstable();
-    intids.dedup();
-    intids
+    let mut mapped = Vec::with_capacity(devices().map(|device| device.events.len()).sum());
+    devices().for_each(|device| mapped.extend(device.events.iter().map(|event| make(event.intid))));
+    mapped.sort_unstable();
+    mapped.dedup();
+    mapped
 }
 
 /// Each event's LPI, and what its collection has as target.

@@ -6,10 +6,10 @@ use super::*;
 use crate::GuestRange;
 use crate::its::fake::Data;
 use crate::its::geometry::check_overlap;
-use crate::its::read::{LIMIT, Tables};
+use crate::its::read::{COUNTED, LIMIT, Tables};
 
 /// The bytes that a reading may look at: its limit, and the chunk that goes beyond.
-const MOST: u64 = LIMIT * ENTRY_BYTES + 2 * 4096;
+const MOST: u64 = (LIMIT + COUNTED) * ENTRY_BYTES + 3 * 4096;
 
 #[test]
 fn every_word_a_device_with_the_largest_table() {

@@ -1,0 +1,185 @@
+//! Which pages of private memory this process has written: what `/proc/self/pagemap` says.
+//!
+//! Source: Documentation/admin-guide/mm/pagemap.rst; `include/uapi/linux/fs.h`, `PAGEMAP_SCAN`.
+//!
+//! Rule: a page that may have been written is never left out; one of zeros that was only read may be among them before Linux 6.7.
+
+#![expect(unsafe_code, reason = "an ioctl that std has no function for")]
+
+use super::mapping;
+use crate::Errno;
+use core::ops::Range;
+use core::sync::atomic::{AtomicBool, Ordering};
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
+
+/// The page tables of this process.
+#[derive(Debug)]
+pub(super) struct Pagemap {
+    file: File,
+    /// Whether the kernel has `PAGEMAP_SCAN`, as far as is known.
+    scans: AtomicBool,
+}
+
+impl Pagemap {
+    /// Fails where `/proc` is not mounted, or not this process's.
+    pub(super) fn open() -> Result<Self, Errno> {
+        let file = File::open("/proc/self/pagemap").map_err(|error| mapping::errno(&error))?;
+        Ok(Pagemap { file, scans: AtomicBool::new(true) })
+    }
+
+    /// The first part of a range of host addresses that is in pages that this process alone has, and has written.
+    pub(super) fn first(&self, within: Range<u64>) -> Result<Option<Range<u64>>, Errno> {
+        let page = mapping::page_size();
+        let pages = within.start / page * page..within.end.div_ceil(page).saturating_mul(page);
+        let found = self.first_pages(pages)?;
+        Ok(found.map(|found| found.start.max(within.start)..found.end.min(within.end)))
+    }
+
+    /// As [`Pagemap::first`], of whole pages.
+    fn first_pages(&self, within: Range<u64>) -> Result<Option<Range<u64>>, Errno> {
+        if self.scans.load(Ordering::Relaxed) {
+            match scan(&self.file, within.clone()) {
+                Err(Errno::ENOTTY) => self.scans.store(false, Ordering::Relaxed),
+                scanned => return scanned,
+            }
+        }
+        read(&self.file, within)
+    }
+}
+
+/// `struct page_region`.
+#[repr(C)]
+#[derive(Default)]
+struct PageRegion {
+    start: u64,
+    end: u64,
+    categories: u64,
+}
+
+/// `struct pm_scan_arg`.
+#[repr(C)]
+#[derive(Default)]
+struct ScanArg {
+    size: u64,
+    flags: u64,
+    start: u64,
+    end: u64,
+    walk_end: u64,
+    vec: u64,
+    vec_len: u64,
+    max_pages: u64,
+    category_inverted: u64,
+    category_mask: u64,
+    category_anyof_mask: u64,
+    return_mask: u64,
+}
+
+const _: () = assert!(size_of::<ScanArg>() == 96 && size_of::<PageRegion>() == 24);
+
+/// `PAGEMAP_SCAN` (Linux 6.7). `ENOTTY` if the kernel has no such ioctl.
+fn scan(pagemap: &File, within: Range<u64>) -> Result<Option<Range<u64>>, Errno> {
+    const PAGEMAP_SCAN: u32 = 0xc060_6610;
+    const FILE: u64 = 1 << 2;
+    const PRESENT: u64 = 1 << 3;
+    const SWAPPED: u64 = 1 << 4;
+    const PFNZERO: u64 = 1 << 5;
+    let mut region = PageRegion::default();
+    let mut arg = ScanArg {
+        size: size_of::<ScanArg>() as u64,
+        start: within.start,
+        end: within.end,
+        vec: &raw mut region as u64,
+        vec_len: 1,
+        category_inverted: FILE | PFNZERO,
+        category_mask: FILE | PFNZERO,
+        category_anyof_mask: PRESENT | SWAPPED,
+        return_mask: PRESENT | SWAPPED,
+        ..ScanArg::default()
+    };
+    // SAFETY: the kernel writes `walk_end` of the struct, and at most the one region to `vec`; any bytes are valid there. Without flags
+    // for write protection, it changes no page.
+    let count = unsafe { libc::ioctl(pagemap.as_raw_fd(), PAGEMAP_SCAN as _, &raw mut arg) };
+    match count {
+        0 => Ok(None),
+        1 if region.start >= within.start && region.start < region.end && region.end <= within.end => {
+            Ok(Some(region.start..region.end))
+        }
+        // A kernel that says something else would be believed about what it has written.
+        1.. => Err(Errno::EIO),
+        _ => Err(mapping::last_errno()),
+    }
+}
+
+/// Page by page: 8 bytes for each, present or swapped, and not of a file.
+fn read(pagemap: &File, within: Range<u64>) -> Result<Option<Range<u64>>, Errno> {
+    const PRESENT_OR_SWAPPED: u64 = 1 << 63 | 1 << 62;
+    const FILE: u64 = 1 << 61;
+    let page = mapping::page_size();
+    let mut entries = [0; 4096];
+    let mut address = within.start;
+    let mut found: Option<Range<u64>> = None;
+    while address < within.end {
+        let pages = ((within.end - address) / page).min(entries.len() as u64 / 8);
+        let Some(bytes) = usize::try_from(pages * 8).ok().and_then(|length| entries.get_mut(..length)) else {
+            return Err(Errno::EIO);
+        };
+        pagemap.read_exact_at(bytes, address / page * 8).map_err(|error| mapping::errno(&error))?;
+        for entry in bytes.as_chunks::<8>().0 {
+            let entry = u64::from_ne_bytes(*entry);
+            let next = address.saturating_add(page);
+            let written = entry & PRESENT_OR_SWAPPED != 0 && entry & FILE == 0;
+            match &mut found {
+                Some(found) if written => found.end = next,
+                Some(_) => return Ok(found),
+                None if written => found = Some(address..next),
+                None => {}
+            }
+            address = next;
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use vm_memory::{Bytes, VolatileMemory};
+
+    fn all(within: &Range<u64>, first: impl Fn(Range<u64>) -> Result<Option<Range<u64>>, Errno>) -> Vec<Range<u64>> {
+        let mut left = within.clone();
+        core::iter::from_fn(|| {
+            let found = first(left.clone()).unwrap()?;
+            left.start = found.end;
+            Some(found)
+        })
+        .collect()
+    }
+
+    /// A kernel from before Linux 6.7 has no `PAGEMAP_SCAN`.
+    #[test]
+    fn both_ways_to_find_written_pages_find_the_same() {
+        let page = mapping::page_size();
+        let file = Arc::new(mapping::zeros(1000 * page).unwrap());
+        let copied = mapping::map_private(file, 0, 1000 * page as usize, 1016 * page as usize).unwrap();
+        for region in [copied, mapping::map_anonymous(1016 * page as usize).unwrap()] {
+            for index in [1, 2, 5, 999, 1003] {
+                region.as_volatile_slice().write_slice(&[1], (index * page) as usize + 5).unwrap();
+            }
+            let start = region.as_ptr() as u64;
+            let pages = |first: u64, end: u64| start + first * page..start + end * page;
+            let expected = [pages(1, 3), pages(5, 6), pages(999, 1000), pages(1003, 1004)];
+            let map = Pagemap::open().unwrap();
+            assert_eq!(all(&pages(0, 1016), |left| read(&map.file, left)), expected);
+            assert_eq!(all(&pages(0, 1016), |left| map.first(left)), expected);
+            assert_eq!((read(&map.file, pages(6, 999)), map.first(pages(6, 999))), (Ok(None), Ok(None)));
+            assert_eq!((read(&map.file, pages(2, 9)), map.first(pages(2, 9))), (Ok(Some(pages(2, 3))), Ok(Some(pages(2, 3)))));
+            let part = pages(2, 3).start + 8..pages(2, 3).end - 8;
+            assert_eq!(map.first(part.clone()), Ok(Some(part)));
+            map.scans.store(false, Ordering::Relaxed);
+            assert_eq!(all(&pages(0, 1016), |left| map.first(left)), expected);
+        }
+    }
+}
