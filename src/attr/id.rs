@@ -177,6 +177,11 @@ mod tests {
         for (id, name) in [
             (AttrId::INIT, "INIT"),
             (AttrId::IST, "IST"),
+            (AttrId::from_raw(0, 2), "distributor address"),
+            (AttrId::from_raw(0, 3), "redistributor address"),
+            (AttrId::from_raw(0, 4), "ITS address"),
+            (AttrId::from_raw(0, 5), "redistributor region"),
+            (AttrId::from_raw(0, 6), "IRS address"),
             (Attr::nr_irqs().id(), "NR_IRQS"),
             (Attr::irs(0x190).id(), "IRS_IST_CFGR"),
             (Attr::irs(0x10).id(), "IRS_IDR4"),

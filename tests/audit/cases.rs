@@ -249,6 +249,23 @@ fn commands_that_are_queued() {
     }
 }
 
+/// Kernels before Linux 6.7 take the place of a vCPU for its ID.
+#[test]
+fn targets_of_commands_are_ids_and_places() {
+    let clean = subject(1, FLAT);
+    for (target, accepted) in [(0, true), (1, true), (2, false), (4, false), (5, true), (6, false)] {
+        let mut subject = clean.copy();
+        subject.state.vcpus[0].vcpu.id = VcpuId::new(3).expect("id");
+        subject.state.vcpus[1].vcpu.id = VcpuId::new(5).expect("id");
+        let registers = &mut subject.state.its[0].registers;
+        (registers.creadr, registers.cwriter) = (0, 32);
+        for (at, word) in (queue(0)..).step_by(8).zip([0x09, 0, VALID | target << 16 | 7, 0]) {
+            subject.write(at, word);
+        }
+        assert_eq!(subject.audit().find(CommandRefused).is_none(), accepted, "{target}");
+    }
+}
+
 impl Subject {
     fn protect(&mut self, range: GuestRange) {
         self.ranges = Ranges::new([GuestRange::new(RAM, RAM_BYTES as u64)].into(), [range].into());

@@ -53,6 +53,7 @@ fn a_restore_that_fails_at_any_step_names_it_and_stops_there() {
         assert_eq!(applied.memory_consumed, k >= tables, "step {k}");
         assert_eq!(applied.can_retry_on_same_memory(), k < tables);
         retries += usize::from(applied.can_retry_on_same_memory());
+        assert_eq!(Error::Access(error.clone()).can_retry_on_same_memory(), k < tables);
         // The register says which ITS it belongs to.
         let line = steps[k].to_string();
         let expected = ["its0", "its1"].iter().position(|name| line.starts_with(name)).map(its_base);

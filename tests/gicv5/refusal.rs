@@ -2,7 +2,7 @@
 
 use crate::common::{filled, fresh, on_host, trace, vcpus};
 use vgic_state::check::Refusal;
-use vgic_state::gicv5::{Gicv5State, Ist};
+use vgic_state::gicv5::{Gicv5State, Ist, IstError};
 use vgic_state::image::{self, ImageError, IstCoding, Kind};
 use vgic_state::model::gicv5::Host;
 use vgic_state::{Attr, DynInterruptState, Error, IntId, InterruptState, IstKind, SpiCount, Vcpu, Vcpus};
@@ -39,6 +39,26 @@ fn refused_by(state: &Gicv5State<'_>, mut destination: vgic_state::gicv5::Gicv5<
 
 fn refused(state: &Gicv5State<'_>) -> Refusal {
     refused_by(state, fresh(&vcpus(2), 64))
+}
+
+#[test]
+fn tables_of_no_legal_size() {
+    let table = |kind, bytes: usize| Ist::new(kind, vec![0; bytes]).map(|table| table.kind());
+    for (spis, legal) in
+        [(0, false), (1, false), (31, false), (32, true), (33, false), (48, false), (64, true), (1024, true), (1056, false)]
+    {
+        match table(IstKind::Spi, spis * 4) {
+            Err(IstError::Size { kind: IstKind::Spi, found, .. }) => assert!(!legal && found == spis * 4),
+            other => assert!(legal && other == Ok(IstKind::Spi), "{spis}: {other:?}"),
+        }
+    }
+    for (lpis, legal) in [(0, false), (1, true), (3, false), (1 << 16, true), (1 << 17, false)] {
+        match table(IstKind::Lpi, lpis * 4) {
+            Err(IstError::Size { kind: IstKind::Lpi, found, .. }) => assert!(!legal && found == lpis * 4),
+            other => assert!(legal && other == Ok(IstKind::Lpi), "{lpis}: {other:?}"),
+        }
+    }
+    assert_eq!(table(IstKind::Spi, 129), Err(IstError::Partial { found: 129 }));
 }
 
 #[test]

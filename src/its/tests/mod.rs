@@ -188,3 +188,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_lost_is_listed_as_far_as_one_reads() {
+    let lost = |count: u32| Lost { its: ITS, devices: (0..count).collect(), collections: [9].into(), stale: Vec::new() };
+    let line = |count| alloc::format!("{}", lost(count));
+    let begin = "the tables of the ITS at 0xa000000 in guest memory are not what it has mapped";
+    assert_eq!(line(0), alloc::format!("{begin}; 1 collections lost: 0x9"));
+    let eight = "devices lost: 0x0 0x1 0x2 0x3 0x4 0x5 0x6 0x7";
+    assert_eq!(line(8), alloc::format!("{begin}; 8 {eight}; 1 collections lost: 0x9"));
+    assert_eq!(line(9), alloc::format!("{begin}; 9 {eight} ...; 1 collections lost: 0x9"));
+}
