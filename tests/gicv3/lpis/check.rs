@@ -178,6 +178,11 @@ fn what_a_guest_can_have_is_restored() {
             device.events.push(Event { id: 15, intid: 65_535, icid: 7 });
             lpis(state).configuration.push(LpiConfiguration { intid: 65_535, byte: 0xa3 });
         }),
+        ("the last LPI, and its pending bit where memory begins", |state| {
+            state.vcpus[0].redist.pendbaser = RAM;
+            device(state).events.push(Event { id: 15, intid: 65_535, icid: 7 });
+            lpis(state).configuration.push(LpiConfiguration { intid: 65_535, byte: 0xa3 });
+        }),
         ("nothing pending and no memory for that of a vCPU that no LPI targets", |state| {
             for mappings in &mut lpis(state).its {
                 mappings.collections.iter_mut().for_each(|collection| collection.target = Some(0));
