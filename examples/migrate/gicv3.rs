@@ -28,7 +28,7 @@ const RAISED: [u32; 3] = [1, 2, 6];
 
 type Memory = GuestMemoryMmap<()>;
 
-pub(crate) fn between_models() -> Result<()> {
+pub(crate) fn between_models() -> Result<Vec<u8>> {
     let vcpus = Vcpus::with_default_mpidrs(2)?;
     let (source_vm, mut source) = model_vm(&vcpus, memory()?)?;
     source_vm.run(VcpuId::new(0)?, boot)?;
@@ -38,8 +38,8 @@ pub(crate) fn between_models() -> Result<()> {
 
     let memory = memory()?;
     let (vm, mut destination) = model_vm(&vcpus, memory.clone())?;
-    let length = vmm::migrate(&mut source, &mut destination, |_| copy(&source_vm.memory(), &memory))?;
-    println!("image: {length} bytes");
+    let image = vmm::migrate(&mut source, &mut destination, |_| copy(&source_vm.memory(), &memory))?;
+    println!("image: {} bytes", image.len());
     if destination.save()? != source.save()? {
         return Err("the destination differs from the source".into());
     }
@@ -62,7 +62,7 @@ pub(crate) fn between_models() -> Result<()> {
             return Err(format!("{vcpu} should have taken {expected:?}").into());
         }
     }
-    Ok(())
+    Ok(image)
 }
 
 fn memory() -> Result<Memory> {

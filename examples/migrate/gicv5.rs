@@ -26,27 +26,28 @@ pub(crate) fn vm_of_the_guest() -> Result<(Vcpus, SpiCount)> {
     Ok((Vcpus::with_default_mpidrs(4)?, SpiCount::new(64)?))
 }
 
-pub(crate) fn between_models() -> Result<()> {
+pub(crate) fn between_models() -> Result<Vec<u8>> {
     let (vcpus, spis) = vm_of_the_guest()?;
     let mut destination = model_vm(Host::default(), &vcpus, spis)?;
-    let state = migrate_to(&mut destination)?;
-    deliver(destination.device_mut(), &vcpus, &state)
+    let (state, image) = migrate_to(&mut destination)?;
+    deliver(destination.device_mut(), &vcpus, &state)?;
+    Ok(image)
 }
 
 /// Moves a guest from a VM on the model to a fresh device.
-pub(crate) fn migrate_to<D: IstDevice>(destination: &mut Gicv5<D>) -> Result<Gicv5State<'static>> {
+pub(crate) fn migrate_to<D: IstDevice>(destination: &mut Gicv5<D>) -> Result<(Gicv5State<'static>, Vec<u8>)> {
     let target = destination.target();
     let mut source = run_source(model_vm(host_like(&target.identity), &target.vcpus, target.spi_count)?)?;
     let state = source.save()?;
     show::state(&state);
 
-    let length = vmm::migrate(&mut source, destination, |_| Ok(()))?;
-    println!("\nimage: {length} bytes raw, {} bytes sparse", state.to_image(IstCoding::Sparse)?.len());
+    let image = vmm::migrate(&mut source, destination, |_| Ok(()))?;
+    println!("\nimage: {} bytes raw, {} bytes sparse", image.len(), state.to_image(IstCoding::Sparse)?.len());
     if destination.save()? != state {
         return Err("the destination differs from the source".into());
     }
     println!("the destination saves the same state");
-    Ok(state)
+    Ok((state, image))
 }
 
 /// A VM on the model with an initialised GICv5.

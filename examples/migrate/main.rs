@@ -2,7 +2,8 @@
 //! that is written once: size, flush, save, check, restore; then compares, and lets the guests go on.
 //!
 //! `cargo run --example migrate` does it between VMs on the model. `cargo run --example migrate -- --kvm` restores the GICv5 guest
-//! into a VM of this host's KVM instead, if the host has a GICv5; the source is then on a model of the same limits.
+//! into a VM of this host's KVM instead, if the host has a GICv5; the source is then on a model of the same limits. With
+//! `--images DIRECTORY`, the images are left there, for the tool to look at.
 //!
 //! Rule: exit code 0 says that the destinations save the same state, and that their guests, on the model, take what was pending.
 
@@ -13,15 +14,18 @@ mod show;
 mod vmm;
 
 use std::error::Error;
+use std::path::Path;
 use std::process::ExitCode;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 fn main() -> ExitCode {
-    let result = match std::env::args().nth(1).as_deref() {
-        None => gicv5::between_models().and_then(|()| gicv3::between_models()),
-        Some("--kvm") => gicv5::vm_of_the_guest().and_then(|(vcpus, spis)| kvm::migrate(&vcpus, spis)),
-        Some(other) => Err(format!("unknown argument {other}; usage: migrate [--kvm]").into()),
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [] => between_models(None),
+        ["--images", directory] => between_models(Some(directory.as_ref())),
+        ["--kvm"] => gicv5::vm_of_the_guest().and_then(|(vcpus, spis)| kvm::migrate(&vcpus, spis)),
+        _ => Err("usage: migrate [--images DIRECTORY | --kvm]".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -30,4 +34,13 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn between_models(directory: Option<&Path>) -> Result<()> {
+    for (name, image) in [("gicv5.img", gicv5::between_models()?), ("gicv3.img", gicv3::between_models()?)] {
+        if let Some(directory) = directory {
+            std::fs::write(directory.join(name), image)?;
+        }
+    }
+    Ok(())
 }

@@ -6,12 +6,12 @@ use super::Result;
 use vgic_state::{DynInterruptState, GuestRange};
 
 /// Moves the interrupts of a guest whose vCPUs are stopped. `copy` moves guest memory; it is told what the kernel wrote last.
-/// Returns the length of the image in bytes.
+/// Returns the image.
 pub(crate) fn migrate(
     source: &mut dyn DynInterruptState,
     destination: &mut dyn DynInterruptState,
     copy: impl FnOnce(&[GuestRange]) -> Result<()>,
-) -> Result<usize> {
+) -> Result<Vec<u8>> {
     let requirements = source.requirements()?;
     println!("\n{}: the image takes at most {} bytes", source.kind(), requirements.image_max);
 
@@ -36,5 +36,5 @@ pub(crate) fn migrate(
     for range in &report.guest_memory_written {
         println!("  the kernel may have written guest memory from {range}");
     }
-    Ok(length)
+    Ok(image)
 }
