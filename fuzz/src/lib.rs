@@ -16,3 +16,16 @@ pub mod lpis;
 pub mod rig;
 pub mod seeds;
 pub mod tables;
+pub mod tool;
+
+// The readers of the tool, which know each other, and what an error is, from the root of their crate.
+#[allow(dead_code, reason = "the tool needs all of it")]
+#[path = "../../src/bin/vgic-state/input.rs"]
+mod input;
+#[allow(dead_code, reason = "the tool needs all of it")]
+#[path = "../../src/bin/vgic-state/number.rs"]
+mod number;
+#[allow(dead_code, reason = "the tool needs all of it")]
+#[path = "../../src/bin/vgic-state/ram.rs"]
+mod ram;
+type Failure = Box<dyn std::error::Error>;
