@@ -129,6 +129,19 @@ fn redistributor_regions() {
     }
 }
 
+/// `GICR_TYPER.Last` is not where another region goes on.
+#[test]
+fn redistributor_regions_that_touch() {
+    let mut rig = created(0);
+    for value in [1 << 52 | 0xa0_0000, 2 << 52 | 0xa2_0000 | 1] {
+        rig.gic.set(Attr::redist_region(), value).unwrap();
+    }
+    rig.gic.command(Command::Init).unwrap();
+    for ((_, mpidr), last) in VCPUS.into_iter().zip([false, false, true]) {
+        assert_eq!(rig.gic.get(Attr::redist(mpidr, 0x8)).unwrap() & 0x10 != 0, last, "{mpidr}");
+    }
+}
+
 #[test]
 fn number_of_interrupts() {
     let mut rig = created(0);
