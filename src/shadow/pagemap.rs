@@ -1,4 +1,4 @@
-//! Which pages of private memory this process has written: what `/proc/self/pagemap` says.
+//! Which pages of private memory this process has written: what `/proc/thread-self/pagemap` says.
 //!
 //! Source: Documentation/admin-guide/mm/pagemap.rst; `include/uapi/linux/fs.h`, `PAGEMAP_SCAN`.
 //!
@@ -18,15 +18,25 @@ use std::os::unix::fs::FileExt;
 #[derive(Debug)]
 pub(super) struct Pagemap {
     file: File,
-    /// Whether the kernel has `PAGEMAP_SCAN`, as far as is known.
+    /// Whether the kernel has `PAGEMAP_SCAN` for this process, as far as is known.
     scans: AtomicBool,
+    /// Whether memory that is mapped and not used costs nothing.
+    pub(super) overcommits: bool,
 }
 
 impl Pagemap {
     /// Fails where `/proc` is not mounted, or not this process's.
     pub(super) fn open() -> Result<Self, Errno> {
-        let file = File::open("/proc/self/pagemap").map_err(|error| mapping::errno(&error))?;
-        Ok(Pagemap { file, scans: AtomicBool::new(true) })
+        // Of this thread, since the first one may have ended.
+        let file = File::open("/proc/thread-self/pagemap").map_err(|error| mapping::errno(&error))?;
+        // Mode 2 counts what is mapped, and another allocation of the VMM would fail for it.
+        let overcommits = std::fs::read("/proc/sys/vm/overcommit_memory").is_ok_and(|mode| !mode.starts_with(b"2"));
+        Ok(Pagemap { file, scans: AtomicBool::new(true), overcommits })
+    }
+
+    /// Whether anonymous memory that nobody has written, at these host addresses, costs nothing and is seen as what it is.
+    pub(super) fn is_for(&self, fresh: Range<u64>) -> bool {
+        self.overcommits && self.first(fresh) == Ok(None)
     }
 
     /// The first part of a range of host addresses that is in pages that this process alone has, and has written.
@@ -40,8 +50,9 @@ impl Pagemap {
     /// As [`Pagemap::first`], of whole pages.
     fn first_pages(&self, within: Range<u64>) -> Result<Option<Range<u64>>, Errno> {
         if self.scans.load(Ordering::Relaxed) {
+            // Before Linux 6.7, or where a filter of system calls knows another ioctl only.
             match scan(&self.file, within.clone()) {
-                Err(Errno::ENOTTY) => self.scans.store(false, Ordering::Relaxed),
+                Err(_) => self.scans.store(false, Ordering::Relaxed),
                 scanned => return scanned,
             }
         }
@@ -78,7 +89,7 @@ struct ScanArg {
 
 const _: () = assert!(size_of::<ScanArg>() == 96 && size_of::<PageRegion>() == 24);
 
-/// `PAGEMAP_SCAN` (Linux 6.7). `ENOTTY` if the kernel has no such ioctl.
+/// `PAGEMAP_SCAN` (Linux 6.7).
 fn scan(pagemap: &File, within: Range<u64>) -> Result<Option<Range<u64>>, Errno> {
     const PAGEMAP_SCAN: u32 = 0xc060_6610;
     const FILE: u64 = 1 << 2;
@@ -164,13 +175,13 @@ mod tests {
         let page = mapping::page_size();
         let file = Arc::new(mapping::zeros(1000 * page).unwrap());
         let copied = mapping::map_private(file, 0, 1000 * page as usize, 1016 * page as usize).unwrap();
-        for region in [copied, mapping::map_anonymous(1016 * page as usize).unwrap()] {
+        for (region, is_file) in [(copied, true), (mapping::map_anonymous(1016 * page as usize).unwrap(), false)] {
             for index in [1, 2, 5, 999, 1003] {
                 region.as_volatile_slice().write_slice(&[1], (index * page) as usize + 5).unwrap();
             }
             let start = region.as_ptr() as u64;
             let pages = |first: u64, end: u64| start + first * page..start + end * page;
-            let expected = [pages(1, 3), pages(5, 6), pages(999, 1000), pages(1003, 1004)];
+            let mut expected = vec![pages(1, 3), pages(5, 6), pages(999, 1000), pages(1003, 1004)];
             let map = Pagemap::open().unwrap();
             assert_eq!(all(&pages(0, 1016), |left| read(&map.file, left)), expected);
             assert_eq!(all(&pages(0, 1016), |left| map.first(left)), expected);
@@ -178,8 +189,30 @@ mod tests {
             assert_eq!((read(&map.file, pages(2, 9)), map.first(pages(2, 9))), (Ok(Some(pages(2, 3))), Ok(Some(pages(2, 3)))));
             let part = pages(2, 3).start + 8..pages(2, 3).end - 8;
             assert_eq!(map.first(part.clone()), Ok(Some(part)));
+
+            // A page that was only read: the file's, or one of zeros, which the old way does not tell from one that was written.
+            region.as_volatile_slice().read_slice(&mut [9], 11 * page as usize).unwrap();
+            if scan(&map.file, pages(0, 1)).is_ok() {
+                assert_eq!(all(&pages(0, 1016), |left| scan(&map.file, left)), expected);
+            }
+            if !is_file {
+                expected.insert(2, pages(11, 12));
+            }
             map.scans.store(false, Ordering::Relaxed);
             assert_eq!(all(&pages(0, 1016), |left| map.first(left)), expected);
         }
+    }
+
+    /// A file that is no page map: nobody takes its silence for an answer.
+    #[test]
+    fn what_tells_nothing_is_not_used() {
+        let page = mapping::page_size();
+        let region = mapping::map_anonymous(page as usize).unwrap();
+        let fresh = || region.as_ptr() as u64..region.as_ptr() as u64 + page;
+        let silent = Pagemap { file: File::open("/dev/null").unwrap(), scans: AtomicBool::new(true), overcommits: true };
+        assert_eq!((silent.first(fresh()), silent.is_for(fresh())), (Err(Errno::EIO), false));
+        let map = Pagemap::open().unwrap();
+        assert_eq!(map.is_for(fresh()), map.overcommits);
+        assert!(!Pagemap { overcommits: false, ..map }.is_for(fresh()));
     }
 }

@@ -1,6 +1,6 @@
 //! The shadow of one slot.
 //!
-//! Source: lseek(2), `SEEK_DATA`; Documentation/admin-guide/mm/pagemap.rst.
+//! Source: lseek(2), `SEEK_DATA`; Documentation/admin-guide/mm/pagemap.rst; Documentation/mm/overcommit-accounting.rst.
 //!
 //! Rule: looking for what was written costs what was written, not what the guest has: reading a zero shadow takes no memory.
 
@@ -181,10 +181,12 @@ impl Shadow {
     }
 }
 
-/// Anonymous memory, if what is written there can be seen; a limit on it (`RLIMIT_DATA`, strict overcommit) may be none for a file.
+/// Anonymous memory, if what is written there can be seen.
 fn anonymous(length: usize, pagemap: Option<&Arc<Pagemap>>) -> Option<(MmapRegion<()>, Pages)> {
     let pagemap = Arc::clone(pagemap?);
-    Some((mapping::map_anonymous(length).ok()?, Pages::Anonymous(pagemap)))
+    let region = mapping::map_anonymous(length).ok()?;
+    let first = region.as_ptr() as u64;
+    pagemap.is_for(first..first.saturating_add(mapping::page_size())).then_some((region, Pages::Anonymous(pagemap)))
 }
 
 fn sparse_file(length: usize) -> Result<(MmapRegion<()>, Pages), Errno> {
@@ -228,7 +230,8 @@ mod tests {
             let slot = Memslot::new(3, 0, range(0, 64 << 30), Backing::Anonymous);
             let end = slot.range.end + page;
             let shadow = Shadow::map(&slot, ShadowKind::Zero, end, &pagemap).unwrap();
-            assert_eq!(matches!(shadow.pages, Pages::File(_)), sparse);
+            let overcommits = pagemap.as_ref().is_ok_and(|pagemap| pagemap.overcommits);
+            assert_eq!(matches!(shadow.pages, Pages::File(_)), sparse || !overcommits);
             assert_eq!((shadow.range(), shadow.written()), (GuestRange { start: START, end }, Ok(vec![])));
             let [one, other, last] = [page, 32 << 30, 64 << 30];
             for (at, byte) in [(one + 8, 1), (other, 2), (last + page - 1, 3)] {

@@ -29,8 +29,8 @@ const CLEAR_MAX: u64 = 64 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ShadowKind {
-    /// Zeros: anonymous memory. For guest memory of every kind. Where `/proc/self/pagemap` cannot be read (a chroot without `/proc`), or
-    /// such memory cannot be had (strict overcommit), a sparse file without a name for each slot, which is slower.
+    /// Zeros: anonymous memory. For guest memory of every kind. Where `/proc/thread-self/pagemap` cannot be read (a chroot without `/proc`),
+    /// or memory counts that is not used (`vm.overcommit_memory` 2), a sparse file without a name for each slot, which is slower.
     Zero,
     /// The guest's memory: a private mapping of its file. For guest memory that is a shared mapping of a file, and not in huge pages.
     /// Holes of the file that are touched get pages of zeros.
@@ -48,8 +48,9 @@ pub enum ShadowKind {
 /// A window takes one file descriptor, and a zero shadow of a file one for each slot. After `mlockall` with `MCL_FUTURE` and without `MCL_ONFAULT`, the kernel
 /// would allocate the whole shadow.
 ///
-/// System calls, for a seccomp filter: `mmap`, `munmap`, `madvise`, `close`, `openat` of `/proc/self/pagemap`, and if that does not fail,
-/// `ioctl` with `PAGEMAP_SCAN` (0xc0606610), before Linux 6.7 `pread64`; a zero shadow of a file: `memfd_create`, `ftruncate`,
+/// System calls, for a seccomp filter: `mmap`, `munmap`, `madvise`, `close`, `openat` of `/proc/thread-self/pagemap`, and if that does
+/// not fail, `openat`, `read`, `statx` of `/proc/sys/vm/overcommit_memory`, `ioctl` with `PAGEMAP_SCAN` (0xc0606610), before Linux 6.7
+/// `pread64`; a zero shadow of a file: `memfd_create`, `ftruncate`,
 /// `getrlimit` (`prlimit64`), `lseek`, `pread64`; a copy-on-write shadow: `fstatfs`, `statx`. Beside them, what the [`Memslots`] do.
 pub struct ShadowWindow<'a, S: Memslots> {
     slots: &'a mut S,
@@ -131,11 +132,12 @@ impl<'a, S: Memslots> ShadowWindow<'a, S> {
     /// joined.
     ///
     /// Among them may be pages that were [cleared](ShadowMemory::clear), and pages of zeros that were only read (a zero shadow of a file;
-    /// any before Linux 6.7, where 8 bytes are read for every page of the VM).
+    /// any before Linux 6.7, where 8 bytes are read for every page of the VM). After `mlockall`, all pages are.
     ///
     /// # Errors
     ///
-    /// [`ShadowError::Step`] with [`ShadowStep::File`]: copy on write; `/proc/self/pagemap` cannot be read.
+    /// [`ShadowError::Step`] with [`ShadowStep::File`]: `/proc/thread-self/pagemap` cannot be read: copy on write; otherwise, that is
+    /// known before.
     pub fn written(&self) -> Result<Vec<GuestRange>, ShadowError> {
         let mut found = Vec::new();
         for diverted in &self.diverted {

@@ -220,6 +220,7 @@ pub(super) fn mapped<T: Ord>(lpis: &LpiState, make: impl Fn(u32) -> T) -> Vec<T>
     devices().for_each(|device| mapped.extend(device.events.iter().map(|event| make(event.intid))));
     mapped.sort_unstable();
     mapped.dedup();
+    mapped.shrink_to_fit();
     mapped
 }
 
