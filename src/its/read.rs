@@ -187,8 +187,12 @@ impl<'a, T: Tables> Reader<'a, T> {
             return Err(TableError::Outside { table: name, address: itt.start });
         }
         let count = 1 << device.event_bits;
-        let mut events = Vec::with_capacity(self.used(name, device.itt, count));
-        self.scan(name, device.itt, count, |index, word, _| {
+        let mut events = Vec::new();
+        // Of one that is read at once, the first entry tells.
+        if count * ENTRY_BYTES > CHUNK {
+            events.reserve_exact(self.used(name, device.itt, count));
+        }
+        self.scan(name, device.itt, count, |index, word, rest| {
             let ite = Ite::from_bits(word);
             if ite.pintid() == 0 {
                 return Ok(ControlFlow::Continue(1));
@@ -196,6 +200,9 @@ impl<'a, T: Tables> Reader<'a, T> {
             if !(FIRST_LPI..LPI_LIMIT).contains(&ite.pintid()) {
                 let address = device.itt + index * ENTRY_BYTES;
                 return Err(TableError::Entry { table: name, address, word, rule: "its INTID is not that of an LPI" });
+            }
+            if events.capacity() == 0 {
+                events.reserve_exact(rest.iter().filter(|word| **word != [0; ENTRY_BYTES as usize]).count());
             }
             events.push(Event { id: index as u32, intid: ite.pintid(), icid: ite.icid() });
             Ok(next(ite.next()))

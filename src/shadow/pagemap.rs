@@ -1,6 +1,7 @@
 //! Which pages of private memory this process has written: what `/proc/thread-self/pagemap` says.
 //!
-//! Source: Documentation/admin-guide/mm/pagemap.rst; `include/uapi/linux/fs.h`, `PAGEMAP_SCAN`.
+//! Source: Documentation/admin-guide/mm/pagemap.rst; `include/uapi/linux/fs.h`, `PAGEMAP_SCAN`;
+//! Documentation/mm/overcommit-accounting.rst.
 //!
 //! Rule: a page that may have been written is never left out; one of zeros that was only read may be among them before Linux 6.7.
 
@@ -13,6 +14,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
+use std::sync::OnceLock;
 
 /// The page tables of this process.
 #[derive(Debug)]
@@ -20,7 +22,6 @@ pub(super) struct Pagemap {
     file: File,
     /// Whether the kernel has `PAGEMAP_SCAN` for this process, as far as is known.
     scans: AtomicBool,
-    /// Whether memory that is mapped and not used costs nothing.
     pub(super) overcommits: bool,
 }
 
@@ -29,9 +30,7 @@ impl Pagemap {
     pub(super) fn open() -> Result<Self, Errno> {
         // Of this thread, since the first one may have ended.
         let file = File::open("/proc/thread-self/pagemap").map_err(|error| mapping::errno(&error))?;
-        // Mode 2 counts what is mapped, and another allocation of the VMM would fail for it.
-        let overcommits = std::fs::read("/proc/sys/vm/overcommit_memory").is_ok_and(|mode| !mode.starts_with(b"2"));
-        Ok(Pagemap { file, scans: AtomicBool::new(true), overcommits })
+        Ok(Pagemap { file, scans: AtomicBool::new(true), overcommits: overcommits() })
     }
 
     /// Whether anonymous memory that nobody has written, at these host addresses, costs nothing and is seen as what it is.
@@ -58,6 +57,17 @@ impl Pagemap {
         }
         read(&self.file, within)
     }
+}
+
+/// Whether memory that is mapped and not used costs nothing. Otherwise (mode 2) another allocation of the VMM would fail for a shadow of
+/// all its guest's memory. Read once: the path to it is long.
+fn overcommits() -> bool {
+    static OVERCOMMITS: OnceLock<bool> = OnceLock::new();
+    *OVERCOMMITS.get_or_init(|| {
+        let mut mode = [0];
+        let read = File::open("/proc/sys/vm/overcommit_memory").and_then(|file| file.read_exact_at(&mut mode, 0));
+        read.is_ok() && mode != *b"2"
+    })
 }
 
 /// `struct page_region`.

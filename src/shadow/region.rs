@@ -1,6 +1,6 @@
 //! The shadow of one slot.
 //!
-//! Source: lseek(2), `SEEK_DATA`; Documentation/admin-guide/mm/pagemap.rst; Documentation/mm/overcommit-accounting.rst.
+//! Source: lseek(2), `SEEK_DATA`; Documentation/admin-guide/mm/pagemap.rst.
 //!
 //! Rule: looking for what was written costs what was written, not what the guest has: reading a zero shadow takes no memory.
 

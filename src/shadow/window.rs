@@ -45,13 +45,13 @@ pub enum ShadowKind {
 /// the guest touches it first. With `KVM_DIRTY_LOG_INITIALLY_SET`, the kernel's log says that all pages are dirty. Read-only slots are
 /// left as they are; [`ShadowMemory`] has nothing at their addresses.
 ///
-/// A window takes one file descriptor, and a zero shadow of a file one for each slot. After `mlockall` with `MCL_FUTURE` and without `MCL_ONFAULT`, the kernel
-/// would allocate the whole shadow.
+/// A window takes one file descriptor, and a zero shadow of a file one for each slot. After `mlockall` with `MCL_FUTURE` and without
+/// `MCL_ONFAULT`, the kernel would allocate the whole shadow.
 ///
 /// System calls, for a seccomp filter: `mmap`, `munmap`, `madvise`, `close`, `openat` of `/proc/thread-self/pagemap`, and if that does
-/// not fail, `openat`, `read`, `statx` of `/proc/sys/vm/overcommit_memory`, `ioctl` with `PAGEMAP_SCAN` (0xc0606610), before Linux 6.7
-/// `pread64`; a zero shadow of a file: `memfd_create`, `ftruncate`,
-/// `getrlimit` (`prlimit64`), `lseek`, `pread64`; a copy-on-write shadow: `fstatfs`, `statx`. Beside them, what the [`Memslots`] do.
+/// not fail, once `openat` and `pread64` of `/proc/sys/vm/overcommit_memory`, `ioctl` with `PAGEMAP_SCAN` (0xc0606610), before Linux 6.7
+/// `pread64`; a zero shadow of a file: `memfd_create`, `ftruncate`, `getrlimit` (`prlimit64`), `lseek`, `pread64`; a copy-on-write
+/// shadow: `fstatfs`, `statx`. Beside them, what the [`Memslots`] do.
 pub struct ShadowWindow<'a, S: Memslots> {
     slots: &'a mut S,
     kind: ShadowKind,

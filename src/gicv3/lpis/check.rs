@@ -213,16 +213,27 @@ fn check_targets(
     let mut vcpus: Vec<_> =
         registers.redists.iter().map(|(vcpu, redist)| (vcpu.id, pending_bits(redist.pendbaser), 0_u64)).collect();
     vcpus.sort_unstable_by_key(|(id, ..)| *id);
-    let pending = lpis.pending.iter().flat_map(|pending| pending.intids.iter().map(|intid| (*intid, pending.vcpu.id.get())));
-    for (intid, target) in targets(lpis).chain(pending) {
+    let mut look = |intid: u32, target: u32| {
         let vcpu = vcpus.binary_search_by_key(&target, |(id, ..)| id.get()).ok();
-        if let Some((id, bits, seen)) = vcpu.and_then(|n| vcpus.get_mut(n)) {
-            let byte = bits.start + u64::from(intid.saturating_sub(FIRST_LPI) / 8);
-            let page = 1 << (byte / 4096 % 64);
-            if *seen & page == 0 {
-                *seen |= page;
-                probe(*id, byte)?;
-            }
+        let Some((id, bits, seen)) = vcpu.and_then(|n| vcpus.get_mut(n)) else { return Ok(()) };
+        let byte = bits.start + u64::from(intid.saturating_sub(FIRST_LPI) / 8);
+        let page = 1 << (byte / 4096 % 64);
+        if *seen & page != 0 {
+            return Ok(());
+        }
+        *seen |= page;
+        probe(*id, byte)
+    };
+    targets(lpis).try_for_each(|(intid, target)| look(intid, target))?;
+    for pending in &lpis.pending {
+        // In order: the first of a page stands for those of that page.
+        let mut intids = pending.intids.as_slice();
+        while let [first, ..] = *intids {
+            look(first, pending.vcpu.id.get())?;
+            // Bits of a page.
+            let page = |intid: u32| intid / (8 * 4096);
+            let rest = intids.partition_point(|intid| page(*intid) == page(first)).max(1);
+            intids = intids.get(rest..).unwrap_or_default();
         }
     }
     Ok(())
