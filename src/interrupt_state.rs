@@ -87,7 +87,7 @@ pub trait DynInterruptState {
     /// # Errors
     ///
     /// - [`Error::Buffer`]: the buffer is smaller than [`Requirements::image_max`].
-    /// - [`Error::NotFlushed`]: tables go into the image, and were not flushed since the last save.
+    /// - [`Error::NotFlushed`]: tables go into the image, and were not flushed since the last save, or since one that failed.
     /// - [`Error::Access`], [`Error::Device`]: the device could not be read. The contents of the buffer mean nothing.
     fn save_image(&mut self, image: &mut [u8]) -> Result<usize, Error>;
 
@@ -105,6 +105,8 @@ pub trait DynInterruptState {
     /// - [`Error::Image`], [`Error::Refused`]: the image cannot be restored here; the device was not accessed.
     /// - [`Error::Access`], [`Error::ReadBack`]: the kernel refused a write, or accepted it and did not do it. The error says which,
     ///   and what was done before; the VM must be thrown away. [`Error::can_retry_on_same_memory`] says whether its memory can be used.
+    /// - [`Error::Shadow`], [`Error::TablesNotBuilt`]: an image with tables; guest memory could not be diverted, or not hold them. The VM
+    ///   must be thrown away.
     fn restore_image(&mut self, image: &[u8]) -> Result<Report, Error>;
 }
 

@@ -283,7 +283,9 @@ impl<D: AttrDevice, M: GuestMemoryRead> InterruptState for Gicv3<D, M> {
     type State<'a> = Gicv3State;
 
     fn save(&mut self) -> Result<Gicv3State, Error> {
-        if self.needs_flush() && self.flushed.is_none() {
+        // Whatever becomes of this save: after an error, the guest may go on.
+        let flushed = self.flushed.take();
+        if self.needs_flush() && flushed.is_none() {
             return Err(Error::NotFlushed);
         }
         let identity = DistIdentity::read(|row| read_dist(&self.gic, row))?;
@@ -303,7 +305,7 @@ impl<D: AttrDevice, M: GuestMemoryRead> InterruptState for Gicv3<D, M> {
             let registers = ItsState::read(|row| read_its(device, *base, row))?;
             its.push(ItsUnit { base: *base, identity, registers });
         }
-        let lpis = self.flushed.take().filter(|_| self.needs_flush());
+        let lpis = flushed.filter(|_| self.needs_flush());
         Ok(Gicv3State { nr_irqs: self.target.nr_irqs, identity, dist, spis, vcpus, its, lpis })
     }
 

@@ -152,7 +152,7 @@ impl<V: VmHandle> VmMemslots<V> {
     ///
     /// # Errors
     ///
-    /// `ENOENT`: the slot does not log. `EINVAL`: no such slot.
+    /// `ENOENT`: the slot does not log. `EINVAL`: no such slot. `ENXIO`: the VM has a dirty ring, and no bitmaps.
     pub fn take_dirty_log(&mut self, slot: u32) -> Result<Vec<u64>, Errno> {
         let mut log = self.fetch(slot)?;
         let (_, slot) = self.find(slot)?;
@@ -253,7 +253,11 @@ impl<V: VmHandle> Memslots for VmMemslots<V> {
     }
 
     fn dirty_log(&mut self, slot: u32) -> Result<Option<Vec<u64>>, Errno> {
-        self.fetch(slot).map(Some)
+        match self.fetch(slot) {
+            // The VM has a dirty ring, and no bitmaps.
+            Err(Errno::ENXIO) => Ok(None),
+            log => log.map(Some),
+        }
     }
 
     fn merge_dirty_log(&mut self, slot: u32, bitmap: Vec<u64>) {

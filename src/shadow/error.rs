@@ -81,7 +81,7 @@ pub enum ShadowStep {
     Delete,
     /// Creating the slot.
     Create,
-    /// Reading or writing the shadow's file.
+    /// Finding what was written to its shadow.
     File,
 }
 
@@ -92,7 +92,7 @@ impl fmt::Display for ShadowStep {
             ShadowStep::DirtyLog => "fetching its dirty log",
             ShadowStep::Delete => "deleting it",
             ShadowStep::Create => "creating it",
-            ShadowStep::File => "reading or writing its shadow",
+            ShadowStep::File => "finding what was written to its shadow",
         })
     }
 }

@@ -29,8 +29,9 @@ const CLEAR_MAX: u64 = 64 << 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ShadowKind {
-    /// Zeros: anonymous memory. For guest memory of every kind. Where `/proc/thread-self/pagemap` cannot be read (a chroot without `/proc`),
-    /// or memory counts that is not used (`vm.overcommit_memory` 2), a sparse file without a name for each slot, which is slower.
+    /// Zeros: anonymous memory. For guest memory of every kind. A sparse file without a name for each slot, which is slower, where
+    /// `/proc/thread-self/pagemap` cannot be used (a chroot without `/proc`, `mlockall`), where memory that is not used counts
+    /// (`vm.overcommit_memory` 2, or not readable), and where anonymous memory is limited (`RLIMIT_DATA`).
     Zero,
     /// The guest's memory: a private mapping of its file. For guest memory that is a shared mapping of a file, and not in huge pages.
     /// Holes of the file that are touched get pages of zeros.
@@ -45,13 +46,13 @@ pub enum ShadowKind {
 /// the guest touches it first. With `KVM_DIRTY_LOG_INITIALLY_SET`, the kernel's log says that all pages are dirty. Read-only slots are
 /// left as they are; [`ShadowMemory`] has nothing at their addresses.
 ///
-/// A window takes one file descriptor, and a zero shadow of a file one for each slot. After `mlockall` with `MCL_FUTURE` and without
+/// A window takes one file descriptor, and a zero shadow of a file one for each slot and one more. After `mlockall` with `MCL_FUTURE` and without
 /// `MCL_ONFAULT`, the kernel would allocate the whole shadow.
 ///
 /// System calls, for a seccomp filter: `mmap`, `munmap`, `madvise`, `close`, `openat` of `/proc/thread-self/pagemap`, and if that does
-/// not fail, once `openat` and `pread64` of `/proc/sys/vm/overcommit_memory`, `ioctl` with `PAGEMAP_SCAN` (0xc0606610), before Linux 6.7
-/// `pread64`; a zero shadow of a file: `memfd_create`, `ftruncate`, `getrlimit` (`prlimit64`), `lseek`, `pread64`; a copy-on-write
-/// shadow: `fstatfs`, `statx`. Beside them, what the [`Memslots`] do.
+/// not fail, once `openat` and `pread64` of `/proc/sys/vm/overcommit_memory`, `ioctl` with `PAGEMAP_SCAN` (0xc0606610) and, if that
+/// fails, `pread64`; a zero shadow of a file: `memfd_create`, `ftruncate`, `getrlimit` (`prlimit64`), `lseek`, `pread64`; a copy-on-write
+/// shadow: `fstatfs`, `fstat` or `statx`. Beside them, what the [`Memslots`] do.
 pub struct ShadowWindow<'a, S: Memslots> {
     slots: &'a mut S,
     kind: ShadowKind,
@@ -136,8 +137,8 @@ impl<'a, S: Memslots> ShadowWindow<'a, S> {
     ///
     /// # Errors
     ///
-    /// [`ShadowError::Step`] with [`ShadowStep::File`]: `/proc/thread-self/pagemap` cannot be read: copy on write; otherwise, that is
-    /// known before.
+    /// [`ShadowError::Step`] with [`ShadowStep::File`]: what was written cannot be found: of a copy-on-write shadow, where
+    /// `/proc/thread-self/pagemap` cannot be read.
     pub fn written(&self) -> Result<Vec<GuestRange>, ShadowError> {
         let mut found = Vec::new();
         for diverted in &self.diverted {

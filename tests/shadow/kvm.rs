@@ -96,6 +96,22 @@ fn slots_of_the_vmm() {
     assert!(VmMemslots::from_memory(&*vm, &ram, 0, 0).is_ok());
 }
 
+/// A VM with a dirty ring has no bitmaps to ask for: nothing is lost, and nothing is merged.
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn a_dirty_ring() {
+    use kvm_bindings::{KVM_CAP_DIRTY_LOG_RING, KVM_CAP_DIRTY_LOG_RING_ACQ_REL, kvm_enable_cap};
+    let Some(vm) = vm() else { return };
+    let ring = |cap| vm.enable_cap(&kvm_enable_cap { cap, args: [1 << 16, 0, 0, 0], ..kvm_enable_cap::default() });
+    if let Err(error) = ring(KVM_CAP_DIRTY_LOG_RING).or_else(|_| ring(KVM_CAP_DIRTY_LOG_RING_ACQ_REL)) {
+        return eprintln!("skipped: no dirty ring: {error}");
+    }
+    let mut slots = VmMemslots::from_memory(&*vm, &memory([shared(0, 2 * PAGE)]), 0, LOG).unwrap();
+    assert_eq!(slots.take_dirty_log(0), Err(Errno::ENXIO));
+    ShadowWindow::open(&mut slots, ShadowKind::Zero, 0).unwrap().close().unwrap();
+    assert_eq!(slots.list()[0].flags, LOG);
+}
+
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use super::*;

@@ -64,6 +64,19 @@ fn a_flush_that_failed_is_none() {
     assert_eq!(rig.gic.save(), Err(Error::NotFlushed));
 }
 
+/// The guest may have gone on since.
+#[test]
+fn a_flush_is_for_one_save_also_if_that_fails() {
+    use vgic_state::model::Fault;
+    let mut rig = Rig::filled(config(), ShadowKind::Zero);
+    rig.gic.flush_tables().expect("flush");
+    rig.vm.set_fault(Fault::access(5, vgic_state::Errno::EBUSY));
+    assert!(matches!(rig.gic.save(), Err(Error::Access(_))));
+    rig.vm.clear_faults();
+    assert_eq!(rig.gic.save(), Err(Error::NotFlushed));
+    rig.save();
+}
+
 #[test]
 fn the_strategy_of_a_save_is_that_of_the_moment() {
     let mut rig = Rig::filled(config(), ShadowKind::Zero);
