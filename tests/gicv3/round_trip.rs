@@ -30,6 +30,34 @@ fn with_its_and_without_on_every_kernel() {
     }
 }
 
+/// LPIs are off: KVM takes any address, and both halves of each register are told apart.
+#[test]
+fn addresses_of_52_bits() {
+    for its in [0, 1] {
+        let config = Config { vcpus: 3, nr_irqs: 64, its, ..Config::default() };
+        let (vm, mut source) = fresh(config, memory());
+        let mut state = source.save().expect("save");
+        for (n, vcpu) in (0..).zip(&mut state.vcpus) {
+            vcpu.redist.propbaser = 0x000a_bcde_f123_400f;
+            vcpu.redist.pendbaser = 0x0009_8765_4321_0000 + n * 0x0001_1111_0000;
+        }
+        if let Some(its) = state.its.first_mut() {
+            its.registers.cbaser = 0x000f_edcb_a980_0003;
+            its.registers.baser0 = its.registers.baser0 & 0x073f_0000_0000_0000 | 0x0000_dcba_9870_0001;
+        }
+        source.restore(&state).expect("restore");
+        let saved = source.save().expect("save");
+        let tables = |state: &Gicv3State| -> Vec<_> {
+            // Without memory attributes, which KVM has its own of.
+            let of_vcpu = state.vcpus.iter().map(|vcpu| (vcpu.redist.propbaser & !0xf80, vcpu.redist.pendbaser & !0xffff));
+            let its = state.its.iter().map(|its| &its.registers);
+            of_vcpu.chain(its.map(|its| (its.cbaser & 0x000f_ffff_ffff_f0ff, its.baser0 & 0xffff_ffff_f0ff))).collect()
+        };
+        assert_eq!(tables(&saved), tables(&state));
+        assert!(vm.written().is_empty());
+    }
+}
+
 #[test]
 fn a_flush_says_what_was_written() {
     let (vm, mut source) = filled(Config { its: 2, ..Config::default() });
