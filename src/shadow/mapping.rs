@@ -150,3 +150,46 @@ fn seek(file: &File, offset: u64, whence: i32) -> Result<u64, Errno> {
     let position = unsafe { libc::lseek(file.as_raw_fd(), offset, whence) };
     u64::try_from(position).map_err(|_| last_errno())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `VmFlags` of the mapping that an address is in.
+    fn flags(address: u64) -> String {
+        let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let mut is_in = false;
+        for line in maps.lines() {
+            let range = line.split_once(' ').and_then(|(range, _)| range.split_once('-'));
+            if let Some((Ok(start), Ok(end))) =
+                range.map(|(start, end)| (u64::from_str_radix(start, 16), u64::from_str_radix(end, 16)))
+            {
+                is_in = (start..end).contains(&address);
+            }
+            if let Some(flags) = line.strip_prefix("VmFlags:").filter(|_| is_in) {
+                return flags.to_owned();
+            }
+        }
+        String::new()
+    }
+
+    #[test]
+    fn no_huge_page_for_a_few_bytes() {
+        if !std::fs::exists("/sys/kernel/mm/transparent_hugepage").unwrap() {
+            return eprintln!("skipped: this kernel has no huge pages");
+        }
+        const LENGTH: usize = 8 << 20;
+        let file = Arc::new(zeros(LENGTH as u64).unwrap());
+        for region in [
+            map_anonymous(LENGTH).unwrap(),
+            map_shared(Arc::clone(&file), LENGTH).unwrap(),
+            map_private(Arc::clone(&file), 0, LENGTH, LENGTH).unwrap(),
+            map_private(file, 0, LENGTH / 2, LENGTH).unwrap(),
+        ] {
+            for offset in [0, LENGTH as u64 - 1] {
+                let flags = flags(region.as_ptr() as u64 + offset);
+                assert!(flags.split_whitespace().any(|flag| flag == "nh"), "{flags}");
+            }
+        }
+    }
+}
