@@ -78,15 +78,20 @@ fn a_failed_restore_can_be_tried_again_on_the_same_memory_until_tables_are_read(
 
 #[test]
 fn a_save_and_a_flush_that_fail_name_the_register() {
-    let (_, mut source) = filled(config());
+    let (vm, mut source) = filled(config());
     source.save().expect("save");
-    for k in [0, 3, 30, 60, 90, 120, 140] {
+    // Those of the ITSes are the last ones.
+    let all = vm.trace().len() as u32;
+    for k in [0, 3, 30, 60, 90, 120, 140, all - 14, all - 1] {
         let (vm, mut source) = filled(config());
         vm.set_fault(Fault::access(k, Errno::EBUSY));
         let error = access_error(source.save().expect_err("fault"));
         let last = vm.trace().pop().expect("access");
         assert_eq!((error.operation, error.attr, error.errno, error.applied), (Operation::Get, last.access.id, Errno::EBUSY, None));
         assert_eq!(vm.trace().len() as u32, k + 1);
+        let line = last.to_string();
+        let its = ["its0", "its1"].iter().position(|name| line.starts_with(name)).map(its_base);
+        assert_eq!(error.its, its, "{line}");
     }
     // Five words of each vCPU, twelve registers of each ITS; then the commands.
     for (k, its) in [(34, None), (35, Some(its_base(0))), (36, Some(its_base(1)))] {
