@@ -52,7 +52,7 @@ pub enum Error {
         /// What was done before.
         applied: Applied,
     },
-    /// The tables are to go into the image, and were not flushed since the last save:
+    /// The tables are to go into the image, and were not flushed since the last save, which may have failed:
     /// [`flush_tables`](crate::DynInterruptState::flush_tables).
     #[error("the tables are to go into the image: flush them before each save")]
     NotFlushed,

@@ -46,8 +46,8 @@ pub enum ShadowKind {
 /// the guest touches it first. With `KVM_DIRTY_LOG_INITIALLY_SET`, the kernel's log says that all pages are dirty. Read-only slots are
 /// left as they are; [`ShadowMemory`] has nothing at their addresses.
 ///
-/// A window takes one file descriptor, and a zero shadow of a file one for each slot and one more. After `mlockall` with `MCL_FUTURE` and without
-/// `MCL_ONFAULT`, the kernel would allocate the whole shadow.
+/// A window takes one file descriptor, and a zero shadow of a file one for each slot and one more. After `mlockall` with `MCL_FUTURE`
+/// and without `MCL_ONFAULT`, the kernel would allocate the whole shadow.
 ///
 /// System calls, for a seccomp filter: `mmap`, `munmap`, `madvise`, `close`, `openat` of `/proc/thread-self/pagemap`, and if that does
 /// not fail, once `openat` and `pread64` of `/proc/sys/vm/overcommit_memory`, `ioctl` with `PAGEMAP_SCAN` (0xc0606610) and, if that
