@@ -21,18 +21,6 @@ use std::path::{Path, PathBuf};
 use vgic_state::gicv5::{Ist, IstBaser, IstCfgr, Iste};
 use vgic_state::{IstKind, LpiIdBits, Vcpus};
 
-const COLUMNS: &[Column] = &[
-    column("intid"),
-    column("word"),
-    column("pending"),
-    column("active"),
-    column("hm"),
-    column("enable"),
-    column("irm"),
-    column("hwu"),
-    column("priority"),
-    column("iaffid"),
-];
 /// Of a table in memory: the bytes of an entry behind the first four.
 const WITH_METADATA: &[Column] = &[
     column("intid"),
@@ -47,6 +35,11 @@ const WITH_METADATA: &[Column] = &[
     column("iaffid"),
     column("metadata"),
 ];
+/// Without them.
+const COLUMNS: &[Column] = match WITH_METADATA.split_last() {
+    Some((_, columns)) => columns,
+    None => WITH_METADATA,
+};
 
 /// Print the entries of a GICv5 interrupt state table that are not zero.
 ///
