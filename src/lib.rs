@@ -76,6 +76,9 @@ pub mod kvm;
 #[cfg(feature = "model")]
 pub mod model;
 mod registers;
+#[cfg(test)]
+#[path = "../tests/common/seeds.rs"]
+mod seeds;
 pub mod shadow;
 pub mod topology;
 #[path = "../uapi/mod.rs"]

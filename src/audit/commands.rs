@@ -26,10 +26,13 @@ pub(super) fn queued(
         // Registers that describe no queue have a finding of their own.
         let Ok(queue) = CommandQueue::new(registers.cbaser & !0xf000, registers.creadr, registers.cwriter) else { continue };
         let table = Table::Commands { its: its.base };
-        for (queued, address) in queue.commands(memory, Version::V3).zip(queue.addresses()) {
+        let mut commands = queue.commands(memory, Version::V3);
+        for address in queue.addresses() {
+            // Paid before it is read.
             if budget.take(COMMAND_BYTES / ENTRY_BYTES) < COMMAND_BYTES / ENTRY_BYTES {
                 return Err(Spent { table, address });
             }
+            let Some(queued) = commands.next() else { break };
             let place = Place { table: Some(table), address: Some(queued.address), ..Place::default() };
             match queued.decoded {
                 Ok(decoded) => {

@@ -262,6 +262,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::seeds::cases(256))]
         #[test]
         fn decodes_to_what_was_encoded(
             words in prop::collection::vec(prop_oneof![3 => Just(0u32), 1 => any::<u32>()], 0..400),

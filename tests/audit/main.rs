@@ -5,6 +5,8 @@
 #[allow(dead_code, reason = "each test binary uses its own part")]
 #[path = "../common/gicv3.rs"]
 mod common;
+#[path = "../common/seeds.rs"]
+mod seeds;
 #[path = "../common/snapshot.rs"]
 mod snapshot;
 

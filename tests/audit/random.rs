@@ -91,7 +91,7 @@ fn mappings() -> impl Strategy<Value = LpiState> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::seeds::cases(192))]
 
     #[test]
     fn random_memory_and_registers(
@@ -111,8 +111,48 @@ proptest! {
     }
 
     #[test]
+    fn small_limits_hold(
+        words in prop::collection::vec(word(), 1..12),
+        (seed, hole) in (any::<u64>(), 0_u64..128),
+        registers in any::<[[u64; 8]; 2]>(),
+        ranges in ranges(),
+    ) {
+        let state = state(registers);
+        for limit in (0..10).chain([511, 512, 513]) {
+            let memory = Random { words: words.clone(), seed, hole, read: Cell::new(0) };
+            let report = audit::gicv3(&state, &memory, &ranges, &Limits::entries(limit));
+            prop_assert!(memory.read.get() <= 2 * limit, "{} of {limit}", memory.read.get());
+            prop_assert!(limit > 0 || memory.read.get() == 0);
+            drop(report);
+        }
+    }
+
+    #[test]
     fn random_mappings(lpis in mappings(), registers in any::<[[u64; 8]; 2]>(), ranges in ranges()) {
         let report = audit::lpi_state(&state(registers), &lpis, &NoGuestMemory, &ranges);
         prop_assert!(report.findings.len() <= Problem::ALL.len());
     }
+}
+
+/// What a random run once found: with nothing to spend, the first queued command was read before it was paid for.
+#[test]
+fn a_queued_command_is_paid_for_before_it_is_read() {
+    let memory = Random { words: vec![0], seed: 0, hole: 0, read: Cell::new(0) };
+    let ranges = Ranges::new([GuestRange { start: 6_670_064_795_732_299_292, end: 12_447_506_310_093_852_230 }].into(), [].into());
+    let registers = [
+        [3_929_985_868_478_696_800, 1_617_331_927_547_503_376, 1_001_268_381_616_161_136, 0, 0, 0, 3_385_213_760_038_828_049, 0],
+        [
+            0,
+            0,
+            197,
+            9_276_989_448_466_377_580,
+            6_663_241_090_892_471_896,
+            12_509_513_581_504_927_279,
+            9_826_420_792_825_940_718,
+            9_218_521_189_597_368_127,
+        ],
+    ];
+    let report = audit::gicv3(&state(registers), &memory, &ranges, &Limits::entries(0));
+    assert_eq!(memory.read.get(), 0);
+    assert!(report.find(Problem::WorkExceeded).is_some());
 }

@@ -404,7 +404,7 @@ fn messages() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(crate::seeds::cases(512))]
 
     /// Forged bytes are refused, or are a state whose own image says the same.
     #[test]

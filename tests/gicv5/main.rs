@@ -4,6 +4,8 @@
 
 #[path = "../common/gicv5.rs"]
 mod common;
+#[path = "../common/seeds.rs"]
+mod seeds;
 #[path = "../common/snapshot.rs"]
 mod snapshot;
 

@@ -213,7 +213,7 @@ fn an_spi_can_be_made_level_triggered_on_the_way() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(crate::seeds::cases(256))]
 
     /// Whatever registers a state has: it is odd, or comes back as it was.
     #[test]

@@ -42,7 +42,7 @@ fn program() -> impl Strategy<Value = Vec<[u64; 4]>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(crate::seeds::cases(64))]
 
     #[test]
     fn one_queue_two_readers(program in program(), start in 0_u64..2048) {

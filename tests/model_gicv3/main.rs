@@ -20,3 +20,5 @@ mod record;
 mod redist;
 mod restore_checks;
 mod save;
+#[path = "../common/seeds.rs"]
+mod seeds;

@@ -18,4 +18,6 @@ mod lifecycle;
 mod lines;
 mod migration;
 mod record;
+#[path = "../common/seeds.rs"]
+mod seeds;
 mod sysregs;

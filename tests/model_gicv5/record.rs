@@ -193,7 +193,7 @@ fn call(vm: &mut Vm, what: u8, a: u32, b: u64) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(crate::seeds::cases(200))]
 
     #[test]
     fn no_call_panics(

@@ -176,7 +176,7 @@ fn arbitrary() -> impl Strategy<Value = ItsMappings> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(crate::seeds::cases(24))]
 
     #[test]
     fn any_mappings_are_read_back(mappings in arbitrary(), indirect in any::<bool>()) {

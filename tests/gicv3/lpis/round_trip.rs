@@ -244,7 +244,7 @@ fn arbitrary() -> impl Strategy<Value = LpiState> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 16, ..ProptestConfig::default() })]
+    #![proptest_config(crate::seeds::cases(16))]
 
     #[test]
     fn any_mappings(mappings in arbitrary(), copy_on_write in any::<bool>()) {
