@@ -96,3 +96,11 @@ impl fmt::Debug for Errno {
 }
 
 impl core::error::Error for Errno {}
+
+/// The error of a system call, by its number.
+#[cfg(feature = "std")]
+impl From<Errno> for std::io::Error {
+    fn from(errno: Errno) -> Self {
+        std::io::Error::from_raw_os_error(errno.raw())
+    }
+}

@@ -20,6 +20,20 @@ fn an_affinity_has_three_forms() {
 }
 
 #[test]
+fn the_form_of_an_attribute_is_not_that_of_the_register() {
+    let mpidr = Mpidr::new(0x43, 0x32, 0x21, 0x10);
+    assert_eq!(Mpidr::from_attr(0x4332_2110_0000_0000), mpidr);
+    assert_eq!(Mpidr::from_attr(0x4332_2110_dead_c664), mpidr, "the register below does not matter");
+    assert_eq!(mpidr.to_attr(), 0x4332_2110_0000_0000);
+    assert_eq!(Mpidr::from_attr(mpidr.to_attr()).to_register(), mpidr.to_register());
+    // Taken for the other form, it is another affinity.
+    assert_ne!(Mpidr::from_register(mpidr.to_attr()), mpidr);
+    assert_ne!(Mpidr::from_attr(mpidr.to_register()), mpidr);
+    let attr = vgic_state::Attr::cpu_sysreg(mpidr, 0xc664).id();
+    assert_eq!(attr.attr() & !0xffff_ffff, mpidr.to_attr());
+}
+
+#[test]
 fn ids_and_the_affinities_that_kvm_gives_them() {
     assert_eq!(VcpuId::new(511).map(VcpuId::iaffid), Ok(511));
     assert_eq!(VcpuId::new(512), Err(TopologyError::VcpuId { found: 512 }));
@@ -48,6 +62,20 @@ fn sets_with_kvms_affinities() {
     assert_eq!(Vcpus::with_default_mpidrs(512).map(|set| set.len()), Ok(512));
     assert_eq!(Vcpus::with_default_mpidrs(513), Err(TopologyError::VcpuId { found: 512 }));
     assert_eq!(Vcpus::with_default_mpidrs(u32::MAX), Err(TopologyError::VcpuId { found: u32::MAX - 1 }));
+}
+
+#[test]
+fn sets_from_ids() {
+    let set = Vcpus::from_ids([0x1f7, 0, 0x20]).expect("vCPUs");
+    let expected = [vcpu(0, [0, 0, 0, 0]), vcpu(0x20, [0, 0, 2, 0]), vcpu(0x1f7, [0, 0, 0x1f, 7])];
+    assert_eq!(set.iter().collect::<Vec<_>>(), expected, "in the order of ids");
+    assert_eq!(Vcpus::from_ids(0..3), Vcpus::with_default_mpidrs(3));
+    assert_eq!(Vcpus::from_ids(0..512).map(|set| set.len()), Ok(512));
+    assert_eq!(Vcpus::from_ids([]), Err(TopologyError::NoVcpu));
+    assert_eq!(Vcpus::from_ids([3, 512]), Err(TopologyError::VcpuId { found: 512 }));
+    let id = VcpuId::new(3).expect("id");
+    assert_eq!(Vcpus::from_ids([3, 4, 3]), Err(TopologyError::DuplicateVcpuId { id }));
+    assert_eq!(Vcpus::from_ids(std::iter::repeat(3)), Err(TopologyError::DuplicateVcpuId { id }));
 }
 
 #[test]
@@ -81,6 +109,13 @@ fn words() {
          vcpu_id 7 is given twice\n\
          affinity 0.0.1.2 is given twice"
     );
+}
+
+#[test]
+#[cfg(feature = "std")]
+fn an_error_number_is_an_error_of_io() {
+    let error = std::io::Error::from(Errno::ENOENT);
+    assert_eq!((error.raw_os_error(), error.kind()), (Some(2), std::io::ErrorKind::NotFound));
 }
 
 #[test]

@@ -10,6 +10,21 @@ use alloc::vec::Vec;
 use core::fmt;
 
 /// Affinity of a vCPU: the Aff3 to Aff0 fields of its `MPIDR_EL1`, and nothing else of that register.
+///
+/// A VMM has it in one of two 64-bit forms. A value of one, taken for the other, is another vCPU's affinity or nobody's:
+///
+/// | | Aff3 | Aff2 | Aff1 | Aff0 | to tell it by |
+/// |---|---|---|---|---|---|
+/// | `MPIDR_EL1`, as `KVM_GET_ONE_REG` gives it: [`Mpidr::from_register`] | `[39:32]` | `[23:16]` | `[15:8]` | `[7:0]` | bit 31 is 1 |
+/// | `kvm_device_attr.attr`, as the VMM ORs it to an offset: [`Mpidr::from_attr`] | `[63:56]` | `[55:48]` | `[47:40]` | `[39:32]` | bits `[31:0]` are 0 |
+///
+/// ```
+/// use vgic_state::Mpidr;
+///
+/// // vCPU 0x21 with KVM's affinity: Aff1 2, Aff0 1.
+/// assert_eq!(Mpidr::from_register(0x8000_0201), Mpidr::new(0, 0, 2, 1));
+/// assert_eq!(Mpidr::from_attr(0x0000_0201_0000_0000), Mpidr::new(0, 0, 2, 1));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mpidr(u32);
 
@@ -20,19 +35,33 @@ impl Mpidr {
         Mpidr(u32::from_be_bytes([aff3, aff2, aff1, aff0]))
     }
 
-    /// Takes the affinity fields `[39:32]` and `[23:0]` of a value of `MPIDR_EL1`; the other bits do not matter.
+    /// Takes the affinity fields of a value of `MPIDR_EL1`: Aff3 `[39:32]`, Aff2 `[23:16]`, Aff1 `[15:8]`, Aff0 `[7:0]`. The other bits
+    /// do not matter.
     #[must_use]
     pub const fn from_register(mpidr_el1: u64) -> Self {
         Mpidr(((mpidr_el1 >> 8) as u32 & 0xff00_0000) | (mpidr_el1 as u32 & 0x00ff_ffff))
     }
 
-    /// Takes `Aff3[31:24] Aff2[23:16] Aff1[15:8] Aff0[7:0]`, the form inside a device attribute.
+    /// Takes the affinity `[63:32]` of a device attribute (`KVM_DEV_ARM_VGIC_V3_MPIDR_MASK`): Aff3 `[63:56]`, Aff2 `[55:48]`, Aff1
+    /// `[47:40]`, Aff0 `[39:32]`. The other bits, where an attribute has its register, do not matter.
+    #[must_use]
+    pub const fn from_attr(attr: u64) -> Self {
+        Mpidr((attr >> 32) as u32)
+    }
+
+    /// The affinity at its place in a device attribute, with no register: see [`Mpidr::from_attr`].
+    #[must_use]
+    pub const fn to_attr(self) -> u64 {
+        (self.0 as u64) << 32
+    }
+
+    /// Takes `Aff3[31:24] Aff2[23:16] Aff1[15:8] Aff0[7:0]`: [`Mpidr::from_attr`] without the 32 bits below.
     #[must_use]
     pub const fn from_packed(packed: u32) -> Self {
         Mpidr(packed)
     }
 
-    /// `Aff3[31:24] Aff2[23:16] Aff1[15:8] Aff0[7:0]`, the form inside a device attribute.
+    /// `Aff3[31:24] Aff2[23:16] Aff1[15:8] Aff0[7:0]`: [`Mpidr::to_attr`] without the 32 bits below.
     #[must_use]
     pub const fn packed(self) -> u32 {
         self.0
@@ -172,6 +201,27 @@ impl Vcpus {
     pub fn with_default_mpidrs(count: u32) -> Result<Self, TopologyError> {
         let last = VcpuId::new(count.saturating_sub(1))?;
         let vcpus: Result<Vec<Vcpu>, TopologyError> = (0..=last.get()).take(count as usize).map(Vcpu::with_default_mpidr).collect();
+        Self::new(vcpus?)
+    }
+
+    /// The vCPUs with these ids, in any order, and the affinities that KVM gives them by default: see [`Vcpu::with_default_mpidr`].
+    ///
+    /// ```
+    /// use vgic_state::{Mpidr, Vcpus};
+    ///
+    /// // A VM whose vCPUs are numbered by socket.
+    /// let vcpus = Vcpus::from_ids([0, 1, 0x20, 0x21])?;
+    /// assert_eq!(vcpus.iter().last().map(|vcpu| vcpu.mpidr), Some(Mpidr::new(0, 0, 2, 1)));
+    /// # Ok::<(), vgic_state::TopologyError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`TopologyError::NoVcpu`] for none, [`TopologyError::VcpuId`]: 512 or above, [`TopologyError::DuplicateVcpuId`].
+    pub fn from_ids(ids: impl IntoIterator<Item = u32>) -> Result<Self, TopologyError> {
+        // One more than there are proves a duplicate, as above.
+        let vcpus: Result<Vec<Vcpu>, TopologyError> =
+            ids.into_iter().take(VcpuId::LIMIT as usize + 1).map(Vcpu::with_default_mpidr).collect();
         Self::new(vcpus?)
     }
 
