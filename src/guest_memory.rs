@@ -118,15 +118,16 @@ impl GuestMemoryRead for NoGuestMemory {
     }
 }
 
+/// Regions of any type, `GuestMemoryMmap` with them.
 #[cfg(feature = "guest-memory")]
-impl<B: vm_memory::bitmap::Bitmap + Send + Sync> GuestMemoryRead for vm_memory::GuestMemoryMmap<B> {
+impl<R: vm_memory::GuestMemoryRegion> GuestMemoryRead for vm_memory::GuestRegionCollection<R> {
     fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
         use vm_memory::Bytes;
         self.read_slice(bytes, vm_memory::GuestAddress(address)).is_ok()
     }
 
     fn ranges(&self) -> Option<Vec<GuestRange>> {
-        use vm_memory::{GuestMemoryBackend, GuestMemoryRegion};
+        use vm_memory::GuestMemoryBackend;
         Some(self.iter().map(|region| GuestRange::new(region.start_addr().0, region.len())).collect())
     }
 }

@@ -30,25 +30,60 @@ fn probing_offers_what_can_be_created_and_leaves_standard_input_open() {
 
     match KvmDevice::create_gicv5(&vm) {
         Ok(_) => assert!(offered.gicv5),
-        Err(errno) => assert_eq!((offered.gicv5, errno), (false, Errno::ENODEV)),
+        Err(error) => assert_eq!((offered.gicv5, error.errno), (false, Errno::ENODEV)),
     }
     if !cfg!(target_arch = "aarch64") {
         assert_eq!(offered, Default::default(), "only an Arm host has interrupt controllers of Arm");
     }
 }
 
+/// Whatever a VMM has of a VM, the answers are the same.
 #[test]
-fn a_descriptor_that_is_no_device_answers_enotty_to_everything() {
-    use kvm_ioctls::DeviceFd;
+fn a_vm_by_any_descriptor() {
     use std::fs::File;
-    use std::os::fd::{FromRawFd, IntoRawFd};
-    use vgic_state::{Attr, AttrDevice, AttrId, Command, IstDevice};
+    use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+    use std::rc::Rc;
+    use std::sync::Arc;
 
-    let file = File::options().read(true).write(true).open("/dev/null").expect("/dev/null");
-    #[expect(unsafe_code, reason = "a descriptor is taken over")]
-    // SAFETY: the descriptor is owned and given up. /dev/null is no virtual GIC, but has no ioctl that reads or writes through an
-    // address either, which is what the promise is about.
-    let mut device = unsafe { KvmDevice::from_device_fd(DeviceFd::from_raw_fd(file.into_raw_fd())) };
+    let Some(vm) = vm() else { return };
+    let offered = probe(&vm);
+    #[expect(unsafe_code, reason = "as a VMM does whose types are of another version")]
+    // SAFETY: `vm` is dropped after it.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(vm.as_raw_fd()) };
+    let owned = borrowed.try_clone_to_owned().expect("descriptor");
+    assert_eq!(probe(borrowed), offered);
+    assert_eq!(probe(&owned), offered);
+    assert_eq!(probe(owned.as_fd()), offered);
+    assert_eq!(probe(Rc::new(owned.as_fd())), offered);
+    assert_eq!(probe(Box::new(File::from(owned.try_clone().expect("descriptor")))), offered);
+    assert_eq!(KvmDevice::create_gicv5(owned).is_ok(), probe(borrowed).expect("probe").gicv5);
+    let vm = Arc::new(vm);
+    assert_eq!(probe(&vm), offered);
+    assert_eq!(probe(vm), offered);
+}
+
+/// What is asked, and what the answer can mean.
+#[test]
+fn a_creation_that_fails_says_of_what() {
+    let null = std::fs::File::open("/dev/null").expect("/dev/null");
+    assert_eq!(probe(&null), Err(Errno::ENOTTY));
+    let messages = [KvmDevice::create_gicv3(&null), KvmDevice::create_its(&null), KvmDevice::create_gicv5(&null)]
+        .map(|created| created.map(drop).map_err(|error| error.to_string()));
+    let of = |device| Err(format!("create {device}: ENOTTY (not a VM of KVM)"));
+    assert_eq!(messages, [of("GICv3"), of("ITS"), of("GICv5")]);
+
+    let Some(vm) = vm() else { return };
+    if probe(&vm).expect("probe").gicv5 {
+        return eprintln!("skipped: this host has a GICv5");
+    }
+    let error = KvmDevice::create_gicv5(&vm).map(drop).expect_err("no GICv5");
+    assert!(error.to_string().starts_with("create GICv5: ENODEV (this host offers no virtual GICv5"), "{error}");
+    assert_eq!(std::io::Error::from(error.errno).raw_os_error(), Some(19));
+}
+
+/// Every access to what is no device, by a device that is owned, lent or shared.
+fn assert_enotty(mut device: impl vgic_state::IstDevice) {
+    use vgic_state::{Attr, AttrId, Command};
 
     assert_eq!(device.get(Attr::irs(0x80)), Err(Errno::ENOTTY));
     assert_eq!(device.get(Attr::nr_irqs()), Err(Errno::ENOTTY));
@@ -59,6 +94,35 @@ fn a_descriptor_that_is_no_device_answers_enotty_to_everything() {
     assert_eq!(device.save_ist(&mut [0; 128], Some(&mut [0; 8])), Err(Errno::ENOTTY));
     assert_eq!(device.save_ist(&mut [0; 128], None), Err(Errno::ENOTTY));
     assert_eq!(device.restore_ist(&[0; 128], Some(&[0; 8])), Err(Errno::ENOTTY));
-    assert!(format!("{:?}", device.device_fd()).contains("DeviceFd"));
-    drop(device.into_device_fd());
+}
+
+#[test]
+#[expect(unsafe_code, reason = "descriptors are taken over or borrowed")]
+fn a_descriptor_that_is_no_device_answers_enotty_to_everything() {
+    use kvm_ioctls::DeviceFd;
+    use std::fs::File;
+    use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
+    use std::sync::Arc;
+
+    let null = || File::options().read(true).write(true).open("/dev/null").expect("/dev/null");
+    // SAFETY: the descriptor is owned and given up.
+    let fd = unsafe { DeviceFd::from_raw_fd(null().into_raw_fd()) };
+    // SAFETY: of all that is made in this test: /dev/null is no virtual GIC, but has no ioctl that reads or writes through an address
+    // either, which is what the promise is about.
+    let mut device = unsafe { KvmDevice::from_fd(fd) };
+    assert_enotty(&device);
+    assert_enotty(&mut device);
+    assert!(format!("{device:?}").contains("DeviceFd"));
+    assert_eq!(device.as_fd().as_raw_fd(), device.fd().as_raw_fd());
+    let fd = device.into_fd();
+    // SAFETY: as above.
+    assert_enotty(unsafe { KvmDevice::from_fd(&fd) });
+    let fd = OwnedFd::from(null());
+    // SAFETY: as above.
+    assert_enotty(unsafe { KvmDevice::from_fd(fd.as_fd()) });
+    // SAFETY: as above.
+    let shared = Arc::new(unsafe { KvmDevice::from_fd(fd) });
+    assert_enotty(Arc::clone(&shared));
+    assert_enotty(&*shared);
+    assert_enotty(Box::new(shared));
 }

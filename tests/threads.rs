@@ -29,6 +29,9 @@ fn a_backend_on_kvm() {
     use vgic_state::kvm::KvmDevice;
 
     is_send_sync::<KvmDevice>();
+    // A VM in an `Arc` lends its devices to a backend.
+    is_send_sync::<Gicv5<&KvmDevice>>();
+    is_send_sync::<Gicv3<std::sync::Arc<KvmDevice>, NoGuestMemory>>();
     is_send_sync::<Gicv5<KvmDevice>>();
     let _: fn(Gicv5<KvmDevice>) -> Box<dyn DynInterruptState + Send> = boxed;
     is_send_sync::<Gicv3<KvmDevice, NoGuestMemory>>();

@@ -1,8 +1,8 @@
 //! The kernel's user-space ABI for the virtual GIC devices, under its C names.
 //!
 //! Source: `include/uapi/linux/kvm.h` and `arch/arm64/include/uapi/asm/kvm.h`, Linux 7.4. kvm-bindings 0.14.2 has none of the GICv5
-//! names, and the GICv3 names on arm64 only, so that a test on any other host needs them here; where both exist, `src/kvm/mod.rs` asserts
-//! that they are equal.
+//! names, and the GICv3 names on arm64 only, so that a test on any other host needs them here; where both exist,
+//! `src/kvm/bindings.rs` asserts that they are equal.
 //!
 //! Rule: depends on `core` alone, and holds values, never logic.
 

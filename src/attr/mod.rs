@@ -13,6 +13,7 @@ pub use word::Word;
 use crate::Errno;
 use crate::topology::Mpidr;
 use crate::uapi::{device as dev, vgic_v3 as v3, vgic_v5 as v5};
+use alloc::boxed::Box;
 use core::fmt;
 use core::marker::PhantomData;
 
@@ -238,30 +239,37 @@ pub trait IstDevice: AttrDevice {
     fn restore_ist(&mut self, spi: &[u8], lpi: Option<&[u8]>) -> Result<(), Errno>;
 }
 
-impl<D: AttrDevice> AttrDevice for &mut D {
-    fn get<W: Word>(&self, attr: Attr<W>) -> Result<W, Errno> {
-        (**self).get(attr)
-    }
+/// A device that is lent or boxed.
+macro_rules! by_pointer {
+    ($($type:ty),*) => {$(
+        impl<D: AttrDevice> AttrDevice for $type {
+            fn get<W: Word>(&self, attr: Attr<W>) -> Result<W, Errno> {
+                (**self).get(attr)
+            }
 
-    fn set<W: Word>(&mut self, attr: Attr<W>, value: W) -> Result<(), Errno> {
-        (**self).set(attr, value)
-    }
+            fn set<W: Word>(&mut self, attr: Attr<W>, value: W) -> Result<(), Errno> {
+                (**self).set(attr, value)
+            }
 
-    fn has(&self, attr: AttrId) -> Result<(), Errno> {
-        (**self).has(attr)
-    }
+            fn has(&self, attr: AttrId) -> Result<(), Errno> {
+                (**self).has(attr)
+            }
 
-    fn command(&mut self, command: Command) -> Result<(), Errno> {
-        (**self).command(command)
-    }
+            fn command(&mut self, command: Command) -> Result<(), Errno> {
+                (**self).command(command)
+            }
+        }
+
+        impl<D: IstDevice> IstDevice for $type {
+            fn save_ist(&self, spi: &mut [u8], lpi: Option<&mut [u8]>) -> Result<(), Errno> {
+                (**self).save_ist(spi, lpi)
+            }
+
+            fn restore_ist(&mut self, spi: &[u8], lpi: Option<&[u8]>) -> Result<(), Errno> {
+                (**self).restore_ist(spi, lpi)
+            }
+        }
+    )*};
 }
 
-impl<D: IstDevice> IstDevice for &mut D {
-    fn save_ist(&self, spi: &mut [u8], lpi: Option<&mut [u8]>) -> Result<(), Errno> {
-        (**self).save_ist(spi, lpi)
-    }
-
-    fn restore_ist(&mut self, spi: &[u8], lpi: Option<&[u8]>) -> Result<(), Errno> {
-        (**self).restore_ist(spi, lpi)
-    }
-}
+by_pointer!(&mut D, Box<D>);

@@ -7,34 +7,17 @@
 
 #![expect(unsafe_code, reason = "the kernel gets addresses of memory that it reads and writes as long as a slot exists")]
 
+use super::{Descriptor, last_errno};
 use crate::shadow::{Backing, Memslot, Memslots, ShadowRegion};
-use crate::uapi::memory::KVM_MEM_LOG_DIRTY_PAGES;
+use crate::uapi::memory::{KVM_GET_DIRTY_LOG, KVM_MEM_LOG_DIRTY_PAGES, KVM_SET_USER_MEMORY_REGION};
+use crate::uapi::memory::{kvm_dirty_log, kvm_userspace_memory_region};
 use crate::{Errno, GuestRange};
 use core::any::Any;
 use core::fmt;
-use core::ops::Deref;
-use kvm_bindings::kvm_userspace_memory_region;
-use kvm_ioctls::VmFd;
-use std::rc::Rc;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use vm_memory::bitmap::Bitmap;
-use vm_memory::{GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion, GuestRegionMmap};
-
-/// A way to have a `VmFd`: always the same one, on which [`VmMemslots`] relies.
-pub trait VmHandle: Deref<Target = VmFd> + sealed::Sealed {}
-
-impl<V: Deref<Target = VmFd> + sealed::Sealed> VmHandle for V {}
-
-mod sealed {
-    use super::{Arc, Rc, VmFd};
-
-    pub trait Sealed {}
-
-    impl Sealed for &VmFd {}
-    impl Sealed for Arc<VmFd> {}
-    impl Sealed for Rc<VmFd> {}
-    impl Sealed for Box<VmFd> {}
-}
+use vm_memory::{GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion, GuestRegionCollection, GuestRegionMmap};
 
 /// A slot over memory of this process.
 #[derive(Clone, Debug)]
@@ -46,6 +29,8 @@ pub struct VmMemslot {
 }
 
 /// The memory slots of a VM, for a VMM that has no bookkeeping of its own.
+///
+/// Whatever else creates and deletes slots of the VM leaves those alone that are listed here.
 ///
 /// ```no_run
 /// use kvm_ioctls::Kvm;
@@ -62,7 +47,7 @@ pub struct VmMemslot {
 ///     Ok(())
 /// }
 /// ```
-pub struct VmMemslots<V: VmHandle> {
+pub struct VmMemslots<V> {
     vm: V,
     slots: Vec<Slot>,
 }
@@ -84,7 +69,7 @@ enum Over {
     Shadow(Arc<GuestRegionMmap<()>>),
 }
 
-impl<V: VmHandle> VmMemslots<V> {
+impl<V: Descriptor> VmMemslots<V> {
     /// Slots that a VM has.
     ///
     /// # Safety
@@ -111,19 +96,115 @@ impl<V: VmHandle> VmMemslots<V> {
     where
         B: Bitmap + Send + Sync + 'static,
     {
+        Self::from_regions(vm, memory, first_slot, flags, |region| Backing::of(&*region.get_mmap()))
+    }
+
+    /// [`VmMemslots::from_memory`] for regions of any type; `backing` says what the memory of one is, [`Backing::Anonymous`] where
+    /// that is not known.
+    ///
+    /// # Errors
+    ///
+    /// As [`VmMemslots::from_memory`], and as [`VmMemslots::add_region`] for a region that has no memory in this process.
+    pub fn from_regions<R>(
+        vm: V,
+        memory: &GuestRegionCollection<R>,
+        first_slot: u32,
+        flags: u32,
+        backing: impl Fn(&R) -> Backing,
+    ) -> Result<Self, Errno>
+    where
+        R: GuestMemoryRegion + Send + Sync + 'static,
+    {
         let mut slots = VmMemslots { vm, slots: Vec::new() };
-        for (region, number) in memory.iter().zip(first_slot..=u32::MAX) {
-            let mapping = region.get_mmap();
-            let range = GuestRange::new(region.start_addr().0, region.len());
-            let memslot = Memslot::new(number, flags, range, Backing::of(&*mapping));
-            let of_guest = VmMemslot { memslot, userspace_addr: mapping.as_ptr() as u64 };
-            let mut slot = Slot { of_guest, memory: Some(Box::new(mapping)), over: Over::Nothing, log: Vec::new() };
-            // SAFETY: `slot` has the mapping of this address and length, and gives it up only when the slot is deleted.
-            unsafe { slot.set(&slots.vm, flags) }?;
-            slot.over = Over::Guest;
-            slots.slots.push(slot);
+        for (region, slot) in memory.iter().zip(first_slot..=u32::MAX) {
+            // The collection shares its regions; this is how it gives one away.
+            let (_, region) = memory.remove_region(region.start_addr(), region.len()).map_err(|_| Errno::EFAULT)?;
+            let backing = backing(&region);
+            slots.add_region(slot, flags, region, backing)?;
         }
         Ok(slots)
+    }
+
+    /// Creates a slot over a region of guest memory, or takes over one that the VMM has created itself with the same number, addresses
+    /// and memory. For memory that is plugged while the VM exists; the region stays mapped as in [`VmMemslots::from_memory`].
+    ///
+    /// # Errors
+    ///
+    /// As [`VmMemslots::from_memory`]; the slots are as they were. `EEXIST` also where a slot of this number is listed already.
+    /// `EFAULT` also for a region that has no address in this process (`GuestMemoryRegion::as_volatile_slice`).
+    pub fn add_region<R>(&mut self, slot: u32, flags: u32, region: Arc<R>, backing: Backing) -> Result<(), Errno>
+    where
+        R: GuestMemoryRegion + Send + Sync + 'static,
+    {
+        let range = GuestRange::new(region.start_addr().0, region.len());
+        let (userspace_addr, length) = match region.as_volatile_slice() {
+            Ok(memory) => (memory.ptr_guard().as_ptr() as u64, memory.len() as u64),
+            Err(_) => return Err(Errno::EFAULT),
+        };
+        if length != range.end.saturating_sub(range.start) {
+            return Err(Errno::EFAULT);
+        }
+        let of_guest = VmMemslot { memslot: Memslot::new(slot, flags, range, backing), userspace_addr };
+        // SAFETY: the slice is of this address and length, and is memory as long as the region is borrowed. The slot keeps a clone of
+        // the region, so that nobody gets it otherwise than borrowed, until the slot is deleted.
+        unsafe { self.add_slot(Slot { of_guest, memory: Some(Box::new(region)), over: Over::Nothing, log: Vec::new() }) }
+    }
+
+    /// Creates a slot over memory of this process, or takes over one that the VMM has created itself with the same number, addresses
+    /// and memory.
+    ///
+    /// # Safety
+    ///
+    /// As much memory as the range is long is mapped at the address, and stays so as long as the VM has the slot; so it does when the
+    /// slot has been deleted and created again.
+    ///
+    /// # Errors
+    ///
+    /// As [`VmMemslots::add_region`].
+    pub unsafe fn add(&mut self, slot: VmMemslot) -> Result<(), Errno> {
+        // SAFETY: promised by the caller.
+        unsafe { self.add_slot(Slot { of_guest: slot, memory: None, over: Over::Nothing, log: Vec::new() }) }
+    }
+
+    /// # Safety
+    ///
+    /// As [`Slot::set`].
+    unsafe fn add_slot(&mut self, mut slot: Slot) -> Result<(), Errno> {
+        let Memslot { slot: number, flags, .. } = slot.of_guest.memslot;
+        if self.slots.iter().any(|listed| listed.of_guest.memslot.slot == number) {
+            return Err(Errno::EEXIST);
+        }
+        // SAFETY: promised by the caller.
+        unsafe { slot.set(&self.vm, flags) }?;
+        slot.over = Over::Guest;
+        self.slots.push(slot);
+        Ok(())
+    }
+
+    /// Deletes a slot in the VM, forgets it, and gives its memory up. What its dirty log holds is lost: take it before.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`: no such slot. What else the kernel says; the slot is as it was.
+    pub fn remove(&mut self, slot: u32) -> Result<(), Errno> {
+        let (_, found) = self.find(slot)?;
+        if !matches!(found.over, Over::Nothing) {
+            self.delete(slot)?;
+        }
+        self.slots.retain(|listed| listed.of_guest.memslot.slot != slot);
+        Ok(())
+    }
+
+    /// The VM.
+    #[must_use]
+    pub fn vm(&self) -> &V {
+        &self.vm
+    }
+
+    /// Gives the VM back; it keeps its slots, and their memory stays mapped.
+    #[must_use]
+    pub fn into_vm(self) -> V {
+        self.vm
     }
 
     /// Changes the flags of a slot, to begin or end dirty logging; also to say that the VMM has done so itself.
@@ -160,18 +241,32 @@ impl<V: VmHandle> VmMemslots<V> {
         Ok(log)
     }
 
-    fn find(&mut self, slot: u32) -> Result<(&VmFd, &mut Slot), Errno> {
+    fn find(&mut self, slot: u32) -> Result<(&V, &mut Slot), Errno> {
         let found = self.slots.iter_mut().find(|found| found.of_guest.memslot.slot == slot);
-        found.map(|found| (&*self.vm, found)).ok_or(Errno::EINVAL)
+        found.map(|found| (&self.vm, found)).ok_or(Errno::EINVAL)
     }
 
     /// The kernel writes a bit for every page that its slot has: never asked for one that is longer than the guest's.
     fn fetch(&mut self, slot: u32) -> Result<Vec<u64>, Errno> {
         let (vm, slot) = self.find(slot)?;
         let GuestRange { start, end } = slot.of_guest.memslot.range;
-        let (Over::Guest, Ok(size)) = (&slot.over, usize::try_from(end.saturating_sub(start))) else { return Err(Errno::ENOENT) };
-        vm.get_dirty_log(slot.of_guest.memslot.slot, size).map_err(errno)
+        let pages = end.saturating_sub(start).div_ceil(page_size());
+        let (Over::Guest, Ok(words)) = (&slot.over, usize::try_from(pages.div_ceil(64))) else { return Err(Errno::ENOENT) };
+        let mut bitmap = vec![0_u64; words];
+        let log = kvm_dirty_log { slot: slot.of_guest.memslot.slot, padding1: 0, dirty_bitmap: bitmap.as_mut_ptr() as u64 };
+        // SAFETY: the kernel reads the struct and writes one bit for each page of the slot, rounded up to 64: as many words as the
+        // vector has, for the slot is over the guest's memory, with the length that is listed. The vector is borrowed mutably across
+        // the call, and any bits are a valid `u64`.
+        let result = unsafe { libc::ioctl(vm.descriptor().as_raw_fd(), KVM_GET_DIRTY_LOG as _, &raw const log) };
+        if result == 0 { Ok(bitmap) } else { Err(last_errno()) }
     }
+}
+
+/// In bytes. Not known, it is the smallest that there is: a bitmap is too long then, and never too short.
+fn page_size() -> u64 {
+    // SAFETY: takes a number and gives one.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    u64::try_from(size).ok().filter(|size| size.is_power_of_two()).unwrap_or(4096)
 }
 
 impl Slot {
@@ -180,22 +275,35 @@ impl Slot {
     /// # Safety
     ///
     /// The guest's memory stays mapped as long as the VM has the slot.
-    unsafe fn set(&self, vm: &VmFd, flags: u32) -> Result<(), Errno> {
+    unsafe fn set(&self, vm: &impl Descriptor, flags: u32) -> Result<(), Errno> {
         let Memslot { slot, range, .. } = self.of_guest.memslot;
+        let memory_size = range.end.saturating_sub(range.start);
+        // A size of 0 would delete what another has created with this number.
+        if memory_size == 0 {
+            return Err(Errno::EINVAL);
+        }
         let region = kvm_userspace_memory_region {
             slot,
             flags,
             guest_phys_addr: range.start,
-            memory_size: range.end.saturating_sub(range.start),
+            memory_size,
             userspace_addr: self.of_guest.userspace_addr,
         };
         // SAFETY: promised by the caller; the kernel refuses slots that overlap.
-        unsafe { vm.set_user_memory_region(region) }.map_err(errno)
+        unsafe { set_region(vm, &region) }
     }
 }
 
-fn errno(error: kvm_ioctls::Error) -> Errno {
-    Errno::from_raw(error.errno())
+/// `KVM_SET_USER_MEMORY_REGION`.
+///
+/// # Safety
+///
+/// The memory that the region names stays mapped as long as the VM has the slot, and the kernel may write it.
+unsafe fn set_region(vm: &impl Descriptor, region: &kvm_userspace_memory_region) -> Result<(), Errno> {
+    // SAFETY: the kernel reads one `struct kvm_userspace_memory_region`, whose layout is asserted in `uapi`, during the call; what
+    // becomes of the memory that it names is promised by the caller.
+    let result = unsafe { libc::ioctl(vm.descriptor().as_raw_fd(), KVM_SET_USER_MEMORY_REGION as _, &raw const *region) };
+    if result == 0 { Ok(()) } else { Err(last_errno()) }
 }
 
 fn merge(log: &mut Vec<u64>, more: Vec<u64>) {
@@ -203,7 +311,7 @@ fn merge(log: &mut Vec<u64>, more: Vec<u64>) {
     log.iter_mut().zip(more).for_each(|(log, more)| *log |= more);
 }
 
-impl<V: VmHandle> Memslots for VmMemslots<V> {
+impl<V: Descriptor> Memslots for VmMemslots<V> {
     fn list(&self) -> Vec<Memslot> {
         self.slots.iter().map(|slot| slot.of_guest.memslot.clone()).collect()
     }
@@ -216,7 +324,7 @@ impl<V: VmHandle> Memslots for VmMemslots<V> {
             ..kvm_userspace_memory_region::default()
         };
         // SAFETY: a size of 0 gives the kernel no memory.
-        unsafe { vm.set_user_memory_region(region) }.map_err(errno)?;
+        unsafe { set_region(vm, &region) }?;
         slot.over = Over::Nothing;
         Ok(())
     }
@@ -235,7 +343,7 @@ impl<V: VmHandle> Memslots for VmMemslots<V> {
         };
         // SAFETY: all of it is mapped as long as `region()` has a clone, which `Over::Shadow` keeps until the kernel has deleted the
         // slot; dropped before, it is leaked. The kernel refuses slots that overlap.
-        unsafe { vm.set_user_memory_region(region) }.map_err(errno)?;
+        unsafe { set_region(vm, &region) }?;
         slot.over = Over::Shadow(Arc::clone(shadow.region()));
         Ok(())
     }
@@ -289,7 +397,7 @@ impl fmt::Debug for Slot {
     }
 }
 
-impl<V: VmHandle> fmt::Debug for VmMemslots<V> {
+impl<V> fmt::Debug for VmMemslots<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("VmMemslots").field("slots", &self.slots).finish_non_exhaustive()
     }

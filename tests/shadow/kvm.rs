@@ -6,9 +6,10 @@ use super::fake::{LOG, PAGE, READONLY, Region, anonymous, shared};
 use kvm_ioctls::{Kvm, VmFd};
 use std::sync::Arc;
 use vgic_state::kvm::{VmMemslot, VmMemslots};
-use vgic_state::shadow::{Memslots, ShadowError, ShadowKind, ShadowMemory, ShadowStep, ShadowWindow};
-use vgic_state::{Errno, GuestRange};
-use vm_memory::{GuestMemoryBackend, GuestMemoryMmap};
+use vgic_state::shadow::{Backing, Memslots, ShadowError, ShadowKind, ShadowMemory, ShadowStep, ShadowWindow};
+use vgic_state::{Errno, GuestMemoryRead, GuestRange};
+use vm_memory::{GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion, GuestMemoryRegionBytes};
+use vm_memory::{GuestRegionCollection, MemoryRegionAddress, VolatileSlice};
 
 /// A VM of this machine; without KVM the test says that it was skipped.
 fn vm() -> Option<Arc<VmFd>> {
@@ -96,6 +97,93 @@ fn slots_of_the_vmm() {
     assert!(VmMemslots::from_memory(&*vm, &ram, 0, 0).is_ok());
 }
 
+/// Memory that is plugged and unplugged while the VM exists, of a region type of the VMM's own.
+#[test]
+fn a_slot_is_added_and_removed() {
+    let Some(vm) = vm() else { return };
+    let ram = GuestRegionCollection::from_regions(vec![Plugged(anonymous(0, PAGE)), Plugged(shared(FAR, PAGE))]).unwrap();
+    let backing = |region: &Plugged| Backing::of(&*region.0.get_mmap());
+    let mut slots = VmMemslots::from_regions(Arc::clone(&vm), &ram, 0, 0, backing).unwrap();
+    let numbers = |slots: &VmMemslots<_>| slots.list().iter().map(|slot| (slot.slot, slot.range.start)).collect::<Vec<_>>();
+    assert_eq!(numbers(&slots), [(0, 0), (1, FAR)]);
+    assert!(matches!(slots.list()[1].backing, Backing::SharedFile { .. }));
+
+    // Plugged: a shadow has it, too.
+    let region = Arc::new(Plugged(shared(2 * FAR, 2 * PAGE)));
+    let add = |slots: &mut VmMemslots<_>, slot| slots.add_region(slot, LOG, Arc::clone(&region), Backing::Anonymous);
+    assert_eq!(add(&mut slots, 1), Err(Errno::EEXIST), "the number is taken");
+    add(&mut slots, 7).unwrap();
+    assert_eq!(add(&mut slots, 8), Err(Errno::EEXIST), "the addresses are taken");
+    assert_eq!(numbers(&slots), [(0, 0), (1, FAR), (7, 2 * FAR)]);
+    let mut window = ShadowWindow::open(&mut slots, ShadowKind::Zero, 0).unwrap();
+    assert!(window.write(2 * FAR + PAGE, &[1]));
+    window.close().unwrap();
+    assert_eq!(slots.take_dirty_log(7).map(|log| log.len()), Ok((2 * PAGE as usize / 4096).div_ceil(64)));
+    assert_eq!(Arc::strong_count(&region), 2, "kept as long as the VM has the slot");
+
+    // Unplugged: the kernel has no such slot any more, and nothing keeps the memory.
+    slots.remove(7).unwrap();
+    assert_eq!(slots.remove(7), Err(Errno::EINVAL));
+    assert_eq!(numbers(&slots), [(0, 0), (1, FAR)]);
+    assert_eq!(Arc::strong_count(&region), 1);
+    assert_eq!(vm.get_dirty_log(7, 2 * PAGE as usize).map_err(|error| error.errno()), Err(Errno::ENOENT.raw()));
+    // One that is deleted, but not forgotten.
+    slots.delete(1).unwrap();
+    slots.remove(1).unwrap();
+    add(&mut slots, 1).unwrap();
+
+    // Taken over from the VMM, which has it under this number already.
+    let before = slots.list().pop().unwrap();
+    let vm = slots.into_vm();
+    assert_eq!(Arc::strong_count(&region), 2, "the VM has the slot");
+    let mut again = VmMemslots::from_regions(&*vm, &GuestRegionCollection::<Plugged>::new(), 0, 0, backing).unwrap();
+    again.add_region(1, 0, Arc::clone(&region), Backing::Anonymous).unwrap();
+    assert_eq!(again.list()[0].range, before.range);
+    // Memory that has no address in this process.
+    let absent = Arc::new(Plugged(anonymous(4 * FAR, 0x1000)));
+    assert_eq!(again.add_region(9, 0, absent, Backing::Anonymous), Err(Errno::EFAULT));
+    assert!(std::ptr::eq(*again.vm(), &*vm));
+}
+
+/// A region as a VMM may have it. One of 4 KiB says that it is not plugged.
+#[derive(Debug)]
+struct Plugged(Region);
+
+impl GuestMemoryRegion for Plugged {
+    type B = ();
+
+    fn len(&self) -> u64 {
+        GuestMemoryRegion::len(&*self.0)
+    }
+
+    fn start_addr(&self) -> GuestAddress {
+        self.0.start_addr()
+    }
+
+    fn bitmap(&self) {}
+
+    fn get_slice(&self, offset: MemoryRegionAddress, count: usize) -> vm_memory::guest_memory::Result<VolatileSlice<'_>> {
+        match GuestMemoryRegion::len(self) {
+            0x1000 => Err(vm_memory::GuestMemoryError::HostAddressNotAvailable),
+            _ => GuestMemoryRegion::get_slice(&*self.0, offset, count),
+        }
+    }
+}
+
+impl GuestMemoryRegionBytes for Plugged {}
+
+/// The backends read memory of such regions as they read any.
+#[test]
+fn guest_memory_of_any_region_type() {
+    let ram = GuestRegionCollection::from_regions(vec![Plugged(anonymous(0, PAGE)), Plugged(anonymous(FAR, PAGE))]).unwrap();
+    vm_memory::Bytes::write_slice(&ram, &[1, 2, 3], GuestAddress(FAR + 5)).unwrap();
+    let mut bytes = [0; 3];
+    assert!(GuestMemoryRead::read(&ram, FAR + 5, &mut bytes) && bytes == [1, 2, 3]);
+    assert!(!GuestMemoryRead::read(&ram, FAR + PAGE - 1, &mut bytes));
+    let ranges = [0, FAR].map(|start| GuestRange::new(start, PAGE));
+    assert_eq!(GuestMemoryRead::ranges(&ram).unwrap(), ranges);
+}
+
 /// A VM with a dirty ring has no bitmaps to ask for: nothing is lost, and nothing is merged.
 #[test]
 #[cfg(target_arch = "x86_64")]
@@ -116,8 +204,7 @@ fn a_dirty_ring() {
 mod x86 {
     use super::*;
     use kvm_ioctls::{VcpuExit, VcpuFd};
-    use vgic_state::GuestMemoryRead;
-    use vm_memory::{Bytes, GuestAddress};
+    use vm_memory::Bytes;
 
     const CODE: u64 = 0x1000;
     const DATA: u64 = 0x9000;
