@@ -112,6 +112,7 @@ fn a_descriptor_that_is_no_device_answers_enotty_to_everything() {
     let mut device = unsafe { KvmDevice::from_fd(fd) };
     assert_enotty(&device);
     assert_enotty(&mut device);
+    assert_enotty(device.borrowed());
     assert!(format!("{device:?}").contains("DeviceFd"));
     assert_eq!(device.as_fd().as_raw_fd(), device.fd().as_raw_fd());
     let fd = device.into_fd();

@@ -118,6 +118,12 @@ impl<F: Descriptor> KvmDevice<F> {
         &self.fd
     }
 
+    /// The same device by a borrowed descriptor: where a backend gets several devices, all must be of one type.
+    #[must_use]
+    pub fn borrowed(&self) -> KvmDevice<BorrowedFd<'_>> {
+        KvmDevice { fd: self.fd.descriptor() }
+    }
+
     /// Gives the descriptor back.
     #[must_use]
     pub fn into_fd(self) -> F {
