@@ -190,6 +190,8 @@ impl Command {
 /// A virtual GIC as device attributes: KVM's, or the model's.
 ///
 /// A method is one ioctl. It returns the kernel's error number as it is; nothing is retried and nothing is remembered.
+///
+/// `&mut D` and `Box<D>` are devices where `D` is. KVM's own is one by a shared reference, too: `&KvmDevice`.
 pub trait AttrDevice {
     /// `KVM_GET_DEVICE_ATTR`.
     ///

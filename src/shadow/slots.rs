@@ -65,7 +65,7 @@ impl Backing {
 
 /// The memory slots of a VM.
 ///
-/// A VMM implements it over its own bookkeeping; `VmMemslots` (feature `kvm`) is one over a plain `VmFd`.
+/// A VMM implements it over its own bookkeeping; `VmMemslots` (feature `kvm`) is one over a plain VM.
 ///
 /// # Contract
 ///

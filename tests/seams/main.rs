@@ -47,4 +47,8 @@ fn backends_on_kvm() {
     type Memory = Shadowed<vm_memory::GuestMemoryMmap<()>, VmMemslots<Arc<kvm_ioctls::VmFd>>>;
     let _: fn(Gicv3<KvmDevice, Memory>) -> Gic = |gic| Box::new(gic);
     let _: fn(Gicv5<KvmDevice>) -> Gic = |gic| Box::new(gic);
+    // By a descriptor of the VMM's own wrapper of KVM, and by one that is lent for one operation.
+    type OfOwned = Shadowed<vm_memory::GuestMemoryMmap<()>, VmMemslots<std::os::fd::OwnedFd>>;
+    let _: fn(Gicv3<Arc<KvmDevice>, OfOwned>) -> Gic = |gic| Box::new(gic);
+    let _: for<'a> fn(Gicv5<&'a KvmDevice>) -> Box<dyn DynInterruptState + Send + 'a> = |gic| Box::new(gic);
 }
