@@ -4,7 +4,7 @@
 //!
 //! Rule: a fault is what the kernel could have answered at that point; it leaves the state that the kernel would leave.
 
-use super::{Access, Op};
+use super::trace::{Access, Op};
 use crate::{AttrId, Errno};
 use alloc::vec::Vec;
 
@@ -34,10 +34,13 @@ pub enum Fault {
         /// How many gets fail.
         times: u32,
     },
-    /// An operation of the host that an access needs fails once, at its place in the access.
+    /// An operation of the host that an access needs fails once, at its place in the access. A second one of the same operation
+    /// fails the next time.
     Host {
         /// The operation.
         step: HostStep,
+        /// How many operations of this kind still succeed before it.
+        after: u32,
         /// What it fails with.
         errno: Errno,
     },
@@ -65,7 +68,13 @@ impl Fault {
     /// The host fails at `step`, once.
     #[must_use]
     pub const fn host(step: HostStep, errno: Errno) -> Self {
-        Fault::Host { step, errno }
+        Fault::host_after(0, step, errno)
+    }
+
+    /// The host fails at `step` once, after it succeeded there `n` times.
+    #[must_use]
+    pub const fn host_after(n: u32, step: HostStep, errno: Errno) -> Self {
+        Fault::Host { step, after: n, errno }
     }
 }
 
@@ -73,8 +82,10 @@ impl Fault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum HostStep {
-    /// INIT: a VM id (`ENOSPC`), memory (`ENOMEM`), a command to the host's IRS (`ETIMEDOUT`).
+    /// INIT: a VM id (`ENOSPC`), memory (`ENOMEM`).
     Init,
+    /// INIT: the command that makes the host's SPI table valid. `ETIMEDOUT` here kills the VM.
+    MapSpi,
     /// Save: the request to the VM's interrupts to be quiet (`ETIMEDOUT`, `EBUSY`).
     Quiesce,
     /// Save: whether the VM stayed quiet while the SPI table was copied (`ETIMEDOUT`, `EBUSY`).
@@ -89,9 +100,13 @@ pub enum HostStep {
     AllocateLpi,
     /// Restore: the command that makes the host's LPI table valid. `ETIMEDOUT` here kills the VM.
     MapLpi,
-    /// Restore: the command that takes the VM's tables from the hardware (`ETIMEDOUT`).
+    /// Restore: the command that takes the VM's tables from the hardware (`ETIMEDOUT`). A restore that failed may give it once more,
+    /// to get rid of the LPI table.
     UnmapVm,
-    /// Restore: the command that gives the VM's tables to the hardware (`ETIMEDOUT`).
+    /// Restore: memory to remember one interrupt that is to be made pending (`ENOMEM`).
+    RememberPending,
+    /// INIT and restore: the command that gives the VM's tables to the hardware (`ETIMEDOUT`). A restore that failed gives it once
+    /// more.
     MapVm,
 }
 
@@ -140,11 +155,18 @@ impl Log {
 
     /// One operation of the host.
     pub(super) fn host(&mut self, step: HostStep) -> Result<(), Errno> {
-        let armed = self.faults.iter().position(|fault| matches!(fault, Fault::Host { step: at, .. } if *at == step));
-        match armed.map(|index| self.faults.remove(index)) {
-            Some(Fault::Host { errno, .. }) => Err(errno),
-            _ => Ok(()),
+        for (index, fault) in self.faults.iter_mut().enumerate() {
+            match fault {
+                Fault::Host { step: at, after: 0, errno } if *at == step => {
+                    let errno = *errno;
+                    self.faults.remove(index);
+                    return Err(errno);
+                }
+                Fault::Host { step: at, after, .. } if *at == step => *after -= 1,
+                _ => {}
+            }
         }
+        Ok(())
     }
 
     /// Where this save is disturbed, if it is. Counts the save.

@@ -4,7 +4,7 @@
 //!
 //! Rule: a copy that would leave the object fails with `EFAULT`, as if the object ended where its page ends.
 
-use super::Value;
+use super::trace::Value;
 use crate::Errno;
 use crate::attr::Word;
 
@@ -134,13 +134,11 @@ impl User<'_> {
         Ok(W::from_ne_bytes(bytes))
     }
 
-    /// `put_user`.
+    /// `put_user`, once per 64 bits: of a value that does not fit, the words that do are written.
     pub(super) fn write<W: Word>(&mut self, value: W) -> Result<(), Errno> {
         let (mut bytes, len) = self.bytes();
-        if len < W::BYTES {
-            return Err(Errno::EFAULT);
-        }
-        for (to, from) in bytes.iter_mut().zip(value.to_ne_bytes()).take(W::BYTES) {
+        let fits = if len < W::BYTES { len / 8 * 8 } else { W::BYTES };
+        for (to, from) in bytes.iter_mut().zip(value.to_ne_bytes()).take(fits) {
             *to = from;
         }
         match self {
@@ -149,7 +147,7 @@ impl User<'_> {
             User::U64(object) => **object = Word::from_ne_bytes(bytes),
             User::U64x2(object) => **object = Word::from_ne_bytes(bytes),
         }
-        Ok(())
+        if fits < W::BYTES { Err(Errno::EFAULT) } else { Ok(()) }
     }
 
     /// What the record says of the object.

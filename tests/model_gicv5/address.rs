@@ -60,7 +60,7 @@ fn address_reads_back() {
     let mut vm = created();
     assert_eq!(vm.get(Attr::irs_address()), Ok(u64::MAX));
     assert_eq!(vm.ioctl(Op::Get, ADDRESS, User::Null), Err(Errno::EFAULT));
-    assert_eq!(vm.ioctl(Op::Get, AttrId::from_raw(0, 5), User::Null), Err(Errno::ENXIO));
+    assert_eq!(vm.ioctl(Op::Get, AttrId::from_raw(0, 4), User::Null), Err(Errno::ENXIO));
     vm.set(Attr::irs_address(), IRS_ADDRESS).unwrap();
     assert_eq!(vm.get(Attr::irs_address()), Ok(IRS_ADDRESS));
     assert_eq!(vm.set(Attr::irs_address(), IRS_ADDRESS), Err(Errno::EEXIST), "not even the same again");

@@ -98,7 +98,7 @@ fn refused_values() {
         (IDR2, 0x230 | 1 << 10, "two-level tables"),
         (IDR2, 0x230 | 1 << 14, "metadata"),
         (IDR2, 0x230 | 3 << 15, "metadata size"),
-        (IDR2, 17 | 1 << 5 | 8 << 6, "more ID bits than shown"),
+        (IDR2, 17 | 1 << 5 | 8 << 6, "more ID bits than the host"),
         (IDR2, 16 | 1 << 5 | 7 << 6, "a lower minimum than the host's"),
         (IDR2, 9 | 1 << 5 | 10 << 6, "minimum above maximum"),
         (0x14, 96, "SPI_RANGE"),

@@ -71,11 +71,11 @@ fn trigger_mode_and_latch_of_spis() {
 }
 
 #[test]
-fn an_active_level_spi_keeps_its_latch() {
+fn the_latch_follows_each_restore() {
     let mut vm = ready();
     vm.restore_ist(&words::<SPI_BYTES>(&[(12, 0b101)]), None).unwrap();
     vm.restore_ist(&words::<SPI_BYTES>(&[(12, 0b110)]), None).unwrap();
-    assert!(vm.spi(12).unwrap().latch, "level, active, not pending");
+    assert!(!vm.spi(12).unwrap().latch, "level, active, not pending");
     vm.restore_ist(&words::<SPI_BYTES>(&[(12, 0b100)]), None).unwrap();
     assert!(!vm.spi(12).unwrap().latch, "level, neither");
     vm.restore_ist(&words::<SPI_BYTES>(&[(12, 0b101)]), None).unwrap();

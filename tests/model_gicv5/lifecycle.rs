@@ -108,7 +108,7 @@ fn create_vcpu_checks_in_order() {
     vm.command(Command::Init).unwrap();
     assert_eq!(vm.create_vcpu(vcpu(1)), Err(Errno::EBUSY));
     assert_eq!(vm.create_vcpu(vcpu(2)), Err(Errno::EBUSY), "initialised, before the limit of ids");
-    assert_eq!(vm.create_vcpu(vcpu(0)), Err(Errno::EBUSY), "initialised, before the same id");
+    assert_eq!(vm.create_vcpu(vcpu(0)), Err(Errno::EEXIST), "the same id, before initialised");
 
     let mut vm = Vm::new(limited(1));
     vm.create_device(V5).unwrap();
@@ -177,10 +177,15 @@ fn init_ignores_the_address_of_the_value() {
 
 #[test]
 fn init_that_failed_can_be_retried() {
-    for errno in [Errno::ENOMEM, Errno::ENOSPC, Errno::ETIMEDOUT] {
+    for (step, errno) in [
+        (HostStep::Init, Errno::ENOMEM),
+        (HostStep::Init, Errno::ENOSPC),
+        (HostStep::Init, Errno::ETIMEDOUT),
+        (HostStep::MapVm, Errno::ETIMEDOUT),
+    ] {
         let mut vm = created();
         vm.set(Attr::nr_irqs(), 96).unwrap();
-        vm.set_fault(Fault::host(HostStep::Init, errno));
+        vm.set_fault(Fault::host(step, errno));
         assert_eq!(vm.command(Command::Init), Err(errno));
         assert!(!vm.is_dead());
         let mut table = [0; 384];

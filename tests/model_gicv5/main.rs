@@ -8,6 +8,7 @@
 
 mod address;
 mod common;
+mod executed;
 mod guest;
 mod irs_access;
 mod irs_values;

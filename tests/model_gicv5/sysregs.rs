@@ -158,8 +158,7 @@ fn first_run_drops_ppis_that_do_not_exist() {
         }
         vm.set(Attr::cpu_sysreg(mpidr, SYS_ICC_PPI_PRIORITYR1_EL1), 0x0706_0504_0302_0100).unwrap();
     }
-    // The first run of any vCPU settles it for all.
-    vm.run(vcpu_id(2), |_| ()).unwrap();
+    run_all(&mut vm);
     for (_, mpidr) in VCPUS {
         for instr in all {
             assert_eq!(vm.get(Attr::cpu_sysreg(mpidr, instr)), Ok(1 << 3 | 1 << 23 | 1 << 27 | 1 << 30));

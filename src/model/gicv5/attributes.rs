@@ -4,21 +4,23 @@
 //!
 //! Rule: there is one way in, for the typed attributes of [`AttrDevice`] and for the raw ones of [`Vm::ioctl`].
 
+use super::device::Device;
 use super::irs;
-use super::vm::{Device, VcpuState, Vgic, Vm};
-use crate::model::{Access, Buffer, IstArg, Op, User};
+use super::ist::DEFAULT_SPIS;
+use super::vm::{VcpuState, Vm};
+use crate::model::trace::{Access, Op};
+use crate::model::user::{Buffer, IstArg, User};
 use crate::uapi::device::{
     KVM_DEV_ARM_VGIC_CTRL_INIT, KVM_DEV_ARM_VGIC_GRP_ADDR as ADDR, KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS as CPU_SYSREGS,
     KVM_DEV_ARM_VGIC_GRP_CTRL as CTRL, KVM_DEV_ARM_VGIC_GRP_NR_IRQS as NR_IRQS, KVM_DEV_ARM_VGIC_SYSREG_INSTR_MASK,
 };
+use crate::uapi::vgic_v3::KVM_VGIC_V3_ADDR_TYPE_REDIST_REGION;
 use crate::uapi::vgic_v5::{
     KVM_DEV_ARM_VGIC_GRP_IRS_REGS as IRS_REGS, KVM_DEV_ARM_VGIC_GRP_IST as IST, KVM_DEV_ARM_VGIC_USERSPACE_PPIS,
     KVM_VGIC_V5_ADDR_TYPE_IRS, KVM_VGIC_V5_IRS_SIZE,
 };
 use crate::{Attr, AttrDevice, AttrId, Command, Errno, IstDevice, Word};
 
-/// SPIs of a device whose number was not set.
-pub(super) const DEFAULT_SPIS: u32 = 32;
 const MAX_SPIS: u32 = 1024;
 const IRS_ALIGN: u64 = 0x1_0000;
 
@@ -91,8 +93,10 @@ impl Vm {
         let device = self.device()?;
         match (id.group(), id.attr()) {
             (ADDR, KVM_VGIC_V5_ADDR_TYPE_IRS) => user.write(device.irs_address.unwrap_or(u64::MAX)),
+            // KVM reads what a region of redistributors is asked for with, before it sees that there is none.
+            (ADDR, KVM_VGIC_V3_ADDR_TYPE_REDIST_REGION) => user.read::<u64>().and(Err(Errno::ENXIO)),
             (NR_IRQS, _) => user.write(device.nr_spis),
-            (CTRL, USERSPACE_PPIS) => user.write([self.userspace_ppis(), 0]),
+            (CTRL, USERSPACE_PPIS) => user.write([device.userspace_ppis, 0]),
             (CPU_SYSREGS, attr) => {
                 let state = self.vcpu_of(id)?;
                 self.lock_vcpus()?;
@@ -260,12 +264,5 @@ impl IstDevice for Vm {
     fn restore_ist(&mut self, spi: &[u8], lpi: Option<&[u8]>) -> Result<(), Errno> {
         let lpi = lpi.map_or(Buffer::NONE, Buffer::read_only);
         self.recorded_set(AttrId::IST, &mut User::Ist(IstArg { spi: Buffer::read_only(spi), lpi }))
-    }
-}
-
-impl Vgic {
-    /// Number of SPIs.
-    pub(super) fn nr_spis(&self) -> usize {
-        self.ist.spis.len()
     }
 }

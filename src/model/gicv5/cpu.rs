@@ -11,7 +11,7 @@ use crate::uapi::vgic_v5::icc::*;
 pub(super) const EDGE_PPIS: u64 = 1 << SW_PPI;
 /// Fields of `ICC_ICSR_EL1`: F 0, Enabled 1, Pending 2, IRM 3, Active 4, HM 5, Priority 15:11, IAFFID 47:32.
 const ICSR_KEPT: u64 = 0xffff_0000_f83f;
-/// EN, and LINK and LINK_IDLE, which always read as 1. The places of the last two are inferred.
+/// EN, and LINK and LINK_IDLE, which always read as 1.
 const CR0_EN: u64 = 1;
 const CR0_LINK: u64 = 0b110;
 /// 5 bits in each of 8 bytes.

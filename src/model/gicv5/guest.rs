@@ -6,8 +6,8 @@
 //! priority and not masked.
 
 use super::cpu::{Cpu, EDGE_PPIS};
+use super::device::Vgic;
 use super::host::Host;
-use super::vm::Vgic;
 use crate::uapi::vgic_v5::icc::*;
 use crate::uapi::vgic_v5::ist::*;
 use crate::{IntId, VcpuId};
@@ -19,7 +19,6 @@ use crate::{IntId, VcpuId};
 pub struct Guest<'a> {
     pub(super) host: Host,
     pub(super) id: VcpuId,
-    pub(super) exposed: u64,
     pub(super) cpu: &'a mut Cpu,
     pub(super) vgic: Option<&'a mut Vgic>,
 }
@@ -46,9 +45,9 @@ impl Guest<'_> {
             return;
         }
         let value = match instr {
-            SYS_ICC_PPI_ENABLER0_EL1 => value & self.exposed,
-            SYS_ICC_PPI_SACTIVER0_EL1 => self.cpu.active | value & self.exposed,
-            SYS_ICC_PPI_SPENDR0_EL1 => self.cpu.pending | value & self.exposed & EDGE_PPIS,
+            SYS_ICC_PPI_ENABLER0_EL1 => value & self.host.ppis,
+            SYS_ICC_PPI_SACTIVER0_EL1 => self.cpu.active | value & self.host.ppis,
+            SYS_ICC_PPI_SPENDR0_EL1 => self.cpu.pending | value & self.host.ppis & EDGE_PPIS,
             SYS_ICC_PPI_PRIORITYR0_EL1..=SYS_ICC_PPI_PRIORITYR7_EL1 => {
                 for (ppi, priority) in (u32::from(instr - SYS_ICC_PPI_PRIORITYR0_EL1) * 8..).zip(value.to_le_bytes()) {
                     self.set_ppi_priority(ppi, u32::from(priority));
@@ -101,7 +100,7 @@ impl Guest<'_> {
     }
 
     /// `GICR CDIA`: acknowledges the interrupt of the highest priority that is signalled. It becomes active, its priority the
-    /// running one; if it is edge-triggered, it is no longer pending.
+    /// running one; if its handling mode is edge, it is no longer pending. KVM learns nothing of it: its latch of an SPI stays.
     ///
     /// Of several with one priority: PPIs before SPIs before LPIs, then the lowest ID. The architecture leaves that choice open.
     pub fn acknowledge(&mut self) -> Option<IntId> {
@@ -115,22 +114,14 @@ impl Guest<'_> {
                 self.cpu.pending &= !(bit & EDGE_PPIS);
             }
             IntId::Spi(number) | IntId::Lpi(number) => {
-                let ist = &mut self.vgic.as_mut()?.ist;
-                let entry = ist.entry_mut(id)?;
+                let entry = self.vgic.as_mut()?.ist.entry_mut(id)?;
                 *entry |= GICV5_ISTL2E_ACTIVE;
-                let edge = *entry & GICV5_ISTL2E_HM == 0;
-                if edge {
+                if *entry & GICV5_ISTL2E_HM == 0 {
                     *entry &= !GICV5_ISTL2E_PENDING;
                 }
                 if hwu {
                     let value = (1 + number % 3) << GICV5_ISTL2E_HWU.trailing_zeros();
                     *entry = *entry & !GICV5_ISTL2E_HWU | value;
-                }
-                if let IntId::Spi(number) = id
-                    && let Some(spi) = ist.spis.get_mut(number as usize)
-                    && edge
-                {
-                    spi.latch = false;
                 }
             }
         }
@@ -144,7 +135,7 @@ impl Guest<'_> {
         }
     }
 
-    /// `GIC CDDI`: the interrupt is no longer active. A level-triggered SPI whose line is low is no longer pending either.
+    /// `GIC CDDI`: the interrupt is no longer active. KVM learns nothing of it: what is pending stays so.
     pub fn deactivate(&mut self, id: IntId) {
         let Some(vgic) = &mut self.vgic else { return };
         if let IntId::Ppi(ppi) = id {
@@ -154,21 +145,11 @@ impl Guest<'_> {
         if let Some(entry) = vgic.ist.entry_mut(id) {
             *entry &= !GICV5_ISTL2E_ACTIVE;
         }
-        // Chosen: KVM sees the end of a level interrupt and lets its latch go, as it does on older GICs.
-        if let IntId::Spi(number) = id
-            && let Some(spi) = vgic.ist.spis.get_mut(number as usize)
-            && spi.level
-        {
-            spi.latch = false;
-            if !spi.line {
-                spi.entry &= !GICV5_ISTL2E_PENDING;
-            }
-        }
     }
 
     /// Whether a PPI exists for this guest.
     fn ppi(&self, ppi: u32) -> bool {
-        self.exposed & 1_u64.checked_shl(ppi).unwrap_or(0) != 0
+        self.host.ppis & 1_u64.checked_shl(ppi).unwrap_or(0) != 0
     }
 
     /// The interrupt that is signalled, with its priority.
@@ -190,7 +171,7 @@ impl Guest<'_> {
     /// Whether an SPI or LPI is to be signalled to this PE.
     fn is_candidate(&self, entry: u32) -> bool {
         let state = entry & (GICV5_ISTL2E_PENDING | GICV5_ISTL2E_ACTIVE | GICV5_ISTL2E_ENABLE);
-        // Chosen: an entry routed to one of many PEs goes to none, since the guest's IRS has no such routing.
+        // An entry routed to one of many PEs goes to none: the guest's IRS has no such routing. The architecture leaves it open.
         state == GICV5_ISTL2E_PENDING | GICV5_ISTL2E_ENABLE
             && entry & GICV5_ISTL2E_IRM == 0
             && entry >> GICV5_ISTL2E_IAFFID.trailing_zeros() == self.id.get()

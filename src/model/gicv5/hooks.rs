@@ -7,6 +7,7 @@
 
 use super::ist::{LpiIst, Spi};
 use super::vm::Vm;
+use crate::uapi::vgic_v5::irs::{GICV5_IRS_IST_BASER, GICV5_IRS_IST_CFGR};
 use crate::uapi::vgic_v5::irs_fields::GICV5_IRS_IST_BASER_VALID;
 use crate::uapi::vgic_v5::ist::GICV5_ISTL2E_HWU;
 use crate::{Errno, IntId};
@@ -57,7 +58,8 @@ impl Vm {
         if !vgic.irs.lpi_bits_allowed(bits) || table.len() as u64 != 4 << bits {
             return Err(Errno::EINVAL);
         }
-        vgic.irs.set_ist(bits, PLANTED_ADDRESS | GICV5_IRS_IST_BASER_VALID);
+        vgic.irs.store(GICV5_IRS_IST_CFGR, u64::from(bits));
+        vgic.irs.store(GICV5_IRS_IST_BASER, PLANTED_ADDRESS | GICV5_IRS_IST_BASER_VALID);
         let entries = table.as_chunks::<4>().0.iter().map(|entry| u32::from_le_bytes(*entry)).collect();
         vgic.ist.lpis = Some(LpiIst { bits, entries });
         Ok(())

@@ -22,7 +22,8 @@ pub(super) const SW_PPI: u32 = 3;
 pub struct Host {
     /// Whether the host has a GICv5 and its KVM offers the device. Default: true.
     pub gicv5: bool,
-    /// `IRS_IDR2.ID_BITS` of the host, 1 to 24; a guest is shown at most 16. Default: 16.
+    /// `IRS_IDR2.ID_BITS` of the host, 1 to 24. After INIT a guest is shown at most 16; user space may write more, up to this.
+    /// Default: 16.
     pub id_bits: u32,
     /// `IRS_IDR2.MIN_LPI_ID_BITS` of the host, 0 to 15. Default: 8.
     pub min_lpi_id_bits: u32,
@@ -36,12 +37,6 @@ pub struct Host {
     pub max_vcpus: u32,
     /// PPIs that have an owner in KVM, one bit each; `SW_PPI` (3) is added. Default: PMU (23), virtual and physical timer (27, 30).
     pub ppis: u64,
-    /// Whether a guest's write of `IRS_SPI_CFGR` also sets the handling mode in the host's table. Default: true.
-    ///
-    /// Not determined on hardware: KVM traps the write and keeps the trigger mode in software; the code that would carry it to the
-    /// table entry was not found. With false, an SPI that the guest configured as level-triggered in this register alone is saved
-    /// as edge-triggered.
-    pub spi_cfgr_sets_hm: bool,
     /// Whether the hardware leaves a value in `L2_ISTE.HWU` of an SPI or LPI when a guest acknowledges it. Default: true.
     pub hwu: bool,
 }
@@ -57,7 +52,6 @@ impl Default for Host {
             ipa_bits: 40,
             max_vcpus: VcpuId::LIMIT,
             ppis: 1 << 23 | 1 << 27 | 1 << 30,
-            spi_cfgr_sets_hm: true,
             hwu: true,
         }
     }
@@ -78,7 +72,7 @@ impl Host {
         }
     }
 
-    /// ID bits shown to a guest at most.
+    /// ID bits shown to a guest after INIT.
     pub(super) fn guest_id_bits(&self) -> u32 {
         self.id_bits.min(16)
     }

@@ -6,7 +6,7 @@
 //! Rule: an instruction changes one field of one entry. On an interrupt that does not exist, and on PPIs, it does nothing: those are
 //! configured by registers.
 
-use super::Guest;
+use super::guest::Guest;
 use crate::IntId;
 use crate::uapi::vgic_v5::icc::SYS_ICC_ICSR_EL1;
 use crate::uapi::vgic_v5::ist::*;

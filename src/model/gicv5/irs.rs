@@ -1,11 +1,10 @@
-//! IRS registers: which exist, what they hold, and what user space may write.
+//! IRS registers: which exist, what they hold, and which ID registers user space may write.
 //!
 //! Source: `arch/arm64/kvm/vgic/vgic-irs-v5.c`, Linux 7.4; Documentation/virt/kvm/devices/arm-vgic-v5.rst, `GRP_IRS_REGS`.
 //!
-//! Rule: a write of user space is refused where it contradicts what the VM is, and otherwise keeps the bits that KVM keeps.
+//! Rule: a register keeps the bits that KVM keeps; what depends on a table is not decided here.
 
 use super::host::Host;
-use super::vm::Vgic;
 use crate::uapi::vgic_v5::irs::*;
 use crate::uapi::vgic_v5::irs_fields::*;
 use crate::{Errno, VcpuId};
@@ -28,25 +27,29 @@ const IDR0_ABSENT: u32 = GICV5_IRS_IDR0_VIRT
 const IDR2_ABSENT: u32 = GICV5_IRS_IDR2_IST_LEVELS | GICV5_IRS_IDR2_ISTMD | GICV5_IRS_IDR2_ISTMD_SZ;
 const IDR2_KEPT: u32 = GICV5_IRS_IDR2_ID_BITS | GICV5_IRS_IDR2_LPI | GICV5_IRS_IDR2_MIN_LPI_ID_BITS | GICV5_IRS_IDR2_IST_L2SZ;
 
+/// `IRS_IDR5.SPI_RANGE` and `IRS_IDR6.SPI_IRS_RANGE`.
+const SPI_RANGE: u32 = 0x01ff_ffff;
+/// `IRS_IDR7.SPI_BASE`.
+const SPI_BASE: u32 = 0x00ff_ffff;
+
 /// A field, shifted down.
 pub(super) const fn field(register: u32, mask: u32) -> u32 {
     (register & mask) >> mask.trailing_zeros()
 }
 
-/// The register that an attribute of `GRP_IRS_REGS` names.
+/// The register that an attribute of `GRP_IRS_REGS` names. KVM does not look at bits 63:32.
 ///
 /// Any byte of a register is the register's; then the offset must be aligned to its width.
 pub(super) fn register(attr: u64) -> Result<u32, Errno> {
-    // Chosen: an offset beyond 32 bits is unknown, not cut off.
-    let offset = u32::try_from(attr).map_err(|_| Errno::ENXIO)?;
-    for (_, start) in REGISTERS {
-        let start = *start as u32;
-        let bytes = width(start);
-        if (start..start + bytes).contains(&offset) {
-            return if offset.is_multiple_of(bytes) { Ok(offset) } else { Err(Errno::EINVAL) };
-        }
-    }
-    Err(Errno::ENXIO)
+    let offset = attr as u32;
+    let register = at(offset).ok_or(Errno::ENXIO)?;
+    if register == offset { Ok(register) } else { Err(Errno::EINVAL) }
+}
+
+/// The register that the byte at `offset` belongs to.
+pub(super) fn at(offset: u32) -> Option<u32> {
+    let starts = REGISTERS.iter().map(|(_, start)| *start as u32);
+    starts.into_iter().find(|start| (*start..start + width(*start)).contains(&offset))
 }
 
 /// Bytes of a register.
@@ -68,7 +71,7 @@ pub(super) struct Irs {
     pub(super) pes: Vec<u16>,
     pub(super) enabled: bool,
     cr1: u32,
-    pub(super) spi_selr: u32,
+    spi_selr: u32,
     pe_selr: u32,
     ist_cfgr: u32,
     ist_baser: u64,
@@ -108,16 +111,26 @@ impl Irs {
         (self.lpi_bits_allowed(bits) && shape == 0).then_some(bits)
     }
 
-    /// Whether `IRS_IDR2` allows LPI IDs of this width. Never above 16.
+    /// Whether `IRS_IDR2` allows LPI IDs of this width. Never above [`Host::id_bits`].
     pub(super) fn lpi_bits_allowed(&self, bits: u32) -> bool {
         let least = field(self.idr2, GICV5_IRS_IDR2_MIN_LPI_ID_BITS);
         let most = field(self.idr2, GICV5_IRS_IDR2_ID_BITS);
         (least..=most).contains(&bits)
     }
 
-    /// Stores `IRS_IST_BASER` and `IRS_IST_CFGR`.
-    pub(super) fn set_ist(&mut self, cfgr: u32, baser: u64) {
-        (self.ist_cfgr, self.ist_baser) = (cfgr & IST_CFGR_KEPT, baser & IST_BASER_KEPT);
+    /// The value that `IRS_IST_CFGR` keeps of `value`, and the one that it has.
+    pub(super) fn ist_cfgr(&self, value: u32) -> (u32, u32) {
+        (value & IST_CFGR_KEPT, self.ist_cfgr)
+    }
+
+    /// The value that `IRS_IST_BASER` keeps of `value`, and the one that it has.
+    pub(super) fn ist_baser(&self, value: u64) -> (u64, u64) {
+        (value & IST_BASER_KEPT, self.ist_baser)
+    }
+
+    /// The SPI that `IRS_SPI_SELR` names, whether there is one or not.
+    pub(super) fn selected_spi(&self) -> usize {
+        self.spi_selr as usize
     }
 
     /// Bits that a priority of this IRS has, of 5.
@@ -136,19 +149,56 @@ impl Irs {
             | self.priority_bits << GICV5_IRS_IDR1_PRIORITY_BITS.trailing_zeros()
     }
 
-    /// A write that reaches no table: of the guest, and of user space. Others are ignored.
-    pub(super) fn store(&mut self, register: u32, value: u32) {
+    /// What a register holds, for user space; of a selection only the selectors and `IRS_PE_CR0` are known here.
+    pub(super) fn read(&self, register: u32) -> u64 {
+        u64::from(match register {
+            GICV5_IRS_IST_BASER => return self.ist_baser,
+            GICV5_IRS_IDR0 => self.idr0,
+            GICV5_IRS_IDR1 => self.idr1(),
+            GICV5_IRS_IDR2 => self.idr2,
+            GICV5_IRS_IDR5 | GICV5_IRS_IDR6 => self.nr_spis,
+            GICV5_IRS_IIDR => 0x04b0_043b,
+            GICV5_IRS_CR0 => GICV5_IRS_CR0_IDLE | u32::from(self.enabled),
+            GICV5_IRS_CR1 => self.cr1,
+            GICV5_IRS_SYNC_STATUSR => GICV5_IRS_SYNC_STATUSR_IDLE,
+            GICV5_IRS_SPI_SELR => self.spi_selr,
+            GICV5_IRS_SPI_DOMAINR => GICV5_IRS_IDR0_INT_DOM_NON_SECURE,
+            // Whether the selection is valid, and whether the PE is online, is the guest's business only.
+            GICV5_IRS_SPI_STATUSR => GICV5_IRS_SPI_STATUSR_IDLE,
+            GICV5_IRS_PE_SELR => self.pe_selr,
+            GICV5_IRS_PE_STATUSR => GICV5_IRS_PE_STATUSR_IDLE,
+            GICV5_IRS_PE_CR0 => u32::from(self.pe_selected()),
+            GICV5_IRS_IST_CFGR => self.ist_cfgr,
+            GICV5_IRS_IST_STATUSR => GICV5_IRS_IST_STATUSR_IDLE,
+            GICV5_IRS_DEVARCH => 0x4770_5a19,
+            GICV5_IRS_PIDR4 => 0x04,
+            GICV5_IRS_PIDR0 => 0x4b,
+            GICV5_IRS_PIDR1 => 0xb0,
+            GICV5_IRS_PIDR2 => 0x0b,
+            GICV5_IRS_CIDR0 => 0x0d,
+            GICV5_IRS_CIDR1 => 0xf0,
+            GICV5_IRS_CIDR2 => 0x05,
+            GICV5_IRS_CIDR3 => 0xb1,
+            _ => 0,
+        })
+    }
+
+    /// A write that KVM takes as it is, but for the bits that it does not keep; a register that cannot be written so ignores it.
+    pub(super) fn store(&mut self, register: u32, value: u64) {
+        let word = value as u32;
         match register {
-            GICV5_IRS_CR0 => self.enabled = value & GICV5_IRS_CR0_IRSEN != 0,
-            GICV5_IRS_CR1 => self.cr1 = value & CR1_KEPT,
-            // Chosen: the selectors keep the bits of their field.
-            GICV5_IRS_SPI_SELR => self.spi_selr = value & GICV5_IRS_SPI_SELR_ID,
-            GICV5_IRS_PE_SELR => self.pe_selr = value & GICV5_IRS_PE_SELR_IAFFID,
+            GICV5_IRS_CR0 => self.enabled = word & GICV5_IRS_CR0_IRSEN != 0,
+            GICV5_IRS_CR1 => self.cr1 = word & CR1_KEPT,
+            GICV5_IRS_SPI_SELR => self.spi_selr = word & GICV5_IRS_SPI_SELR_ID,
+            GICV5_IRS_PE_SELR => self.pe_selr = word & GICV5_IRS_PE_SELR_IAFFID,
+            GICV5_IRS_IST_CFGR => self.ist_cfgr = word & IST_CFGR_KEPT,
+            GICV5_IRS_IST_BASER => self.ist_baser = value & IST_BASER_KEPT,
             _ => {}
         }
     }
 
-    fn set_idr(&mut self, register: u32, value: u32, host: &Host) -> Result<(), Errno> {
+    /// User space's write of an ID register.
+    pub(super) fn set_idr(&mut self, register: u32, value: u32, host: &Host) -> Result<(), Errno> {
         let accept = |ok: bool| if ok { Ok(()) } else { Err(Errno::EINVAL) };
         match register {
             GICV5_IRS_IDR0 => {
@@ -166,77 +216,14 @@ impl Irs {
                 let most = field(value, GICV5_IRS_IDR2_ID_BITS);
                 let least = field(value, GICV5_IRS_IDR2_MIN_LPI_ID_BITS);
                 accept(value & GICV5_IRS_IDR2_LPI != 0 && value & IDR2_ABSENT == 0)?;
-                // Chosen: the bound is what KVM shows of the host, 16 bits at most.
-                accept(most <= host.guest_id_bits() && least >= host.min_lpi_id_bits && least <= most)?;
+                // The bound is what the host has, not the 16 bits that a guest is shown after INIT.
+                accept(most <= host.id_bits && least >= host.min_lpi_id_bits && least <= most)?;
                 self.idr2 = value & IDR2_KEPT;
             }
-            GICV5_IRS_IDR5 | GICV5_IRS_IDR6 => accept(value == self.nr_spis)?,
-            GICV5_IRS_IDR7 => accept(value == 0)?,
+            // The fields are compared, without what is above them.
+            GICV5_IRS_IDR5 | GICV5_IRS_IDR6 => accept(value & SPI_RANGE == self.nr_spis)?,
+            GICV5_IRS_IDR7 => accept(value & SPI_BASE == 0)?,
             _ => {}
-        }
-        Ok(())
-    }
-}
-
-impl Vgic {
-    /// What user space reads. The upper half of a 32-bit register is 0.
-    pub(super) fn irs_get(&self, register: u32) -> u64 {
-        let irs = &self.irs;
-        u64::from(match register {
-            GICV5_IRS_IST_BASER => return irs.ist_baser,
-            GICV5_IRS_IDR0 => irs.idr0,
-            GICV5_IRS_IDR1 => irs.idr1(),
-            GICV5_IRS_IDR2 => irs.idr2,
-            GICV5_IRS_IDR5 | GICV5_IRS_IDR6 => irs.nr_spis,
-            GICV5_IRS_IIDR => 0x04b0_043b,
-            GICV5_IRS_CR0 => GICV5_IRS_CR0_IDLE | u32::from(irs.enabled),
-            GICV5_IRS_CR1 => irs.cr1,
-            GICV5_IRS_SYNC_STATUSR => GICV5_IRS_SYNC_STATUSR_IDLE,
-            GICV5_IRS_SPI_SELR => irs.spi_selr,
-            GICV5_IRS_SPI_DOMAINR => GICV5_IRS_IDR0_INT_DOM_NON_SECURE,
-            GICV5_IRS_SPI_CFGR => u32::from(self.ist.spis.get(irs.spi_selr as usize).is_some_and(|spi| spi.level)),
-            // Whether the selection is valid, and whether the PE is online, is the guest's business only.
-            GICV5_IRS_SPI_STATUSR => GICV5_IRS_SPI_STATUSR_IDLE,
-            GICV5_IRS_PE_SELR => irs.pe_selr,
-            GICV5_IRS_PE_STATUSR => GICV5_IRS_PE_STATUSR_IDLE,
-            GICV5_IRS_PE_CR0 => u32::from(irs.pe_selected()),
-            GICV5_IRS_IST_CFGR => irs.ist_cfgr,
-            GICV5_IRS_IST_STATUSR => GICV5_IRS_IST_STATUSR_IDLE,
-            GICV5_IRS_DEVARCH => 0x4770_5a19,
-            GICV5_IRS_PIDR4 => 0x04,
-            GICV5_IRS_PIDR0 => 0x4b,
-            GICV5_IRS_PIDR1 => 0xb0,
-            GICV5_IRS_PIDR2 => 0x0b,
-            GICV5_IRS_CIDR0 => 0x0d,
-            GICV5_IRS_CIDR1 => 0xf0,
-            GICV5_IRS_CIDR2 => 0x05,
-            GICV5_IRS_CIDR3 => 0xb1,
-            _ => 0,
-        })
-    }
-
-    /// What user space writes. The upper half of a 32-bit register does not matter.
-    pub(super) fn irs_set(&mut self, register: u32, value: u64, host: &Host) -> Result<(), Errno> {
-        let irs = &mut self.irs;
-        match register {
-            GICV5_IRS_IDR0..=GICV5_IRS_IDR7 => irs.set_idr(register, value as u32, host)?,
-            GICV5_IRS_IST_CFGR => {
-                let value = value as u32 & IST_CFGR_KEPT;
-                if self.ist.lpis.is_some() && value != irs.ist_cfgr {
-                    return Err(Errno::EINVAL);
-                }
-                irs.ist_cfgr = value;
-            }
-            GICV5_IRS_IST_BASER => {
-                let value = value & IST_BASER_KEPT;
-                if self.ist.lpis.is_some() && value != irs.ist_baser {
-                    return Err(Errno::EINVAL);
-                }
-                // From here on the first run insists on a table; making the register invalid again does not help.
-                self.owed |= value & GICV5_IRS_IST_BASER_VALID != 0 && !irs.lpis_valid();
-                irs.ist_baser = value;
-            }
-            _ => irs.store(register, value as u32),
         }
         Ok(())
     }

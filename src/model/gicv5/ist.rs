@@ -6,8 +6,12 @@
 //! Rule: an entry is the architected 32 bits; metadata of the hardware and the shape of the host's tables are nobody's business.
 
 use crate::IntId;
+use crate::uapi::vgic_v5::ist::GICV5_ISTL2E_PENDING;
 use alloc::vec;
 use alloc::vec::Vec;
+
+/// SPIs of a device whose number was not set.
+pub(super) const DEFAULT_SPIS: u32 = 32;
 
 /// One SPI: its entry in the host's table, and what KVM keeps in software.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,8 +22,16 @@ pub struct Spi {
     pub level: bool,
     /// The line as user space last drove it. In no attribute, so not saved.
     pub line: bool,
-    /// KVM's pending latch.
+    /// KVM's pending latch: set by an edge that user space drives, and by a restored Pending. Nothing but a restore clears it.
     pub latch: bool,
+}
+
+impl Spi {
+    /// Tells the hardware what KVM takes for the pending state: for a level SPI its line or the latch, else the latch.
+    pub(super) fn deliver(&mut self) {
+        let pending = self.latch || self.level && self.line;
+        self.entry = self.entry & !GICV5_ISTL2E_PENDING | if pending { GICV5_ISTL2E_PENDING } else { 0 };
+    }
 }
 
 /// The host's LPI table.
@@ -31,7 +43,7 @@ pub(super) struct LpiIst {
 }
 
 impl LpiIst {
-    /// An empty table; `bits` is 16 at most.
+    /// An empty table; `bits` is 24 at most.
     pub(super) fn new(bits: u32) -> Self {
         LpiIst { bits, entries: vec![0; 1 << bits] }
     }

@@ -3,12 +3,11 @@
 //! Source: `arch/arm64/kvm/arm.c`, `kvm_vm_ioctl_irq_line`; `arch/arm64/kvm/vgic/vgic.c`, Linux 7.4; Documentation/virt/kvm/api.rst,
 //! `KVM_IRQ_LINE`.
 //!
-//! Rule: a rising edge makes an edge interrupt pending; a level interrupt is pending as long as its line is high.
+//! Rule: a rising edge sets the latch of an edge interrupt; a level interrupt is pending as long as its line is high or its latch is
+//! set.
 
 use super::cpu::EDGE_PPIS;
-use super::host::SW_PPI;
 use super::vm::Vm;
-use crate::uapi::vgic_v5::ist::GICV5_ISTL2E_PENDING;
 use crate::{Errno, VcpuId};
 
 impl Vm {
@@ -19,27 +18,21 @@ impl Vm {
     /// In this order; api.rst, `KVM_IRQ_LINE`:
     /// - `EIO`: the VM is dead.
     /// - `ENXIO`: no device.
-    /// - `EBUSY`: the device is not initialised. That this comes before the number is inferred.
+    /// - `EBUSY`: the device is not initialised.
     /// - `EINVAL`: no such SPI.
     pub fn set_spi_level(&mut self, spi: u32, level: bool) -> Result<(), Errno> {
         self.alive()?;
         let device = self.device.as_mut().ok_or(Errno::ENXIO)?;
         let vgic = device.vgic.as_mut().ok_or(Errno::EBUSY)?;
         let spi = vgic.ist.spis.get_mut(spi as usize).ok_or(Errno::EINVAL)?;
-        if !spi.level {
-            // An edge: KVM keeps no line of it, and hands on every rise.
-            if level {
-                spi.latch = true;
-                spi.entry |= GICV5_ISTL2E_PENDING;
-            }
-        } else if spi.line != level {
-            spi.line = level;
-            if level {
-                spi.entry |= GICV5_ISTL2E_PENDING;
-            } else if !spi.latch {
-                spi.entry &= !GICV5_ISTL2E_PENDING;
-            }
+        // Of an edge KVM keeps no line, and takes every rise; of a level it takes what is new.
+        match (spi.level, level) {
+            (true, _) if spi.line == level => return Ok(()),
+            (true, _) => spi.line = level,
+            (false, true) => spi.latch = true,
+            (false, false) => return Ok(()),
         }
+        spi.deliver();
         Ok(())
     }
 
@@ -50,11 +43,13 @@ impl Vm {
     /// In this order; api.rst, `KVM_IRQ_LINE`:
     /// - `EIO`: the VM is dead.
     /// - `ENXIO`: no device.
-    /// - `EINVAL`: no such vCPU, no such PPI, or one that user space may not drive; before INIT it may drive none.
+    /// - `EBUSY`: the device is not initialised.
+    /// - `EINVAL`: no such vCPU, no such PPI, or one that user space may not drive.
     pub fn set_ppi_level(&mut self, id: VcpuId, ppi: u32, level: bool) -> Result<(), Errno> {
         self.alive()?;
-        self.device.as_ref().ok_or(Errno::ENXIO)?;
-        self.change_ppi(id, ppi, level, self.userspace_ppis())
+        let device = self.device.as_ref().ok_or(Errno::ENXIO)?;
+        device.vgic.as_ref().ok_or(Errno::EBUSY)?;
+        self.change_ppi(id, ppi, level, device.userspace_ppis)
     }
 
     /// Drives the line of a PPI as KVM's timers and PMU do: those in [`Host::ppis`](super::Host::ppis) but `SW_PPI`.
@@ -76,10 +71,5 @@ impl Vm {
             state.cpu.pending &= !(bit & !EDGE_PPIS);
         }
         Ok(())
-    }
-
-    /// First word of `USERSPACE_PPIS`. Chosen: empty before INIT, which makes it.
-    pub(super) fn userspace_ppis(&self) -> u64 {
-        if self.vgic().is_some() { 1 << SW_PPI } else { 0 }
     }
 }

@@ -5,16 +5,15 @@
 //!
 //! Rule: a guest's access cannot fail; what is not there reads as 0 and ignores writes.
 
-use super::Guest;
-use super::irs::{field, register, width};
+use super::device::Vgic;
+use super::guest::Guest;
+use super::irs;
 use super::ist::LpiIst;
-use super::vm::Vgic;
 use crate::uapi::vgic_v5::irs::*;
 use crate::uapi::vgic_v5::irs_fields::*;
-use crate::uapi::vgic_v5::ist::GICV5_ISTL2E_HM;
 
 impl Guest<'_> {
-    /// A 32-bit read at `offset` in `CONFIG_FRAME`; 0 where no 32-bit register is.
+    /// A 32-bit read at `offset` in `CONFIG_FRAME`: a 32-bit register, or either half of a 64-bit one; 0 where none is.
     #[must_use]
     pub fn irs_read32(&self, offset: u32) -> u32 {
         self.irs_read(offset, 4) as u32
@@ -26,10 +25,11 @@ impl Guest<'_> {
         self.irs_read(offset, 8)
     }
 
-    /// A 32-bit write at `offset` in `CONFIG_FRAME`; ignored where no 32-bit register can be written.
+    /// A 32-bit write at `offset` in `CONFIG_FRAME`: of a 32-bit register, or of either half of a 64-bit one, whose other half stays
+    /// as it is; ignored where none can be written.
     ///
-    /// `IRS_IST_CFGR` is immutable while the LPI table exists. `IRS_SPI_CFGR` sets the trigger mode of the SPI that `IRS_SPI_SELR`
-    /// selects; see [`Host::spi_cfgr_sets_hm`](super::Host::spi_cfgr_sets_hm).
+    /// `IRS_IST_CFGR` is immutable while the LPI table is valid. `IRS_SPI_CFGR` sets KVM's trigger mode of the SPI that
+    /// `IRS_SPI_SELR` selects; the handling mode in the host's table stays what it was.
     pub fn irs_write32(&mut self, offset: u32, value: u32) {
         self.irs_write(offset, 4, u64::from(value));
     }
@@ -43,68 +43,82 @@ impl Guest<'_> {
         self.irs_write(offset, 8, value);
     }
 
-    // Chosen: an access of another width than the register's is like one to nothing.
     fn irs_read(&self, offset: u32, bytes: u32) -> u64 {
-        match (&self.vgic, register(u64::from(offset))) {
-            (Some(vgic), Ok(register)) if width(register) == bytes => vgic.mmio_read(register),
-            _ => 0,
-        }
+        let (Some(vgic), Some((register, half))) = (&self.vgic, accessed(offset, bytes)) else { return 0 };
+        let value = vgic.mmio_read(register);
+        half.map_or(value, |half| u64::from((value >> half.shift()) as u32))
     }
 
     fn irs_write(&mut self, offset: u32, bytes: u32, value: u64) {
-        if let (Some(vgic), Ok(register)) = (&mut self.vgic, register(u64::from(offset)))
-            && width(register) == bytes
-        {
-            vgic.mmio_write(register, value, self.host.spi_cfgr_sets_hm);
+        let (Some(vgic), Some((register, half))) = (&mut self.vgic, accessed(offset, bytes)) else { return };
+        let value = half.map_or(value, |half| {
+            let other = vgic.mmio_read(register) & !(u64::from(u32::MAX) << half.shift());
+            other | u64::from(value as u32) << half.shift()
+        });
+        vgic.mmio_write(register, value);
+    }
+}
+
+/// Which 32 bits of a 64-bit register.
+#[derive(Clone, Copy)]
+enum Half {
+    Low,
+    High,
+}
+
+impl Half {
+    fn shift(self) -> u32 {
+        match self {
+            Half::Low => 0,
+            Half::High => 32,
         }
+    }
+}
+
+/// The register that an access of so many bytes reaches, and which half if not all of it.
+fn accessed(offset: u32, bytes: u32) -> Option<(u32, Option<Half>)> {
+    let register = irs::at(offset)?;
+    match (irs::width(register), bytes, offset - register) {
+        (4, 4, 0) | (8, 8, 0) => Some((register, None)),
+        (8, 4, 0) => Some((register, Some(Half::Low))),
+        (8, 4, 4) => Some((register, Some(Half::High))),
+        _ => None,
     }
 }
 
 impl Vgic {
     fn mmio_read(&self, register: u32) -> u64 {
         let selected = match register {
-            GICV5_IRS_SPI_STATUSR if (self.irs.spi_selr as usize) < self.nr_spis() => GICV5_IRS_SPI_STATUSR_V,
+            GICV5_IRS_SPI_STATUSR if self.irs.selected_spi() < self.nr_spis() => GICV5_IRS_SPI_STATUSR_V,
             GICV5_IRS_PE_STATUSR if self.irs.pe_selected() => GICV5_IRS_PE_STATUSR_V | GICV5_IRS_PE_STATUSR_ONLINE,
             _ => 0,
         };
         self.irs_get(register) | u64::from(selected)
     }
 
-    fn mmio_write(&mut self, register: u32, value: u64, spi_cfgr_sets_hm: bool) {
+    fn mmio_write(&mut self, register: u32, value: u64) {
         match register {
             GICV5_IRS_SPI_CFGR => {
-                let level = field(value as u32, GICV5_IRS_SPI_CFGR_TM) != 0;
-                if let Some(spi) = self.ist.spis.get_mut(self.irs.spi_selr as usize) {
-                    spi.level = level;
-                    if spi_cfgr_sets_hm {
-                        spi.entry = spi.entry & !GICV5_ISTL2E_HM | if level { GICV5_ISTL2E_HM } else { 0 };
-                    }
+                if let Some(spi) = self.ist.spis.get_mut(self.irs.selected_spi()) {
+                    spi.level = irs::field(value as u32, GICV5_IRS_SPI_CFGR_TM) != 0;
                 }
             }
-            GICV5_IRS_IST_CFGR => {
-                if self.ist.lpis.is_none() {
-                    self.irs.set_ist(value as u32, self.irs_get(GICV5_IRS_IST_BASER));
-                }
-            }
+            GICV5_IRS_IST_CFGR if self.irs.lpis_valid() => {}
             GICV5_IRS_IST_BASER => self.write_baser(value),
-            _ => self.irs.store(register, value as u32),
+            _ => self.irs.store(register, value),
         }
     }
 
     fn write_baser(&mut self, value: u64) {
-        let cfgr = self.irs_get(GICV5_IRS_IST_CFGR) as u32;
-        let valid = value & GICV5_IRS_IST_BASER_VALID != 0;
-        match (self.ist.lpis.is_some(), valid) {
-            // Chosen: the write that drops the table stores its address field too.
+        match (self.irs.lpis_valid(), value & GICV5_IRS_IST_BASER_VALID != 0) {
             (true, false) => self.ist.lpis = None,
             (false, true) => match self.irs.lpi_id_bits() {
                 Some(bits) => self.ist.lpis = Some(LpiIst::new(bits)),
-                // Chosen: the whole write is ignored.
                 None => return,
             },
             (true, true) => return,
             (false, false) => {}
         }
-        self.irs.set_ist(cfgr, value);
+        self.irs.store(GICV5_IRS_IST_BASER, value);
     }
 }

@@ -1,8 +1,8 @@
 //! A VM with KVM's virtual GICv5, as user space and as a guest see it.
 //!
 //! Source: Documentation/virt/kvm/devices/arm-vgic-v5.rst and `arch/arm64/kvm/vgic/`, Linux 7.4; Arm Generic Interrupt Controller
-//! Architecture Specification, GICv5, for the guest's side. Where neither says what happens, a comment in the code says what was
-//! chosen.
+//! Architecture Specification, GICv5, for the guest's side. `tests/conversations` holds the model to what the kernel's own code
+//! answers; where the architecture leaves a choice to the hardware, a comment in the code says so.
 //!
 //! Rule: user space goes through [`Vm::ioctl`], a guest through [`Guest`]; both act on the same state and nothing else does.
 //!
@@ -46,9 +46,11 @@
 
 mod attributes;
 mod cpu;
+mod device;
 mod guest;
 mod hooks;
 mod host;
+mod init;
 mod instructions;
 mod irs;
 mod ist;

@@ -4,14 +4,14 @@
 //! Documentation/virt/kvm/devices/arm-vgic-v5.rst, `GRP_IST`.
 //!
 //! Rule: a save changes nothing of the VM. A restore takes entries as they come, but for Pending, which is replayed, and HWU, which
-//! is dropped; one that fails undoes the LPI table and nothing else.
+//! is dropped; one that fails undoes the LPI table, as far as the host lets it, and nothing else.
 
+use super::device::Vgic;
 use super::ist::LpiIst;
-use super::vm::Vgic;
-use crate::model::fault::Log;
+use crate::model::fault::{HostStep, Log};
 use crate::model::shared::Shared;
-use crate::model::{HostStep, IstArg};
-use crate::uapi::vgic_v5::ist::{GICV5_ISTL2E_ACTIVE, GICV5_ISTL2E_HM, GICV5_ISTL2E_HWU, GICV5_ISTL2E_PENDING};
+use crate::model::user::IstArg;
+use crate::uapi::vgic_v5::ist::{GICV5_ISTL2E_HM, GICV5_ISTL2E_HWU, GICV5_ISTL2E_PENDING};
 use crate::{Errno, IntId};
 use alloc::vec::Vec;
 
@@ -59,7 +59,7 @@ impl Vgic {
             // The registers were restored and the table was not.
             (Some(_), None) | (None, Some(_)) => return Err(Errno::ENXIO),
         }
-        // Chosen: KVM looks a third time even where there is no LPI table.
+        // Also where there is no LPI table.
         quiet(&mut log, HostStep::QuietAfterLpi)
     }
 
@@ -70,16 +70,15 @@ impl Vgic {
             return Err(Errno::EBUSY);
         }
         if let Some(bits) = lpi_bits {
+            // An LPI table is for a VM whose tables the hardware has; without one a restore may give them back for the first time.
+            if !self.mapped {
+                return Err(Errno::ENXIO);
+            }
             log.host(HostStep::AllocateLpi)?;
             log.host(HostStep::MapLpi).inspect_err(|errno| *dead |= *errno == Errno::ETIMEDOUT)?;
             self.ist.lpis = Some(LpiIst::new(bits));
         }
-        let mut pending = Vec::new();
-        let written = self.write_tables(arg, log, &mut pending);
-        if let Err(errno) = written {
-            self.ist.lpis = None;
-            return Err(errno);
-        }
+        let pending = self.write_tables(arg, log).inspect_err(|_| self.undo(log))?;
         for id in &pending {
             if let Some(entry) = self.ist.entry_mut(*id) {
                 *entry |= GICV5_ISTL2E_PENDING;
@@ -90,34 +89,58 @@ impl Vgic {
         Ok(())
     }
 
-    /// The part of a restore between the VM being taken from the hardware and given back.
-    fn write_tables(&mut self, arg: &IstArg<'_>, log: &mut Log, pending: &mut Vec<IntId>) -> Result<(), Errno> {
-        let mut sanitise = |id: IntId, bytes: [u8; 4]| {
-            let entry = u32::from_le_bytes(bytes);
-            if entry & GICV5_ISTL2E_PENDING != 0 {
-                pending.push(id);
-            }
-            entry & !(GICV5_ISTL2E_PENDING | GICV5_ISTL2E_HWU)
-        };
-
-        log.host(HostStep::UnmapVm)?;
+    /// Takes the VM's tables from the hardware, writes them, and gives them back. What is to be made pending, in order.
+    fn write_tables(&mut self, arg: &IstArg<'_>, log: &mut Log) -> Result<Vec<IntId>, Errno> {
+        self.unmap(log)?;
+        let mut pending = Vec::new();
         log.host(HostStep::SpiTable)?;
-        for (index, spi) in self.ist.spis.iter_mut().enumerate() {
-            let bytes = arg.spi.load(index)?;
-            let is_pending = u32::from_le_bytes(bytes) & GICV5_ISTL2E_PENDING != 0;
-            spi.entry = sanitise(IntId::Spi(index as u32), bytes);
-            spi.level = spi.entry & GICV5_ISTL2E_HM != 0;
-            // A level SPI that is active keeps its latch: it may have been acknowledged from it.
-            if !spi.level || is_pending || spi.entry & GICV5_ISTL2E_ACTIVE == 0 {
-                spi.latch = is_pending;
+        for (index, spi) in (0..).zip(&mut self.ist.spis) {
+            let entry = u32::from_le_bytes(arg.spi.load(index as usize)?);
+            let is_pending = entry & GICV5_ISTL2E_PENDING != 0;
+            if is_pending {
+                log.host(HostStep::RememberPending)?;
+                pending.push(IntId::Spi(index));
             }
+            spi.entry = entry & !(GICV5_ISTL2E_PENDING | GICV5_ISTL2E_HWU);
+            spi.level = entry & GICV5_ISTL2E_HM != 0;
+            // Of a level interrupt too, active or not: nothing but another restore takes it away.
+            spi.latch = is_pending;
         }
         log.host(HostStep::LpiTable)?;
-        if let Some(lpis) = &mut self.ist.lpis {
-            for (index, entry) in lpis.entries.iter_mut().enumerate() {
-                *entry = sanitise(IntId::Lpi(index as u32), arg.lpi.load(index)?);
+        for (index, lpi) in (0..).zip(self.ist.lpis.iter_mut().flat_map(|lpis| &mut lpis.entries)) {
+            let entry = u32::from_le_bytes(arg.lpi.load(index as usize)?);
+            if entry & GICV5_ISTL2E_PENDING != 0 {
+                log.host(HostStep::RememberPending)?;
+                pending.push(IntId::Lpi(index));
             }
+            *lpi = entry & !(GICV5_ISTL2E_PENDING | GICV5_ISTL2E_HWU);
         }
-        log.host(HostStep::MapVm)
+        self.map(log)?;
+        Ok(pending)
+    }
+
+    /// Takes back what a restore that failed made: the LPI table, unless the hardware keeps the VM's tables. What fails here fails in
+    /// silence.
+    fn undo(&mut self, log: &mut Log) {
+        if self.ist.lpis.is_some() && self.unmap(log).is_ok() {
+            self.ist.lpis = None;
+        }
+        let _ = self.map(log);
+    }
+
+    fn unmap(&mut self, log: &mut Log) -> Result<(), Errno> {
+        if self.mapped {
+            log.host(HostStep::UnmapVm)?;
+            self.mapped = false;
+        }
+        Ok(())
+    }
+
+    fn map(&mut self, log: &mut Log) -> Result<(), Errno> {
+        if !self.mapped {
+            log.host(HostStep::MapVm)?;
+            self.mapped = true;
+        }
+        Ok(())
     }
 }

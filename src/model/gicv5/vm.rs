@@ -6,13 +6,12 @@
 //! Rule: a check stands where the kernel has it, so that of two conditions the kernel's answer wins.
 
 use super::cpu::Cpu;
+use super::device::{Device, Vgic};
+use super::guest::Guest;
 use super::host::Host;
-use super::irs::Irs;
-use super::ist::Ist;
-use super::{Guest, attributes};
-use crate::model::fault::Log;
+use crate::model::fault::{Fault, Log};
 use crate::model::shared::Shared;
-use crate::model::{Access, Fault};
+use crate::model::trace::Access;
 use crate::uapi::device::KVM_DEV_TYPE_ARM_VGIC_V5;
 use crate::{Errno, Vcpu, VcpuId, Vcpus};
 use alloc::vec::Vec;
@@ -25,9 +24,9 @@ pub struct Vm {
     pub(super) vcpus: Vec<VcpuState>,
     /// A thread is inside `KVM_CREATE_VCPU`.
     pub(super) creating: bool,
+    /// What the number of vCPUs and their ids are below.
+    limit: u32,
     pub(super) device: Option<Device>,
-    /// PPIs that exist for the guest; known from the first run on.
-    pub(super) exposed: Option<u64>,
     pub(super) dead: bool,
     pub(super) log: Shared<Log>,
 }
@@ -43,25 +42,6 @@ pub(super) struct VcpuState {
     pub(super) cpu: Cpu,
 }
 
-/// The device from its creation on.
-#[derive(Debug, Default)]
-pub(super) struct Device {
-    pub(super) irs_address: Option<u64>,
-    /// 0 until set, or until INIT takes the default.
-    pub(super) nr_spis: u32,
-    /// What INIT makes.
-    pub(super) vgic: Option<Vgic>,
-}
-
-/// The device from INIT on.
-#[derive(Debug)]
-pub(super) struct Vgic {
-    pub(super) irs: Irs,
-    pub(super) ist: Ist,
-    /// `IRS_IST_BASER` was made valid by user space, and no table was restored since.
-    pub(super) owed: bool,
-}
-
 impl Vm {
     /// A VM without vCPUs and without a device. A number of `host` that is out of its range counts as the nearest in it.
     #[must_use]
@@ -70,8 +50,8 @@ impl Vm {
             host: host.in_range(),
             vcpus: Vec::new(),
             creating: false,
+            limit: VcpuId::LIMIT,
             device: None,
-            exposed: None,
             dead: false,
             log: Shared::default(),
         }
@@ -106,9 +86,9 @@ impl Vm {
     /// In this order; Documentation/virt/kvm/api.rst, `KVM_CREATE_VCPU`, and `vgic-init.c`:
     /// - `EIO`: the VM is dead.
     /// - `EINVAL`: as many vCPUs exist as the VM can have.
-    /// - `EBUSY`: the device is initialised.
-    /// - `EINVAL`: the id is not below the limit of a VM that has a GICv5.
     /// - `EEXIST`: the id is taken.
+    /// - `EBUSY`: the device is initialised.
+    /// - `EINVAL`: the id is not below the limit of a VM that has a GICv5, or was to have one: [`Vm::create_device`].
     pub fn create_vcpu(&mut self, vcpu: Vcpu) -> Result<(), Errno> {
         self.add_vcpu(vcpu, false)
     }
@@ -124,18 +104,17 @@ impl Vm {
 
     fn add_vcpu(&mut self, vcpu: Vcpu, el2: bool) -> Result<(), Errno> {
         self.alive()?;
-        let limit = if self.device.is_some() { self.host.max_vcpus } else { VcpuId::LIMIT };
-        if self.vcpus.len() >= limit as usize {
-            return Err(Errno::EINVAL);
-        }
-        if self.vgic().is_some() {
-            return Err(Errno::EBUSY);
-        }
-        if vcpu.id.get() >= limit {
+        if self.vcpus.len() >= self.limit as usize {
             return Err(Errno::EINVAL);
         }
         if self.vcpus.iter().any(|other| other.vcpu.id == vcpu.id) {
             return Err(Errno::EEXIST);
+        }
+        if self.vgic().is_some() {
+            return Err(Errno::EBUSY);
+        }
+        if vcpu.id.get() >= self.limit {
+            return Err(Errno::EINVAL);
         }
         self.vcpus.push(VcpuState { vcpu, el2, held: false, has_run: false, cpu: Cpu::default() });
         Ok(())
@@ -164,7 +143,7 @@ impl Vm {
     /// - `EBUSY`: a vCPU is being created, or is locked by another thread.
     /// - `EEXIST`: the VM has a GIC.
     /// - `EBUSY`: a vCPU has run.
-    /// - `E2BIG`: a `vcpu_id` is beyond the limit of the host.
+    /// - `E2BIG`: a `vcpu_id` is beyond the limit of the host. That limit holds for the VM's vCPUs from then on.
     pub fn create_device(&mut self, type_: u32) -> Result<(), Errno> {
         self.test_device(type_)?;
         if self.creating {
@@ -177,7 +156,8 @@ impl Vm {
         if self.has_run() {
             return Err(Errno::EBUSY);
         }
-        if self.vcpus.iter().any(|state| state.vcpu.id.get() >= self.host.max_vcpus) {
+        self.limit = self.host.max_vcpus;
+        if self.vcpus.iter().any(|state| state.vcpu.id.get() >= self.limit) {
             return Err(Errno::E2BIG);
         }
         self.device = Some(Device::default());
@@ -186,7 +166,8 @@ impl Vm {
 
     /// `KVM_RUN`: the vCPU executes `code` as its guest, and exits.
     ///
-    /// The first run of any vCPU fixes which PPIs exist for the guest; enable, active and pending of the others are dropped.
+    /// The first run of a vCPU drops enable, active and pending of the PPIs that do not exist; another vCPU keeps its own until it
+    /// runs itself.
     /// A VM without a device runs, and its guest has no interrupt controller.
     ///
     /// # Errors
@@ -207,15 +188,17 @@ impl Vm {
         if !state.has_run {
             self.map_resources().inspect_err(|_| self.dead = true)?;
         }
-        let exposed = self.exposed.unwrap_or(0);
         let state = self.vcpus.iter_mut().find(|state| state.vcpu.id == id).ok_or(Errno::EBADF)?;
-        state.has_run = true;
         let vgic = self.device.as_mut().and_then(|device| device.vgic.as_mut());
-        Ok(code(&mut Guest { host: self.host, id, exposed, cpu: &mut state.cpu, vgic }))
+        if !state.has_run && vgic.is_some() {
+            state.cpu.expose(self.host.ppis);
+        }
+        state.has_run = true;
+        Ok(code(&mut Guest { host: self.host, id, cpu: &mut state.cpu, vgic }))
     }
 
-    /// What the kernel does when a vCPU runs for the first time.
-    fn map_resources(&mut self) -> Result<(), Errno> {
+    /// What the kernel looks at when a vCPU runs for the first time.
+    fn map_resources(&self) -> Result<(), Errno> {
         let Some(device) = &self.device else { return Ok(()) };
         let vgic = device.vgic.as_ref().ok_or(Errno::EBUSY)?;
         if vgic.owed {
@@ -223,12 +206,6 @@ impl Vm {
         }
         if device.irs_address.is_none() {
             return Err(Errno::ENXIO);
-        }
-        if self.exposed.is_none() {
-            self.exposed = Some(self.host.ppis);
-            for state in &mut self.vcpus {
-                state.cpu.expose(self.host.ppis);
-            }
         }
         Ok(())
     }
@@ -292,29 +269,5 @@ impl Vm {
 
     pub(super) fn vgic_mut(&mut self) -> Option<&mut Vgic> {
         self.device.as_mut()?.vgic.as_mut()
-    }
-
-    /// `GRP_CTRL`, INIT.
-    pub(super) fn init(&mut self) -> Result<(), Errno> {
-        let device = self.device.as_mut().ok_or(Errno::EBADF)?;
-        if device.vgic.is_some() {
-            return Ok(());
-        }
-        if self.creating {
-            return Err(Errno::EBUSY);
-        }
-        let last = self.vcpus.iter().map(|state| state.vcpu.id).max().ok_or(Errno::ENODEV)?;
-        if self.vcpus.iter().any(|state| state.el2) {
-            return Err(Errno::EINVAL);
-        }
-        self.log.lock().host(crate::model::HostStep::Init)?;
-        // Chosen: the teardown of a failed INIT keeps a number that user space set, and leaves no default behind.
-        if device.nr_spis == 0 {
-            device.nr_spis = attributes::DEFAULT_SPIS;
-        }
-        let pes = self.vcpus.iter().map(|state| state.vcpu.id.iaffid()).collect();
-        device.vgic =
-            Some(Vgic { irs: Irs::new(&self.host, device.nr_spis, last, pes), ist: Ist::new(device.nr_spis), owed: false });
-        Ok(())
     }
 }
