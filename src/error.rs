@@ -5,30 +5,31 @@
 //! Rule: an error of the kernel names the operation, the register, the vCPU, the error number and what that number means there; after
 //! a restore that failed half-way it says what is already applied.
 
+use crate::attr::{Operation, meaning};
 use crate::buffer::BufferError;
-use crate::check::Refusal;
 use crate::image::ImageError;
 use crate::its::TableError;
-use crate::shadow::ShadowError;
+use crate::memory::ShadowError;
+use crate::report::Refusal;
 use crate::topology::{TopologyError, Vcpu};
-use crate::uapi::{device as dev, vgic_v3 as v3, vgic_v5 as v5};
-use crate::{AttrId, Command, Errno};
+use crate::uapi::vgic_v3 as v3;
+use crate::{AttrId, Errno};
 use alloc::boxed::Box;
 use core::fmt;
 
-/// Why a virtual GIC could not be set up, saved or restored.
+/// Why a virtual GIC could not be set up, saved or restored. Small: what is large in it is boxed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The kernel refused an access.
     #[error(transparent)]
-    Access(#[from] AccessError),
+    Access(Box<AccessError>),
     /// The kernel accepted a write and did not do it.
     #[error(transparent)]
-    ReadBack(#[from] ReadBackError),
+    ReadBack(Box<ReadBackError>),
     /// The device says what no device of this kind can say.
     #[error(transparent)]
-    Device(#[from] DeviceError),
+    Device(Box<DeviceError>),
     /// A buffer of the caller does not have the right size. At most registers were read to find out; nothing was transferred.
     #[error(transparent)]
     Buffer(#[from] BufferError),
@@ -37,33 +38,47 @@ pub enum Error {
     Image(#[from] ImageError),
     /// The state cannot be restored on this device. Nothing was accessed.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(Box<Refusal>),
     /// The description of the VM is impossible. Nothing was accessed.
     #[error(transparent)]
     Topology(#[from] TopologyError),
     /// What the kernel wrote as tables cannot be read, or is not what it has mapped.
     #[error(transparent)]
-    Tables(#[from] TableError),
+    Tables(Box<TableError>),
     /// In a restore: the tables of the state cannot be written into shadow memory.
-    #[error("{error}{}", AfterShadow(Some(*applied)))]
+    #[error("{error}{}", AfterShadow(Some(**applied)))]
     TablesNotBuilt {
         /// Why not.
         error: Box<TableError>,
         /// What was done before.
-        applied: Applied,
+        applied: Box<Applied>,
     },
-    /// The tables are to go into the image, and were not flushed since the last save, which may have failed:
-    /// [`flush_tables`](crate::DynInterruptState::flush_tables).
-    #[error("the tables are to go into the image: flush them before each save")]
-    NotFlushed,
     /// Guest memory could not be diverted to shadow memory, or not be put back.
-    #[error("{error}{}", AfterShadow(*applied))]
+    #[error("{error}{}", AfterShadow(applied.as_deref().copied()))]
     Shadow {
         /// What happened.
         error: ShadowError,
         /// In a restore: what was done before.
-        applied: Option<Applied>,
+        applied: Option<Box<Applied>>,
     },
+}
+
+macro_rules! boxed {
+    ($($variant:ident: $ty:ty;)*) => {
+        $(impl From<$ty> for Error {
+            fn from(error: $ty) -> Self {
+                Error::$variant(Box::new(error))
+            }
+        })*
+    };
+}
+
+boxed! {
+    Access: AccessError;
+    ReadBack: ReadBackError;
+    Device: DeviceError;
+    Refused: Refusal;
+    Tables: TableError;
 }
 
 impl From<ShadowError> for Error {
@@ -71,6 +86,9 @@ impl From<ShadowError> for Error {
         Error::Shadow { error, applied: None }
     }
 }
+
+// A VMM wraps this into an error of its own, and its functions return that by value: `clippy::result_large_err` begins at 128 bytes.
+const _: () = assert!(size_of::<Error>() <= 40);
 
 /// What was done before guest memory could not be diverted.
 struct AfterShadow(Option<Applied>);
@@ -84,18 +102,23 @@ impl fmt::Display for AfterShadow {
 }
 
 impl Error {
+    /// After a restore that failed: how far it had come; `None` if nothing was written.
+    #[must_use]
+    pub fn applied(&self) -> Option<&Applied> {
+        match self {
+            Error::Access(error) => error.applied.as_ref(),
+            Error::ReadBack(error) => Some(&error.applied),
+            Error::Shadow { applied, .. } => applied.as_deref(),
+            Error::TablesNotBuilt { applied, .. } => Some(applied),
+            _ => None,
+        }
+    }
+
     /// After a restore that failed: whether another VM can be restored on the same guest memory. False once the kernel may have taken
     /// pending bits out of it.
     #[must_use]
-    pub const fn can_retry_on_same_memory(&self) -> bool {
-        match self {
-            Error::Access(AccessError { applied: Some(applied), .. }) => applied.can_retry_on_same_memory(),
-            Error::ReadBack(error) => error.applied.can_retry_on_same_memory(),
-            Error::Shadow { applied: Some(applied), .. } | Error::TablesNotBuilt { applied, .. } => {
-                applied.can_retry_on_same_memory()
-            }
-            _ => true,
-        }
+    pub fn can_retry_on_same_memory(&self) -> bool {
+        self.applied().is_none_or(Applied::can_retry_on_same_memory)
     }
 }
 
@@ -146,6 +169,9 @@ pub enum DeviceError {
         /// vCPUs that the backend was given.
         given: usize,
     },
+    /// Tables were flushed from another controller than the one that is saved, or before a restore of it.
+    #[error("the tables that were flushed are not those that this controller has now: flush it again before the save")]
+    OtherFlush,
     /// A value that the interface does not allow.
     #[error("the device reports {attr} = {value:#x}: {reason}")]
     Impossible {
@@ -156,28 +182,6 @@ pub enum DeviceError {
         /// What is wrong with it.
         reason: &'static str,
     },
-}
-
-/// What was asked of the kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Operation {
-    /// `KVM_GET_DEVICE_ATTR`.
-    Get,
-    /// `KVM_SET_DEVICE_ATTR`.
-    Set,
-    /// `KVM_HAS_DEVICE_ATTR`.
-    Has,
-}
-
-impl fmt::Display for Operation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Operation::Get => "get",
-            Operation::Set => "set",
-            Operation::Has => "has",
-        })
-    }
 }
 
 /// How far a restore had come.
@@ -274,6 +278,8 @@ pub struct AccessError {
     pub its: Option<u64>,
     /// The kernel's error number, as it came.
     pub errno: Errno,
+    /// What was to be written.
+    pub value: Option<u64>,
     /// How often the access was tried.
     pub attempts: u32,
     /// During a restore: what was written before. Once anything was, the VM must not run; throw it away.
@@ -282,116 +288,23 @@ pub struct AccessError {
 
 impl AccessError {
     pub(crate) fn new(operation: Operation, attr: AttrId, errno: Errno) -> Self {
-        AccessError { operation, attr, its: None, errno, attempts: 1, applied: None }
+        AccessError { operation, attr, its: None, errno, value: None, attempts: 1, applied: None }
     }
 
     /// What the error number means for this operation and register; empty where the kernel documents nothing.
     #[must_use]
     pub fn meaning(&self) -> &'static str {
-        use Operation::{Get, Set};
-        match (self.operation, self.attr.group(), self.errno) {
-            (Set, dev::KVM_DEV_ARM_VGIC_GRP_CTRL, Errno::EFAULT) => "there is no guest memory where a table is",
-            (_, _, Errno::EFAULT) => "user memory is not accessible",
-            (_, _, Errno::EIO) => "the VM is dead",
-            (_, _, Errno::ENOTTY) => "not a KVM device, or not of this kind",
-
-            (Get, v5::KVM_DEV_ARM_VGIC_GRP_IST, Errno::EBUSY) => {
-                "a vCPU is in KVM_RUN or in another ioctl, the device is not initialised, or the interrupts of the VM did not come to \
-                 rest: stop whatever injects interrupts"
-            }
-            (Set, v5::KVM_DEV_ARM_VGIC_GRP_IST, Errno::EBUSY) => {
-                "a vCPU is in KVM_RUN or in another ioctl or has run, the device is not initialised, or it already has an LPI table"
-            }
-            (_, v5::KVM_DEV_ARM_VGIC_GRP_IST, Errno::EINVAL) => {
-                "a table does not have the size that follows from NR_IRQS, IRS_IST_CFGR and IRS_IST_BASER, or IRS_IST_CFGR is illegal"
-            }
-            (Get, v5::KVM_DEV_ARM_VGIC_GRP_IST, Errno::ENXIO) => {
-                "IRS_IST_BASER was restored and the tables were not, or the kernel's own tables disagree"
-            }
-            (Set, v5::KVM_DEV_ARM_VGIC_GRP_IST, Errno::ENXIO) => "the kernel has no such table, or its own tables disagree",
-            (Get, v5::KVM_DEV_ARM_VGIC_GRP_IST, Errno::ETIMEDOUT) => "the hardware did not finish saving the VM",
-            (Set, v5::KVM_DEV_ARM_VGIC_GRP_IST, Errno::ETIMEDOUT) => "the hardware did not take the tables; the VM may be dead",
-
-            (Get, v5::KVM_DEV_ARM_VGIC_GRP_IRS_REGS | dev::KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, Errno::EBUSY) => {
-                "a vCPU is in KVM_RUN or in another ioctl, or the device is not initialised"
-            }
-            (Set, v5::KVM_DEV_ARM_VGIC_GRP_IRS_REGS | dev::KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, Errno::EBUSY) => {
-                "a vCPU is in KVM_RUN or in another ioctl or has run, or the device is not initialised"
-            }
-            (_, v5::KVM_DEV_ARM_VGIC_GRP_IRS_REGS, Errno::ENXIO) => "the IRS has no address yet, or KVM has no such register",
-            (Get, v5::KVM_DEV_ARM_VGIC_GRP_IRS_REGS, Errno::EINVAL) => "the VM has no vCPU, or the offset is not aligned",
-            (Set, v5::KVM_DEV_ARM_VGIC_GRP_IRS_REGS, Errno::EINVAL) => {
-                "the VM has no vCPU, or the value is not one that this VM can have"
-            }
-            (Set, dev::KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, Errno::EINVAL) => {
-                "no vCPU has this affinity, or this host's CPU interface cannot have the value or the register"
-            }
-            (_, dev::KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, Errno::EINVAL) => "no vCPU has this affinity",
-            (_, dev::KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, Errno::ENOENT | Errno::ENXIO) => "KVM has no such register",
-
-            (Set, dev::KVM_DEV_ARM_VGIC_GRP_NR_IRQS, Errno::EBUSY) => "already set, or the device is already initialised",
-            (Set, dev::KVM_DEV_ARM_VGIC_GRP_NR_IRQS, Errno::EINVAL) => "not a number of SPIs that this kernel accepts",
-            (Set, dev::KVM_DEV_ARM_VGIC_GRP_ADDR, Errno::EEXIST) => "already set",
-            (Set, dev::KVM_DEV_ARM_VGIC_GRP_ADDR, Errno::EINVAL) => "not aligned to 64 KiB, or beyond the end of the address space",
-            (Set, dev::KVM_DEV_ARM_VGIC_GRP_ADDR, Errno::E2BIG) => "beyond the guest physical address space",
-            (_, dev::KVM_DEV_ARM_VGIC_GRP_ADDR, Errno::ENXIO) => "not an address of this kind of device",
-            (Set, _, Errno::EBUSY) if self.attr == Command::ItsReset.id() => "a vCPU is in KVM_RUN or in another ioctl",
-            (Set, _, errno) if self.attr == Command::ItsRestoreTables.id() => match errno {
-                Errno::EBUSY => "a vCPU is in KVM_RUN or in another ioctl",
-                Errno::EINVAL => "the tables contradict themselves or the registers",
-                Errno::EEXIST => "a collection is there twice, or the tables were restored before",
-                Errno::ENXIO => "the ITS has no address yet",
-                _ => "",
-            },
-            (Set, _, errno) if [Command::ItsSaveTables, Command::SavePendingTables].map(Command::id).contains(&self.attr) => {
-                match errno {
-                    Errno::EBUSY => "a vCPU is in KVM_RUN or in another ioctl",
-                    Errno::EINVAL => "a table has no place for what the guest has mapped",
-                    Errno::EACCES => "an LPI is forwarded to a GICv4, whose pending state cannot be read",
-                    Errno::ENXIO => "the device has no address yet, or no such command",
-                    _ => "",
-                }
-            }
-            (Set, dev::KVM_DEV_ARM_VGIC_GRP_CTRL, Errno::EBUSY) => "a vCPU is being created",
-            (Set, dev::KVM_DEV_ARM_VGIC_GRP_CTRL, Errno::ENODEV) => "the VM has no vCPU",
-            (Set, dev::KVM_DEV_ARM_VGIC_GRP_CTRL, Errno::EINVAL) => "a vCPU has EL2, which a virtual GICv5 does not support",
-            (Set, dev::KVM_DEV_ARM_VGIC_GRP_CTRL, Errno::E2BIG) => "a vcpu_id is beyond what the host supports",
-            (Set, dev::KVM_DEV_ARM_VGIC_GRP_CTRL, Errno::ENOSPC) => "the host has no VM id left",
-
-            (
-                _,
-                v3::KVM_DEV_ARM_VGIC_GRP_DIST_REGS
-                | v3::KVM_DEV_ARM_VGIC_GRP_REDIST_REGS
-                | v3::KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO
-                | v3::KVM_DEV_ARM_VGIC_GRP_ITS_REGS,
-                Errno::EBUSY,
-            ) => "a vCPU is in KVM_RUN or in another ioctl, the device is not initialised, or the ITS is enabled",
-            (
-                Get,
-                v3::KVM_DEV_ARM_VGIC_GRP_REDIST_REGS | v3::KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO | v3::KVM_DEV_ARM_VGIC_GRP_DIST_REGS,
-                Errno::EINVAL,
-            ) => "no vCPU has this affinity",
-            (
-                Set,
-                v3::KVM_DEV_ARM_VGIC_GRP_DIST_REGS
-                | v3::KVM_DEV_ARM_VGIC_GRP_REDIST_REGS
-                | v3::KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO
-                | v3::KVM_DEV_ARM_VGIC_GRP_ITS_REGS,
-                Errno::EINVAL,
-            ) => "not a value that this kernel can have here",
-            (_, v3::KVM_DEV_ARM_VGIC_GRP_ITS_REGS, Errno::ENXIO) => "the ITS has no address yet, or KVM has no such register",
-
-            (_, _, Errno::ENOMEM) => "the host has no memory left",
-            (_, _, Errno::ETIMEDOUT) => "the hardware did not answer",
-            (_, _, Errno::ENXIO) => "KVM has no such attribute",
-            _ => "",
-        }
+        meaning(self.operation, self.attr, self.errno)
     }
 }
 
 impl fmt::Display for AccessError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}{}: {}", self.operation, self.attr, OfIts(self.its), self.errno)?;
+        write!(f, "{} {}{}", self.operation, self.attr, OfIts(self.its))?;
+        if let Some(value) = self.value {
+            write!(f, " to {value:#x}")?;
+        }
+        write!(f, ": {}", self.errno)?;
         if self.attempts > 1 {
             write!(f, " after {} attempts", self.attempts)?;
         }

@@ -4,32 +4,34 @@
 //!
 //! # Contract
 //!
+//! **Attach for each operation.** A backend is made for one save or one restore, and let go: borrow the devices, attach, flush and save, or
+//! check and restore. Nothing of it needs to be kept: what guest memory is, how many LPIs there are, which options hold, is asked anew.
+//!
 //! **Save.** Every vCPU is out of `KVM_RUN` and out of every other vCPU ioctl; devices, irqfds and whatever else injects interrupts
-//! are stopped. Flush the tables, which does nothing where there are none to flush; ask for the requirements; save the state; where
+//! are stopped. Flush the tables, which does nothing where there are none to flush; ask how large the image can be; save the state; where
 //! [`GuestMemoryUse::written_by_flush`] says so, make the last pass over guest memory after that. The source may go on running
 //! afterwards.
 //!
 //! **Restore.** The same vCPUs exist, and the devices are initialised with the same number of interrupts and have their addresses. A
-//! GICv5 is fresh: no vCPU of the VM has ever run; a GICv3 may have been used. Guest memory is in place. Nothing of the image is believed: it is checked first, and a refusal leaves the
-//! device as it was, without a single access. An error after that leaves a VM that must be thrown away. When all is done, drive every
-//! interrupt line that a device holds high of a GICv5, whose lines are not part of its state; those of a GICv3 are.
+//! GICv5 is fresh: no vCPU of the VM has ever run; a GICv3 may have been used. Guest memory is in place. Nothing of the image is believed:
+//! it is checked first, and a refusal leaves the device as it was, without a single access. An error after that leaves a VM that must be
+//! thrown away. When all is done: of a GICv5, drive every interrupt line that a device holds high again, since lines are not part of its
+//! state; those of a GICv3 are.
 
 use crate::Error;
-use crate::buffer::IstSizes;
-use crate::check::Report;
-use crate::guest_memory::GuestRange;
+use crate::flushed::Flushed;
 use crate::image::Kind;
-use alloc::vec::Vec;
+use crate::options::Options;
+use crate::report::Report;
 
 /// What a save or restore needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Requirements {
     /// A buffer of this many bytes is enough for an image of the present state, in the coding that the backend is set to. Where tables
-    /// go into the image: exact after a flush; before it, enough for any tables in which no LPI is mapped twice, some MiB.
+    /// go into the image, that is enough for any tables in which no LPI is mapped twice, some MiB: after a flush,
+    /// [`DynInterruptState::image_max`] knows better.
     pub image_max: usize,
-    /// Sizes of the interrupt state tables (GICv5).
-    pub ist: Option<IstSizes>,
     /// What happens to guest memory.
     pub guest_memory: GuestMemoryUse,
 }
@@ -60,24 +62,37 @@ pub trait DynInterruptState {
     /// The interrupt controller.
     fn kind(&self) -> Kind;
 
-    /// Sizes of buffers, and what happens to guest memory. Asks the device: the guest decides how many LPIs there are.
+    /// The size of an image, and what happens to guest memory. Asks the device: the guest decides how many LPIs there are.
     ///
     /// # Errors
     ///
     /// [`Error::Access`], [`Error::Device`]: the device could not be asked.
     fn requirements(&self) -> Result<Requirements, Error>;
 
-    /// Has the kernel write the tables that it keeps for the controller: into guest memory ([`GuestMemoryUse`]), or to where the next
-    /// save takes them from. Tells which guest memory was written: mark it dirty, and save it after this. Does nothing where there
-    /// are no such tables.
+    /// What the VMM has decided.
+    fn options(&self) -> &Options;
+
+    /// Decides otherwise, from the next operation on.
+    fn set_options(&mut self, options: Options);
+
+    /// Has the kernel write the tables that it keeps for the controller: into guest memory ([`GuestMemoryUse`]), or to where the save
+    /// takes them from. Returns what was flushed: [`Flushed::written`] tells which guest memory was written, and a save consumes it. Does
+    /// nothing where there are no such tables.
     ///
-    /// A step of its own, for a VMM that means to save: never part of a pause. What is written, and where, the implementation says.
+    /// Only for a VMM that means to save: a pause alone needs none. What is written, and where, the implementation says.
     ///
     /// # Errors
     ///
     /// [`Error::Access`]: the kernel refused. If it refused a command, some tables may be written already, and it is not told which:
     /// take all of guest memory for dirty, or ask KVM's dirty log.
-    fn flush_tables(&mut self) -> Result<Vec<GuestRange>, Error>;
+    fn flush_tables(&mut self) -> Result<Flushed, Error>;
+
+    /// A buffer of this many bytes is enough for the image of a save with these tables.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Access`], [`Error::Device`]: the device could not be asked.
+    fn image_max(&self, flushed: &Flushed) -> Result<usize, Error>;
 
     /// Saves the state into a buffer as an image, and returns the length of the image in bytes.
     ///
@@ -86,10 +101,10 @@ pub trait DynInterruptState {
     ///
     /// # Errors
     ///
-    /// - [`Error::Buffer`]: the buffer is smaller than [`Requirements::image_max`].
-    /// - [`Error::NotFlushed`]: tables go into the image, and were not flushed since the last save, or since one that failed.
-    /// - [`Error::Access`], [`Error::Device`]: the device could not be read. The contents of the buffer mean nothing.
-    fn save_image(&mut self, image: &mut [u8]) -> Result<usize, Error>;
+    /// - [`Error::Buffer`]: the buffer is smaller than [`DynInterruptState::image_max`].
+    /// - [`Error::Access`], [`Error::Device`]: the device could not be read, or another controller was flushed. The contents of the buffer
+    ///   mean nothing.
+    fn save_image(&self, flushed: Flushed, image: &mut [u8]) -> Result<usize, Error>;
 
     /// Whether an image can be restored here. Does not access the device.
     ///
@@ -121,9 +136,8 @@ pub trait InterruptState: DynInterruptState {
     ///
     /// # Errors
     ///
-    /// [`Error::Access`], [`Error::Device`]: the device could not be read. [`Error::NotFlushed`]: tables go into the state, and were not
-    /// flushed since the last save.
-    fn save(&mut self) -> Result<Self::State<'static>, Error>;
+    /// [`Error::Access`], [`Error::Device`]: the device could not be read, or another controller was flushed.
+    fn save(&self, flushed: Flushed) -> Result<Self::State<'static>, Error>;
 
     /// Whether a state can be restored here. Does not access the device.
     ///

@@ -27,8 +27,9 @@
 //! # let vm = Vm::with_device(Host::default(), &vcpus)?;
 //! // Source: vCPUs are stopped. The buffer is the VMM's own.
 //! let mut source = Gicv5::initialise(vm, 0x0800_0000, SpiCount::new(64)?, vcpus)?;
-//! let mut file = vec![0; source.requirements()?.image_max];
-//! let length = source.save_image(&mut file)?;
+//! let flushed = source.flush_tables()?;
+//! let mut file = vec![0; source.image_max(&flushed)?];
+//! let length = source.save_image(flushed, &mut file)?;
 //! let image = &file[..length];
 //!
 //! // Destination: the image says what the VM must be like.
@@ -36,9 +37,9 @@
 //! let vcpus = state.topology()?;
 //! # let vm = Vm::with_device(Host::default(), &vcpus)?;
 //! let mut destination = Gicv5::initialise(vm, 0x0800_0000, state.spi_count, vcpus)?;
-//! for finding in destination.restore_image(image)?.findings {
-//!     eprintln!("restored, but odd: {finding}");
-//! }
+//! let report = destination.restore_image(image)?;
+//! // What was odd, and what was written.
+//! eprint!("{report}");
 //! # Ok(())
 //! # }
 //! ```
@@ -60,36 +61,42 @@
 extern crate alloc;
 
 mod attr;
-pub mod audit;
 mod buffer;
-pub mod check;
 mod errno;
 mod error;
+mod flushed;
+pub mod forward;
 pub mod gicv3;
 pub mod gicv5;
-pub mod guest_memory;
 pub mod image;
 pub mod interrupt_state;
 pub mod its;
+pub mod judge;
 #[cfg(all(feature = "kvm", target_os = "linux"))]
 pub mod kvm;
+mod memory;
 #[cfg(feature = "model")]
 pub mod model;
+mod options;
 mod registers;
+pub mod report;
 #[cfg(test)]
 #[path = "../tests/common/seeds.rs"]
 mod seeds;
 pub mod shadow;
-pub mod topology;
+mod state;
+mod topology;
 #[path = "../uapi/mod.rs"]
 pub mod uapi;
 
-pub use attr::{Attr, AttrDevice, AttrId, Command, IstDevice, Word};
+pub use attr::{Attr, AttrDevice, AttrId, Command, IstDevice, Operation, Word};
 pub use buffer::{BufferError, IstKind, IstSizes};
 pub use errno::Errno;
-pub use error::{AccessError, Applied, DeviceError, Error, Operation, ReadBackError};
-pub use guest_memory::{GuestMemoryRead, GuestRange, NoGuestMemory};
+pub use error::{AccessError, Applied, DeviceError, Error, ReadBackError};
+pub use flushed::Flushed;
 pub use interrupt_state::{DynInterruptState, GuestMemoryUse, InterruptState, Requirements};
+pub use memory::{GuestMemoryRead, GuestRange, NoGuestMemory};
+pub use options::{ConfigurationPolicy, Options, TableStrategy};
 pub use registers::Row;
 pub use topology::{IntId, LpiIdBits, Mpidr, NrIrqs, SpiCount, TopologyError, Vcpu, VcpuId, Vcpus};
 

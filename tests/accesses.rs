@@ -11,7 +11,11 @@
 mod rig3;
 #[path = "common/gicv5.rs"]
 mod rig5;
+#[allow(dead_code, reason = "of what the tests share, a part")]
+#[path = "common/save.rs"]
+mod save;
 
+use save::Save as _;
 use std::collections::HashSet;
 use vgic_state::gicv3::Gicv3State;
 use vgic_state::gicv5::{CpuInterface, IrsIdentity, IrsState};
@@ -37,7 +41,7 @@ fn a_gicv5_save_reads_what_is_state_once() {
     for (vcpus, spis, lpi_bits) in [(1, 32, None), (1, 1024, Some(16)), (7, 32, Some(8)), (64, 64, None)] {
         let vcpus = rig5::vcpus(vcpus);
         let mut source = rig5::filled(&vcpus, spis, lpi_bits);
-        let state = source.save().expect("save");
+        let state = source.flush_and_save().expect("save");
         let trace = source.device().trace();
         assert_once(&trace);
         // The registers that the document lists, and both tables at once. A number of interrupts is in none of it.
@@ -60,7 +64,7 @@ fn gicv3_save(vcpus: u32, nr_irqs: u32) -> (Vec<Access>, Gicv3State) {
         rig3::fill(&mut source);
     }
     vm.clear_trace();
-    let state = source.save().expect("save");
+    let state = source.flush_and_save().expect("save");
     (trace(&vm), state)
 }
 

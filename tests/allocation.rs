@@ -10,18 +10,23 @@
 
 #[path = "common/allocator.rs"]
 mod allocator;
+#[allow(dead_code, reason = "of what the tests share, a part")]
+#[path = "common/save.rs"]
+mod save;
 
 use allocator::{allocated, allocations};
+use save::SaveImage as _;
 use std::cell::Cell;
 use std::hint::black_box;
 use vgic_state::gicv3::Gicv3State;
-use vgic_state::gicv5::{CpuInterface, Gicv5, Gicv5State, IrsIdentity, IrsState, Ist, Iste, Options, Target, VcpuState, check};
+use vgic_state::gicv5::{CpuInterface, Gicv5, Gicv5State, IrsIdentity, IrsState, Ist, Iste, Target, VcpuState};
 use vgic_state::image::IstCoding;
 use vgic_state::its::{Collection, Device, Event, ItsMappings, LpiConfiguration, LpiState, PendingLpis};
 use vgic_state::uapi::device::{KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, KVM_DEV_ARM_VGIC_GRP_NR_IRQS};
 use vgic_state::uapi::vgic_v5::{KVM_DEV_ARM_VGIC_GRP_IRS_REGS, irs};
 use vgic_state::{
-    Attr, AttrDevice, AttrId, Command, DynInterruptState, Errno, IstDevice, IstKind, LpiIdBits, SpiCount, Vcpus, Word,
+    Attr, AttrDevice, AttrId, Command, DynInterruptState, Errno, IstDevice, IstKind, LpiIdBits, Options, SpiCount, Vcpus, Word,
+    judge,
 };
 
 const SPIS: usize = 64;
@@ -127,15 +132,13 @@ fn tables_are_saved_into_and_restored_from_the_callers_slices() {
 #[test]
 fn an_image_is_saved_where_the_caller_wants_it() {
     for ist_coding in [IstCoding::Raw, IstCoding::Sparse] {
-        let mut options = Options::default();
-        options.ist_coding = ist_coding;
-        let mut gic = attached().with_options(options);
+        let mut gic = attached().with_options(Options::default().with_ist_coding(ist_coding));
         let (count, requirements) = allocations(|| gic.requirements());
         assert_eq!(count, 0, "{ist_coding:?}");
         let mut image = vec![0; requirements.expect("requirements").image_max];
         let whole = image.as_ptr_range();
 
-        let (count, length) = allocations(|| gic.save_image(&mut image));
+        let (count, length) = allocations(|| gic.flush_and_save_image(&mut image));
         assert_eq!(count, 0, "{ist_coding:?}");
         let (spi, lpi) = seen(&gic);
         let lpi = lpi.expect("a buffer for LPIs");
@@ -161,8 +164,8 @@ fn an_image_is_saved_where_the_caller_wants_it() {
 #[test]
 fn commands_are_forwarded_without_an_allocation() {
     use vgic_state::GuestRange;
+    use vgic_state::forward::*;
     use vgic_state::its::command::Command as Its;
-    use vgic_state::its::forward::*;
 
     /// A queue of `MAPD`s: maps a device, maps it elsewhere, unmaps it, and one that is refused.
     struct Host;
@@ -342,7 +345,11 @@ fn the_number_of_allocations_does_not_depend_on_the_size() {
             assert!(state.lpi_ist.as_mut().expect("LPIs").set(id, Iste::new().with_enable(true)));
         }
         let target = Target { spi_count: spis, identity: state.identity, vcpus };
-        let mut counts = vec![allocations(|| check(&state, &target, true).expect("check")).0];
+        let check = || {
+            judge::gicv5::fit(&state, &target).expect("fits");
+            assert_eq!(judge::gicv5::problems(&state).findings, []);
+        };
+        let mut counts = vec![allocations(check).0];
         for coding in [IstCoding::Raw, IstCoding::Sparse] {
             let mut image = vec![0; state.image_max(coding)];
             let (count, length) = allocations(|| state.encode(&mut image, coding));

@@ -3,11 +3,14 @@
 //! Rule: the bare calls are those that the model has recorded, in the same order, with buffers that are there already.
 
 use crate::pair::{Name, Pairs, calls, calls_with};
+use crate::save::Save as _;
+use crate::save::SaveImage as _;
 use crate::states::{ALL, Use, fresh, used};
 use std::fs::File;
 use std::hint::black_box;
 use std::os::unix::fs::FileExt;
-use vgic_state::gicv5::{Gicv5, Gicv5State, Options};
+use vgic_state::Options;
+use vgic_state::gicv5::{Gicv5, Gicv5State};
 use vgic_state::image::IstCoding;
 use vgic_state::model::gicv5::Vm;
 use vgic_state::model::{Access, Value};
@@ -71,9 +74,7 @@ fn buffers(sizes: IstSizes) -> Buffers {
 }
 
 fn sparse() -> Options {
-    let mut options = Options::default();
-    options.ist_coding = IstCoding::Sparse;
-    options
+    Options::default().with_ist_coding(IstCoding::Sparse)
 }
 
 const BARE: &str = "bare calls";
@@ -88,7 +89,7 @@ pub(crate) fn measure(pairs: &mut Pairs) {
         let mut gic = used(vcpus, spis, lpi_bits, which);
         let other = &mut used(vcpus, spis, lpi_bits, which).into_device();
         let mut tables = buffers(gic.ist_sizes().expect("sizes"));
-        let (accesses, saved) = recorded(&mut gic, |gic| gic.save().expect("save"));
+        let (accesses, saved) = recorded(&mut gic, |gic| gic.flush_and_save().expect("save"));
         // What the bare restore is given, even where the command line leaves out every save.
         bare_save(other, &accesses, &mut tables);
         {
@@ -101,17 +102,17 @@ pub(crate) fn measure(pairs: &mut Pairs) {
                 &mut baseline,
                 &mut calls(|| {
                     gic.device_mut().clear_trace();
-                    gic.save().expect("save")
+                    gic.flush_and_save().expect("save")
                 }),
             );
             for (by, coding) in [("object-safe, raw", Options::default()), ("object-safe, sparse", sparse())] {
                 gic = gic.with_options(coding);
                 let mut image = vec![0; gic.requirements().expect("requirements").image_max];
-                let bytes = gic.save_image(&mut image).expect("save");
+                let bytes = gic.flush_and_save_image(&mut image).expect("save");
                 let measured = &mut calls(|| {
                     gic.device_mut().clear_trace();
                     let gic: &mut dyn DynInterruptState = &mut gic;
-                    gic.save_image(&mut image).expect("save")
+                    gic.flush_and_save_image(&mut image).expect("save")
                 });
                 pairs.measure(name("save", by, Some(bytes)), &mut baseline, measured);
             }
@@ -210,7 +211,7 @@ impl IstDevice for InFile {
 fn system_calls(pairs: &mut Pairs) {
     for vcpus in [8, 64] {
         let mut gic = used(vcpus, 1024, Some(16), ALL);
-        let (accesses, saved) = recorded(&mut gic, |gic| gic.save().expect("save"));
+        let (accesses, saved) = recorded(&mut gic, |gic| gic.flush_and_save().expect("save"));
         let mut tables = buffers(gic.ist_sizes().expect("sizes"));
         let mut gic = Gicv5::attach(InFile::new(&saved), gic.target().vcpus.clone()).expect("attach");
         let other = InFile::new(&saved);
@@ -237,7 +238,7 @@ fn system_calls(pairs: &mut Pairs) {
             pairs.measure(name("save_ists, and registers by hand"), &mut baseline, save_ists);
         }
         let mut image = vec![0; gic.requirements().expect("requirements").image_max];
-        let save_image = &mut calls(|| gic.save_image(&mut image).expect("save"));
+        let save_image = &mut calls(|| gic.flush_and_save_image(&mut image).expect("save"));
         pairs.measure(name("object-safe, raw"), &mut baseline, save_image);
     }
 }

@@ -17,6 +17,9 @@ mod image;
 mod pair;
 mod plain;
 mod plot;
+#[allow(dead_code, reason = "of what the tests share, a part")]
+#[path = "../../tests/common/save.rs"]
+mod save;
 mod states;
 
 use criterion::Criterion;

@@ -4,14 +4,17 @@
 //! begin.
 
 use crate::device::InFile;
+use crate::image;
 use crate::pair::calls;
+use crate::save::Save as _;
+use crate::save::SaveImage as _;
 use crate::states::{self, ALL, used};
 use std::fmt::Write as _;
 use std::time::Duration;
-use vgic_state::gicv3::{self, Gicv3State};
-use vgic_state::gicv5::{self, Gicv5, Gicv5State};
+use vgic_state::DynInterruptState;
+use vgic_state::gicv3::Gicv3State;
+use vgic_state::gicv5::{Gicv5, Gicv5State};
 use vgic_state::image::IstCoding;
-use vgic_state::{DynInterruptState, InterruptState};
 
 /// A line of a chart: its name, and a time in nanoseconds for each number.
 struct Line {
@@ -35,10 +38,10 @@ fn vcpus() -> Vec<Line> {
     // Not on the model, which looks for the vCPU of each access one by one.
     let save = |vcpus| {
         let mut gic = used(vcpus, 32, Some(5), ALL);
-        let state = gic.save().expect("save");
+        let state = gic.flush_and_save().expect("save");
         let mut gic = Gicv5::attach(InFile::new(&state), gic.target().vcpus.clone()).expect("attach");
         let mut image = vec![0; gic.requirements().expect("requirements").image_max];
-        least(calls(|| gic.save_image(&mut image).expect("save")))
+        least(calls(|| gic.flush_and_save_image(&mut image).expect("save")))
     };
     let parse5 = |vcpus| {
         let image = states::gicv5("", vcpus, 32, None, ALL).state.to_image(IstCoding::Raw).expect("image");
@@ -57,7 +60,7 @@ fn vcpus() -> Vec<Line> {
     };
     let check3 = |vcpus| {
         let named = states::gicv3(vcpus, 64);
-        least(calls(|| gicv3::check(&named.state, &named.target, false).expect("check")))
+        least(calls(|| image::check3(&named.state, &named.target)))
     };
     vec![
         per_unit("GICv5 save, by system calls", numbers(), save),
@@ -76,7 +79,7 @@ fn interrupts() -> Vec<Line> {
         let mut image = vec![0; gic.requirements().expect("requirements").image_max];
         least(calls(|| {
             gic.device_mut().clear_trace();
-            gic.save_image(&mut image).expect("save")
+            gic.flush_and_save_image(&mut image).expect("save")
         }))
     };
     let encode = |coding| {
@@ -94,7 +97,7 @@ fn interrupts() -> Vec<Line> {
     };
     let check = |n| {
         let named = state(n);
-        least(calls(|| gicv5::check(&named.state, &named.target, false).expect("check")))
+        least(calls(|| image::check5(&named.state, &named.target)))
     };
     vec![
         per_unit("GICv5 save, on the model", numbers(), save),

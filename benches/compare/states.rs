@@ -9,11 +9,12 @@ mod rig3;
 #[path = "../../tests/common/gicv5.rs"]
 mod rig5;
 
+use crate::save::Save as _;
 use vgic_state::gicv3::{self, Gicv3State, TargetVcpu};
 use vgic_state::gicv5::{self, Gicv5, Gicv5State};
 use vgic_state::its::{Collection, Device, Event, ItsMappings, LpiConfiguration, LpiState, PendingLpis};
 use vgic_state::model::gicv5::{Host, Vm};
-use vgic_state::{Attr, AttrDevice, InterruptState, Mpidr, Vcpu, VcpuId, Vcpus};
+use vgic_state::{Attr, AttrDevice, Mpidr, Vcpu, VcpuId, Vcpus};
 
 /// A state, what it can be restored on, and what the table calls it.
 pub(crate) struct Named<S, T> {
@@ -88,7 +89,7 @@ pub(crate) fn used(vcpus: u32, spis: u32, lpi_bits: Option<u32>, which: Use) -> 
 
 pub(crate) fn gicv5(name: &str, vcpus: u32, spis: u32, lpi_bits: Option<u32>, which: Use) -> Named5 {
     let mut gic = used(vcpus, spis, lpi_bits, which);
-    Named { name: format!("GICv5: {name}"), state: gic.save().expect("save"), target: gic.target().clone() }
+    Named { name: format!("GICv5: {name}"), state: gic.flush_and_save().expect("save"), target: gic.target().clone() }
 }
 
 pub(crate) fn gicv5_all() -> Vec<Named5> {
@@ -133,7 +134,7 @@ fn lpis(base: u64, vcpus: &[Vcpu], count: u32) -> LpiState {
 pub(crate) fn gicv3(vcpus: u32, count: u32) -> Named3 {
     let (vm, mut gic) = rig3::filled(rig3::Config { vcpus: 1, ..rig3::Config::default() });
     drop(vm);
-    let mut state = gic.save().expect("save");
+    let mut state = gic.flush_and_save().expect("save");
     let one = state.vcpus[0];
     let vcpus: Vec<Vcpu> = (0..vcpus)
         .map(|n| Vcpu { id: VcpuId::new(n).expect("id"), mpidr: Mpidr::new(0, 0, (n / 16) as u8, (n % 16) as u8) })

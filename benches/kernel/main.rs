@@ -14,6 +14,10 @@
 mod faults;
 #[cfg(all(target_arch = "aarch64", target_os = "linux"))]
 mod measure;
+#[cfg(all(target_arch = "aarch64", target_os = "linux"))]
+#[allow(dead_code, reason = "of what the tests share, a part")]
+#[path = "../../tests/common/save.rs"]
+mod save;
 
 #[cfg(all(target_arch = "aarch64", target_os = "linux"))]
 #[allow(dead_code, reason = "the tests need all of it")]

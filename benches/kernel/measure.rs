@@ -10,7 +10,7 @@ use crate::{layout, memory};
 use comfy_table::{CellAlignment, presets};
 use std::time::{Duration, Instant};
 use vgic_state::DynInterruptState;
-use vgic_state::gicv3::{Options, TableStrategy};
+use vgic_state::{Options, TableStrategy};
 
 const TURNS: usize = 25;
 
@@ -33,9 +33,7 @@ fn measure<T>(faults: &Faults, act: impl FnOnce() -> T) -> (Sample, T) {
 }
 
 fn options(tables: TableStrategy) -> Options {
-    let mut options = Options::default();
-    options.tables = tables;
-    options
+    Options::default().with_tables(tables)
 }
 
 /// A VM whose guest has so many LPIs, in devices of 64 events.
@@ -73,9 +71,9 @@ pub(crate) fn all() {
             let (mut flushes, mut saves, mut checks, mut restores) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
             for _ in 0..TURNS {
                 let (flush, result) = measure(&faults, || source.gicv3().flush_tables());
-                result.expect("flush");
-                let mut image = vec![0; source.gicv3().requirements().expect("requirements").image_max];
-                let (save, length) = measure(&faults, || source.gicv3().save_image(&mut image));
+                let flushed = result.expect("flush");
+                let mut image = vec![0; source.gicv3().image_max(&flushed).expect("size")];
+                let (save, length) = measure(&faults, || source.gicv3().save_image(flushed, &mut image));
                 let image = &image[..length.expect("save")];
                 flushes.push(flush);
                 saves.push((flush.0 + save.0, flush.1 + save.1, flush.2 + save.2));

@@ -10,7 +10,8 @@ use crate::rig::{Config, Memory, Rig};
 use crate::{layout, memory};
 use comfy_table::{CellAlignment, presets};
 use std::time::{Duration, Instant};
-use vgic_state::gicv3::{Gicv3State, TableStrategy};
+use vgic_state::TableStrategy;
+use vgic_state::gicv3::Gicv3State;
 use vgic_state::shadow::ShadowKind;
 use vgic_state::{Command, DynInterruptState, InterruptState};
 use vm_memory::{Bytes, GuestAddress};
@@ -99,9 +100,9 @@ fn save(rig: &mut KernelRig, tables: TableStrategy) -> (Save, Gicv3State) {
     }
     rig.faults().take();
     let began = Instant::now();
-    rig.gicv3().flush_tables().expect("flush");
+    let tables = rig.gicv3().flush_tables().expect("flush");
     let flushed = Instant::now();
-    let state = rig.gicv3().save().expect("save");
+    let state = rig.gicv3().save(tables).expect("save");
     let ended = Instant::now();
     let (marks, reads) = rig.faults().take();
     (Save { all: ms(ended - began), steps: steps(&marks, began, flushed, ended), reads }, state)

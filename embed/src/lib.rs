@@ -111,10 +111,10 @@ impl Vm {
 ///
 /// What the crate says.
 pub fn save(gic: &mut dyn DynInterruptState) -> Result<Vec<u8>, Error> {
-    // The ranges are for a VMM without a dirty log of KVM's.
-    let _written = gic.flush_tables()?;
-    let mut image = vec![0; gic.requirements()?.image_max];
-    let length = gic.save_image(&mut image)?;
+    // `written` is for a VMM without a dirty log of KVM's.
+    let flushed = gic.flush_tables()?;
+    let mut image = vec![0; gic.image_max(&flushed)?];
+    let length = gic.save_image(flushed, &mut image)?;
     image.truncate(length);
     Ok(image)
 }

@@ -50,7 +50,8 @@ use model::ModelRig as Machine;
 use program::{Devices, Table};
 use rig::{Config, Memory, Rig};
 use std::collections::BTreeSet;
-use vgic_state::gicv3::{Gicv3State, TableStrategy};
+use vgic_state::TableStrategy;
+use vgic_state::gicv3::Gicv3State;
 use vgic_state::{DynInterruptState, InterruptState};
 use vm_memory::{Bytes, GuestAddress};
 
@@ -133,8 +134,8 @@ fn resume(memory: &Memory) {
 
 fn save(guest: &mut Machine, tables: TableStrategy) -> Gicv3State {
     guest.gicv3().options_mut().tables = tables;
-    guest.gicv3().flush_tables().expect("flush");
-    guest.gicv3().save().expect("save")
+    let flushed = guest.gicv3().flush_tables().expect("flush");
+    guest.gicv3().save(flushed).expect("save")
 }
 
 /// What the guest is given, on every vCPU.

@@ -7,7 +7,7 @@ use vgic_state::gicv3::Gicv3;
 use vgic_state::model::gicv3::{Device, Guest, Host, Vm};
 use vgic_state::uapi::device::{KVM_DEV_TYPE_ARM_VGIC_ITS, KVM_DEV_TYPE_ARM_VGIC_V3};
 use vgic_state::uapi::vgic_v3::{dist, its, redist};
-use vgic_state::{Attr, AttrDevice, Command, InterruptState, VcpuId, Vcpus};
+use vgic_state::{Attr, AttrDevice, Command, DynInterruptState, InterruptState, VcpuId, Vcpus};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 const RAM: u64 = 0x4000_0000;
@@ -40,7 +40,8 @@ pub(crate) fn between_models() -> Result<Vec<u8>> {
     let (vm, mut destination) = model_vm(&vcpus, memory.clone())?;
     let image = vmm::migrate(&mut source, &mut destination, |_| copy(&source_vm.memory(), &memory))?;
     println!("image: {} bytes", image.len());
-    if destination.save()? != source.save()? {
+    let (before, after) = (source.flush_tables()?, destination.flush_tables()?);
+    if destination.save(after)? != source.save(before)? {
         return Err("the destination differs from the source".into());
     }
     println!("the destination saves the same state");

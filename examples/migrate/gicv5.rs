@@ -7,7 +7,7 @@ use vgic_state::gicv5::{Gicv5, Gicv5State, Idr0, Idr1, Idr2, IrsIdentity, Iste};
 use vgic_state::image::IstCoding;
 use vgic_state::model::gicv5::{Host, Vm};
 use vgic_state::uapi::vgic_v5::{irs, irs_fields};
-use vgic_state::{IntId, InterruptState, IstDevice, SpiCount, VcpuId, Vcpus};
+use vgic_state::{DynInterruptState, IntId, InterruptState, IstDevice, SpiCount, VcpuId, Vcpus};
 
 /// Guest physical address of the IRS frames.
 pub(crate) const IRS_BASE: u64 = 0x0800_0000;
@@ -38,12 +38,14 @@ pub(crate) fn between_models() -> Result<Vec<u8>> {
 pub(crate) fn migrate_to<D: IstDevice>(destination: &mut Gicv5<D>) -> Result<(Gicv5State<'static>, Vec<u8>)> {
     let target = destination.target();
     let mut source = run_source(model_vm(host_like(&target.identity), &target.vcpus, target.spi_count)?)?;
-    let state = source.save()?;
+    let flushed = source.flush_tables()?;
+    let state = source.save(flushed)?;
     show::state(&state);
 
     let image = vmm::migrate(&mut source, destination, |_| Ok(()))?;
     println!("\nimage: {} bytes raw, {} bytes sparse", image.len(), state.to_image(IstCoding::Sparse)?.len());
-    if destination.save()? != state {
+    let flushed = destination.flush_tables()?;
+    if destination.save(flushed)? != state {
         return Err("the destination differs from the source".into());
     }
     println!("the destination saves the same state");

@@ -12,29 +12,23 @@ pub(crate) fn migrate(
     destination: &mut dyn DynInterruptState,
     copy: impl FnOnce(&[GuestRange]) -> Result<()>,
 ) -> Result<Vec<u8>> {
-    let requirements = source.requirements()?;
-    println!("\n{}: the image takes at most {} bytes", source.kind(), requirements.image_max);
-
     // Tables that belong into guest memory go there first; then memory travels, then the image.
-    let written = source.flush_tables()?;
-    for range in &written {
+    let flushed = source.flush_tables()?;
+    let image_max = source.image_max(&flushed)?;
+    println!("\n{}: the image takes at most {image_max} bytes", source.kind());
+    for range in flushed.written() {
         println!("  the kernel wrote guest memory from {range}");
     }
-    copy(&written)?;
+    copy(flushed.written())?;
     // A VMM would lend its snapshot file or its live-update area.
-    let mut image = vec![0; requirements.image_max];
-    let length = source.save_image(&mut image)?;
+    let mut image = vec![0; image_max];
+    let length = source.save_image(flushed, &mut image)?;
     image.truncate(length);
 
     // A restore checks again; a management plane asks without one.
     let report = destination.check_image(&image)?;
     println!("the destination accepts the image; findings: {}", report.findings.len());
-    for finding in &report.findings {
-        println!("  {finding}");
-    }
-    let report = destination.restore_image(&image)?;
-    for range in &report.guest_memory_written {
-        println!("  the kernel may have written guest memory from {range}");
-    }
+    // What is odd, and what was written.
+    print!("{}", destination.restore_image(&image)?);
     Ok(image)
 }

@@ -1,19 +1,20 @@
-//! The audit of tables in guest memory, with registers and memory that hold anything.
+//! The judgement of tables in guest memory, with registers and memory that hold anything.
 //!
 //! Rule: what is read stays within the limit, whatever leads where; the report is small.
 
 use crate::bound::bounded;
 use arbitrary::Arbitrary;
 use std::cell::Cell;
-use vgic_state::audit::{self, Limits, Problem, Ranges};
 use vgic_state::gicv3::Gicv3State;
+use vgic_state::judge::{Limits, Ranges, gicv3};
+use vgic_state::report::{Finding, Problem};
 use vgic_state::{GuestMemoryRead, GuestRange};
 
 const PAGE: u64 = 4096;
 pub const RAM: u64 = 0x4000_0000;
 
 /// For each entry that may be read: a table, a device, a collection with their places, in lists that double.
-const AUDIT: (usize, usize) = (256, 256 * 1024);
+const PROBLEMS: (usize, usize) = (256, 256 * 1024);
 
 /// Words somewhere, again and again.
 #[derive(Arbitrary, Debug)]
@@ -68,7 +69,7 @@ impl GuestMemoryRead for Memory {
         if (address / PAGE..end.div_ceil(PAGE)).any(|page| self.holes.contains(&(page as u16))) {
             return false;
         }
-        // A page at a time: an audit reads a lot.
+        // A page at a time: an judgement reads a lot.
         let mut left = bytes;
         let mut at = address;
         while !left.is_empty() {
@@ -141,13 +142,13 @@ pub fn run(data: &[u8]) {
     }
     let ranges = Ranges::new(own, protected.collect());
     let limit = u64::from(input.limit);
-    let audit = || audit::gicv3(&state, &memory, &ranges, &Limits::entries(limit));
-    let report = bounded(limit as usize, AUDIT, audit);
+    let problems = || gicv3::problems(&state, &memory, &ranges, &Limits::entries(limit));
+    let report = bounded(limit as usize, PROBLEMS, problems);
     // What is not memory is asked for a second time, entry by entry.
     assert!(memory.read.get() <= 2 * limit, "{} of {limit} entries", memory.read.get());
     assert!(report.findings.len() <= Problem::ALL.len());
-    assert!(report.findings.iter().map(audit::Finding::severity).rev().is_sorted());
+    assert!(report.findings.iter().map(Finding::severity).rev().is_sorted());
     assert!(report.queued.len() <= state.its.len());
     drop(report.to_string());
-    assert_eq!(audit(), report, "the same twice");
+    assert_eq!(problems(), report, "the same twice");
 }

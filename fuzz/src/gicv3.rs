@@ -5,12 +5,12 @@
 use crate::rig::*;
 use arbitrary::Arbitrary;
 use std::collections::BTreeMap;
-use vgic_state::audit::{self, Limits, Ranges};
-use vgic_state::gicv3::{Gicv3State, TableStrategy};
+use vgic_state::gicv3::Gicv3State;
 use vgic_state::its::command::{Command, CommandQueue, Version};
+use vgic_state::judge::{self, Limits, Ranges};
 use vgic_state::model::gicv3::{CommandError, Host, Kernel, MappedCollection, MappedDevice, MappedEvent, Mappings, Vm};
 use vgic_state::uapi::vgic_v3::{icc, its};
-use vgic_state::{Attr, AttrDevice, DynInterruptState, Errno, Error, GuestRange, InterruptState};
+use vgic_state::{Attr, AttrDevice, DynInterruptState, Errno, Error, GuestRange, InterruptState, Options, TableStrategy};
 use vm_memory::{Bytes as _, GuestAddress};
 
 #[derive(Arbitrary, Debug)]
@@ -263,38 +263,32 @@ pub fn run(data: &[u8]) {
         gic.options_mut().tables = TableStrategy::Image;
     }
     // Tables where there is no memory, or in each other's way.
-    if let Err(error) = gic.flush_tables() {
-        assert!(matches!(error, Error::Access(_) | Error::Tables(_)), "{error}");
-        return;
-    }
-    let state = gic.save().expect("save");
+    let flushed = match gic.flush_tables() {
+        Ok(flushed) => flushed,
+        Err(error) => {
+            assert!(matches!(error, Error::Access(_) | Error::Tables(_)), "{error}");
+            return;
+        }
+    };
+    let state = gic.save(flushed).expect("save");
     let image = state.to_image().expect("image");
     assert_eq!(Gicv3State::parse(&image).as_ref(), Ok(&state));
     let bytes = contents(&vm.memory());
     let ranges = Ranges::new(vec![GuestRange::new(RAM, RAM_BYTES as u64)], vec![]);
-    let report = match &state.lpis {
-        Some(lpis) => audit::lpi_state(&state, lpis, &vm.memory(), &ranges),
-        None => audit::gicv3(&state, &vm.memory(), &ranges, &Limits::default()),
-    };
+    let report = judge::gicv3::problems(&state, &vm.memory(), &ranges, &Limits::default());
     let clean = report.findings.is_empty() && !moved;
 
     let (other, mut destination) = fresh(shape, memory_of(&bytes));
-    *destination.options_mut() = {
-        let mut options = vgic_state::gicv3::Options::default();
-        options.accept_newer_revision = true;
-        options.tables = if input.image { TableStrategy::Image } else { TableStrategy::GuestMemory };
-        options
-    };
+    let tables = if input.image { TableStrategy::Image } else { TableStrategy::GuestMemory };
+    destination.set_options(Options::default().with_accept_newer_revision(true).with_tables(tables));
     match destination.restore_image(&image) {
         Ok(_) => {}
         Err(error) if clean => panic!("{error}\n{state:x?}"),
         Err(_) => return,
     }
     let ran = kept::has_commands(&state);
-    if input.image {
-        destination.flush_tables().expect("flush");
-    }
-    let again = destination.save().expect("save");
+    let flushed = destination.flush_tables().expect("flush");
+    let again = destination.save(flushed).expect("save");
     let without = |state: &Gicv3State| Gicv3State { lpis: None, ..state.clone() };
     let revision = state.identity.iidr == again.identity.iidr;
     assert!(ran || !revision || without(&again) == without(&state), "{state:x?}\nbecame\n{again:x?}");

@@ -18,10 +18,12 @@ pub mod seeds;
 pub mod tables;
 pub mod tool;
 
-// The readers of the tool, which know each other, and what an error is, from the root of their crate.
+// The readers of the tool and what it judges, which know each other, and what an error is, from the root of their crate.
 #[allow(dead_code, reason = "the tool needs all of it")]
 #[path = "../../src/bin/vgic-state/input.rs"]
 mod input;
+#[path = "../../src/bin/vgic-state/judged.rs"]
+mod judged;
 #[allow(dead_code, reason = "the tool needs all of it")]
 #[path = "../../src/bin/vgic-state/number.rs"]
 mod number;

@@ -24,10 +24,10 @@ pub(crate) type Pages = BTreeMap<u64, Vec<[u8; 8]>>;
 
 static SAVED: LazyLock<(Gicv3State, Pages)> = LazyLock::new(|| {
     let (vm, mut gic) = filled(Shape { its: 2, ..Shape::default() }, false);
-    gic.flush_tables().expect("flush");
+    let flushed = gic.flush_tables().expect("flush");
     let pages: Vec<Vec<[u8; 8]>> = contents(&vm.memory()).chunks(4096).map(|page| page.as_chunks().0.to_vec()).collect();
     let pages = (RAM / 4096..).zip(pages).filter(|(_, page)| page.iter().any(|word| *word != [0; 8])).collect();
-    (gic.save().expect("save"), pages)
+    (gic.save(flushed).expect("save"), pages)
 });
 
 /// The registers of a guest with two ITSes, whose tables are in its memory.

@@ -3,12 +3,11 @@
 //! Rule: small, and of every kind, section and coding.
 
 use crate::rig::{Shape, filled};
-use vgic_state::gicv3::TableStrategy;
-use vgic_state::gicv5::{Gicv5, Options};
+use vgic_state::gicv5::Gicv5;
 use vgic_state::image::IstCoding;
 use vgic_state::model::gicv5::{Host, Vm};
 use vgic_state::uapi::vgic_v5::{icc, irs};
-use vgic_state::{Attr, AttrDevice, DynInterruptState, SpiCount, Vcpus};
+use vgic_state::{Attr, AttrDevice, DynInterruptState, Options, SpiCount, TableStrategy, Vcpus};
 
 /// Tables of real guests, 14 and 10 bits of LPI.
 const GOLDEN: [(&str, u32, &[u8]); 3] = [
@@ -18,9 +17,9 @@ const GOLDEN: [(&str, u32, &[u8]); 3] = [
 ];
 
 fn image(gic: &mut dyn DynInterruptState) -> Vec<u8> {
-    gic.flush_tables().expect("flush");
+    let flushed = gic.flush_tables().expect("flush");
     let mut image = vec![0; gic.requirements().expect("requirements").image_max];
-    let length = gic.save_image(&mut image).expect("save");
+    let length = gic.save_image(flushed, &mut image).expect("save");
     image.truncate(length);
     image
 }
@@ -35,8 +34,7 @@ fn gicv3(its: usize, indirect: bool, tables: TableStrategy) -> Vec<u8> {
 pub(crate) fn gicv5(vcpus: u32, lpis: Option<(u32, &[u8])>, coding: IstCoding) -> Gicv5<Vm> {
     let vcpus = Vcpus::with_default_mpidrs(vcpus).expect("vCPUs");
     let vm = Vm::with_device(Host { min_lpi_id_bits: 0, ..Host::default() }, &vcpus).expect("VM");
-    let mut options = Options::default();
-    options.ist_coding = coding;
+    let options = Options::default().with_ist_coding(coding);
     let spis = SpiCount::new(32).expect("SPIs");
     let mut gic = Gicv5::initialise(vm, 0x0800_0000, spis, vcpus.clone()).expect("device").with_options(options);
     let vm = gic.device_mut();

@@ -1,15 +1,16 @@
-//! Crafted tables in guest memory against the model of KVM: audit, restore, and a save of what was mapped.
+//! Crafted tables in guest memory against the model of KVM: judgement, restore, and a save of what was mapped.
 //!
-//! Rule: what an audit has no objection to is restored; what is restored is what a second reading finds; and what is saved into the
+//! Rule: what a judgement has no objection to is restored; what is restored is what a second reading finds; and what is saved into the
 //! image from there is the same again in another VM.
 
 use crate::rig::*;
 use arbitrary::Arbitrary;
 use std::sync::LazyLock;
-use vgic_state::audit::{self, Limits, Ranges};
-use vgic_state::gicv3::{Gicv3State, TableStrategy};
+use vgic_state::gicv3::Gicv3State;
+use vgic_state::judge::{Limits, Ranges, gicv3};
 use vgic_state::model::gicv3::Vm;
-use vgic_state::{DynInterruptState, Error, GuestRange, InterruptState};
+use vgic_state::report::Problem;
+use vgic_state::{DynInterruptState, Error, GuestRange, InterruptState, TableStrategy};
 
 /// A change of a table entry: of all of it, or of a field.
 #[derive(Arbitrary, Debug)]
@@ -38,8 +39,8 @@ struct Saved {
 static SAVED: LazyLock<[Saved; 2]> = LazyLock::new(|| {
     [false, true].map(|indirect| {
         let (vm, mut gic) = filled(Shape::default(), indirect);
-        gic.flush_tables().expect("flush");
-        Saved { state: gic.save().expect("save"), bytes: contents(&vm.memory()) }
+        let flushed = gic.flush_tables().expect("flush");
+        Saved { state: gic.save(flushed).expect("save"), bytes: contents(&vm.memory()) }
     })
 });
 
@@ -82,19 +83,19 @@ pub fn run(data: &[u8]) {
 
     let memory = memory_of(&bytes);
     let ranges = Ranges::new(vec![GuestRange::new(RAM, RAM_BYTES as u64)], vec![]);
-    let report = audit::gicv3(&state, &memory, &ranges, &Limits::default());
+    let report = gicv3::problems(&state, &memory, &ranges, &Limits::default());
     let (vm, mut gic) = fresh(Shape::default(), memory);
-    // What KVM does is asked for, whatever an audit says.
+    // What KVM does is asked for, whatever a judgement says.
     gic.options_mut().refuse_at = None;
     let restored = gic.restore(&state);
-    if report.find(audit::Problem::TablesOverlap).is_some() {
+    if report.find(Problem::TablesOverlap).is_some() {
         // KVM clears the pending bits that it takes over: where an ITT lies there, it reads what it has changed.
         return;
     }
     let reading = Reading { state: &state, memory: Bytes(&bytes) }.all();
     assert_eq!(restored.is_ok(), reading.is_some(), "{restored:?}");
     let Some((mappings, said)) = reading else {
-        assert!(!report.findings.is_empty(), "KVM refuses what the audit has no objection to: {restored:?}");
+        assert!(!report.findings.is_empty(), "KVM refuses what the judgement has no objection to: {restored:?}");
         return;
     };
     assert_eq!(vm.mappings(0), Some(mappings));
@@ -114,8 +115,8 @@ pub fn run(data: &[u8]) {
     let flushed = gic.flush_tables();
     assert!(contents(&vm.memory()) == before, "guest memory is not touched");
     match flushed {
-        Ok(_) => {
-            let saved = gic.save().expect("save");
+        Ok(flushed) => {
+            let saved = gic.save(flushed).expect("save");
             let image = saved.to_image().expect("image");
             assert_eq!(Gicv3State::parse(&image).as_ref(), Ok(&saved));
             let (other, mut destination) = fresh(Shape::default(), memory_of(&before));
@@ -123,8 +124,8 @@ pub fn run(data: &[u8]) {
                 Ok(_) => {
                     same(&vm, &other);
                     destination.options_mut().tables = TableStrategy::Image;
-                    destination.flush_tables().expect("flush");
-                    assert_eq!(destination.save().as_ref(), Ok(&saved));
+                    let flushed = destination.flush_tables().expect("flush");
+                    assert_eq!(destination.save(flushed).as_ref(), Ok(&saved));
                 }
                 Err(error) => assert!(!report.findings.is_empty(), "{error}"),
             }
@@ -138,9 +139,9 @@ pub fn run(data: &[u8]) {
     vm.clear_written();
     match gic.flush_tables() {
         // A comparison has the kernel write into shadow memory as well, at the same addresses and at others.
-        Ok(written) if !input.verify => {
+        Ok(flushed) if !input.verify => {
             for range in vm.written() {
-                let covered = written.iter().any(|one| one.start <= range.start && range.end <= one.end);
+                let covered = flushed.written().iter().any(|one| one.start <= range.start && range.end <= one.end);
                 assert!(covered, "{range:x?} was written");
             }
         }

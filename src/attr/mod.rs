@@ -5,9 +5,12 @@
 //! Rule: the only place that packs a group and a register into an attribute. An attribute that reads 8 bytes cannot be given 4.
 
 mod id;
+mod meaning;
 mod word;
 
 pub use id::AttrId;
+pub use meaning::Operation;
+pub(crate) use meaning::meaning;
 pub use word::Word;
 
 use crate::Errno;

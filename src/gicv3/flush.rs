@@ -5,24 +5,25 @@
 //! Rule: registers are read first. A vCPU that still runs is found out by that, before guest memory is diverted under it; and once the
 //! kernel has written, nothing may keep the caller from learning where.
 
-use super::lpis::{self, Registers, TableStrategy};
-use super::{Gicv3, ItsState, RedistState, read_its, read_redist, tables};
-use crate::guest_memory::{GuestMemoryRead, GuestRange, join};
+use super::access::{read_its, read_redist};
+use super::attach::Gicv3;
+use super::{lpis, written};
+use crate::flushed::Flushed;
+use crate::image::Kind;
+use crate::its::LpiState;
+use crate::judge::gicv3::check_memory;
+use crate::memory::{GuestMemoryRead, GuestRange, ShadowError, join};
+use crate::options::TableStrategy;
 use crate::registers::RegisterTable;
-use crate::shadow::ShadowError;
+use crate::state::gicv3::layout::Layout;
+use crate::state::gicv3::{ItsState, RedistState};
 use crate::{AttrDevice, Error};
 use alloc::vec::Vec;
 
 impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
-    /// Whether a save puts tables into the image.
-    pub(super) fn needs_flush(&self) -> bool {
-        !self.its.is_empty() && self.options.tables == TableStrategy::Image
-    }
-
-    pub(super) fn flush(&mut self) -> Result<Vec<GuestRange>, Error> {
-        self.flushed = None;
+    pub(super) fn flush(&mut self) -> Result<Flushed, Error> {
         if self.its.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Flushed::nothing(Kind::Gicv3));
         }
         let mut redists = Vec::with_capacity(self.target.vcpus.len());
         for vcpu in self.target.vcpus.iter() {
@@ -32,13 +33,13 @@ impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
         for (its, (base, _)) in self.its.iter().zip(&self.target.its) {
             units.push(ItsState::read(|row| read_its(its, *base, row))?);
         }
-        let registers = Registers::new(redists, &units, &self.target);
+        let registers = Layout::new(redists, &units, self.target.its.iter().copied());
+        let bases = self.its_bases();
         match self.options.tables {
             TableStrategy::Image => {
                 let mut saved = self.save_to_shadow(&registers)?;
                 lpis::read_configuration(&mut saved, &self.memory, &registers);
-                self.flushed = Some(saved);
-                Ok(Vec::new())
+                Ok(Flushed::for_state(bases, self.restores, saved))
             }
             TableStrategy::GuestMemory => {
                 let mapped = self.options.verify_flush.then(|| self.save_to_shadow(&registers)).transpose()?;
@@ -47,19 +48,19 @@ impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
                     lpis::verify(&mapped, &self.memory, &registers)?;
                 }
                 let mut ranges: Vec<GuestRange> =
-                    registers.redists.iter().map(|(_, redist)| tables::pending_table(redist)).collect();
+                    registers.redists.iter().map(|(_, redist)| written::pending_table(redist)).collect();
                 for (registers, (_, identity)) in units.iter().zip(&self.target.its) {
-                    tables::written_by_save(identity, registers, &self.memory, &mut ranges);
+                    written::written_by_save(identity, registers, &self.memory, &mut ranges);
                 }
-                Ok(join(ranges))
+                Ok(Flushed::written_to(bases, self.restores, join(ranges)))
             }
         }
     }
 
-    fn save_to_shadow(&mut self, registers: &Registers) -> Result<crate::its::LpiState, Error> {
+    fn save_to_shadow(&mut self, registers: &Layout) -> Result<LpiState, Error> {
         let divert = self.memory.divert().ok_or(ShadowError::Unavailable)?;
         let saved = lpis::save(&mut self.gic, &mut self.its, divert, registers)?;
-        lpis::check_memory(&saved, registers, &self.memory)?;
+        check_memory(&saved, registers, &self.memory)?;
         Ok(saved)
     }
 }

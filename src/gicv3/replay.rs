@@ -4,12 +4,16 @@
 //!
 //! Rule: whatever fails, the error says what was done before.
 
+use super::attach::Gicv3;
+use super::lpis;
 use super::restore::{Phase, RESTORE_ORDER, Step, Verify, Write, plan};
-use super::{Gicv3, Gicv3State, Options, Target, lpis};
-use crate::check::{Finding, Oddity, Place, Refusal, Report};
-use crate::error::{AccessError, Applied, Operation, ReadBackError};
-use crate::guest_memory::GuestMemoryRead;
-use crate::{Attr, AttrDevice, AttrId, Command, Error, Word};
+use crate::error::{AccessError, Applied, ReadBackError};
+use crate::judge::gicv3::Target;
+use crate::memory::GuestMemoryRead;
+use crate::options::Options;
+use crate::report::{Place, Problem, Refusal, Report};
+use crate::state::gicv3::Gicv3State;
+use crate::{Attr, AttrDevice, AttrId, Command, Error, Operation, Word};
 
 impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
     /// Writes a state that was checked.
@@ -33,8 +37,8 @@ impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
                         done
                     });
                     restored.map_err(|error| match error {
-                        Error::Shadow { error, .. } => Error::Shadow { error, applied: Some(before) },
-                        Error::Tables(error) => Error::TablesNotBuilt { error: error.into(), applied: before },
+                        Error::Shadow { error, .. } => Error::Shadow { error, applied: Some(before.into()) },
+                        Error::Tables(error) => Error::TablesNotBuilt { error, applied: before.into() },
                         error => error,
                     })?;
                 }
@@ -79,7 +83,7 @@ impl<D: AttrDevice> Devices<'_, D> {
         };
         match execute(device, step, base, &mut self.applied) {
             Err(Error::ReadBack(error)) if self.options.accept_newer_revision && error.is_newer_revision() => {
-                self.report.findings.push(Finding { oddity: Oddity::NewerRevision, first: Place::Register(id), count: 1 });
+                self.report.add(Problem::NewerRevision, Place::register(id, error.found).allowed(error.written, error.written));
                 Ok(())
             }
             result => result,
@@ -120,6 +124,7 @@ fn write<W: Word + Into<u64>>(
 ) -> Result<(), Error> {
     let failed = |operation, errno, applied: &Applied| AccessError {
         its,
+        value: (operation == Operation::Set).then_some(value.into()),
         applied: Some(*applied),
         ..AccessError::new(operation, attr.id(), errno)
     };

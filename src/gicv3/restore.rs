@@ -4,9 +4,10 @@
 //!
 //! Rule: the order is data, each phase with the reason for its place; a write that KVM may drop without an error is read back.
 
-use super::bank::{BANK_ORDER, BankAt, BankStep};
-use super::{Bank, Gicv3State, ItsUnit, VcpuState, has_icc};
+use super::bank::{BANK_ORDER, BankStep};
 use crate::registers::RegisterTable;
+use crate::state::gicv3::bank::BankAt;
+use crate::state::gicv3::{Bank, Gicv3State, ItsUnit, VcpuState, has_icc};
 use crate::uapi::vgic_v3::its::*;
 use crate::uapi::vgic_v3::{dist, its, redist};
 use crate::{Attr, Command};
@@ -174,7 +175,7 @@ fn bank<E>(bank: &Bank, at: BankAt, routers: &[u32], visit: &mut impl FnMut(Step
             BankStep::Config => Verify::Unless(u32::MAX.into()),
             _ => Verify::No,
         };
-        bank.step(*step, at, routers, |attr, value| visit(gic(attr, value, verify)))
+        step.write(bank, at, routers, |attr, value| visit(gic(attr, value, verify)))
     })
 }
 

@@ -5,6 +5,7 @@
 //! Rule: each way of being wrong is a variant of its own.
 
 use super::Kind;
+use crate::buffer::IstKind;
 use crate::topology::TopologyError;
 
 /// Why bytes are not an image that can be read.
@@ -159,6 +160,20 @@ pub enum ImageError {
     Sparse {
         /// The section.
         id: u32,
+    },
+    /// In writing: the SPIs of the state are not 32 by 32, each once and in order.
+    #[error("the state does not have every SPI of its {nr_irqs} interrupts once and in order")]
+    Spis {
+        /// Interrupts of the state.
+        nr_irqs: u32,
+    },
+    /// In writing: a table of one kind in the place of the other.
+    #[error("an {found} where the {expected} belongs")]
+    IstKind {
+        /// The table that belongs there.
+        expected: IstKind,
+        /// The table that is there.
+        found: IstKind,
     },
     /// A number of interrupts or a set of vCPUs that no VM has.
     #[error("image of an impossible VM: {0}")]

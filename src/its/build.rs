@@ -6,8 +6,8 @@
 
 use super::geometry::{Geometry, configuration_table, pending_bits};
 use super::{Cte, Device, Dte, ENTRY_BYTES, FIRST_LPI, Ite, ItsMappings, Level1, PAGE_ENTRIES, Table, TableError, TableRange};
-use crate::guest_memory::GuestRange;
-use crate::shadow::ShadowMemory;
+use crate::memory::GuestRange;
+use crate::memory::ShadowMemory;
 use crate::topology::VcpuId;
 
 /// Writes bytes of a table.

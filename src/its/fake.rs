@@ -2,9 +2,9 @@
 //!
 //! Rule: what nobody wrote reads as one word, zero or not, wherever there is memory.
 
-use crate::guest_memory::{GuestMemoryRead, GuestRange};
 use crate::its::read::Tables;
-use crate::shadow::ShadowMemory;
+use crate::memory::ShadowMemory;
+use crate::memory::{GuestMemoryRead, GuestRange};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use core::cell::Cell;

@@ -6,7 +6,7 @@
 //! large are not said to overlap.
 
 use super::{Device, ENTRY_BYTES, FIRST_LPI, PAGE_BYTES, PAGE_ENTRIES, Table, TableError, TableRange, baser_address, baser_bytes};
-use crate::guest_memory::GuestRange;
+use crate::memory::GuestRange;
 use crate::uapi::vgic_v3::its::*;
 
 /// INTIDs that KVM's LPIs can have end here: 16 bits.

@@ -10,7 +10,6 @@ mod entry;
 mod error;
 #[cfg(test)]
 mod fake;
-pub mod forward;
 pub(crate) mod geometry;
 pub(crate) mod read;
 mod state;

@@ -7,8 +7,8 @@
 use super::geometry::{Geometry, LPI_LIMIT};
 use super::{Collection, Cte, Device, Dte, ENTRY_BYTES, Event, FIRST_LPI, Ite, ItsMappings, Level1, PAGE_BYTES, PAGE_ENTRIES};
 use super::{Table, TableError};
-use crate::guest_memory::{GuestMemoryRead, GuestRange};
-use crate::shadow::ShadowMemory;
+use crate::memory::ShadowMemory;
+use crate::memory::{GuestMemoryRead, GuestRange};
 use alloc::vec::Vec;
 use core::ops::ControlFlow;
 

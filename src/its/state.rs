@@ -81,3 +81,36 @@ pub struct PendingLpis {
     /// INTIDs, ascending.
     pub intids: Vec<u32>,
 }
+
+/// Bit 1 of a configuration byte, which is RES1.
+const RES1: u8 = 1 << 1;
+
+impl LpiState {
+    /// LPIs whose configuration does not look like one.
+    pub fn doubtful_configuration(&self) -> impl Iterator<Item = &LpiConfiguration> {
+        self.configuration.iter().filter(|lpi| lpi.byte & RES1 == 0)
+    }
+
+    /// What `make` makes of every LPI that an event is mapped to, each once, in order.
+    pub(crate) fn mapped<T: Ord>(&self, make: impl Fn(u32) -> T) -> Vec<T> {
+        let devices = || self.its.iter().flat_map(|its| &its.devices);
+        // Reserved at once: growing costs page faults.
+        let mut mapped = Vec::with_capacity(devices().map(|device| device.events.len()).sum());
+        devices().for_each(|device| mapped.extend(device.events.iter().map(|event| make(event.intid))));
+        mapped.sort_unstable();
+        mapped.dedup();
+        mapped.shrink_to_fit();
+        mapped
+    }
+
+    /// Each event's LPI, and what its collection has as target.
+    pub(crate) fn targets(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.its.iter().flat_map(|mappings| {
+            let events = mappings.devices.iter().flat_map(|device| &device.events);
+            events.filter_map(|event| {
+                let place = mappings.collections.binary_search_by_key(&event.icid, |collection| collection.icid).ok()?;
+                Some((event.intid, mappings.collections.get(place)?.target?))
+            })
+        })
+    }
+}

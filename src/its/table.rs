@@ -2,7 +2,7 @@
 //!
 //! Source: Arm IHI 0069, "ITS tables", "LPI tables".
 
-use crate::guest_memory::GuestRange;
+use crate::memory::GuestRange;
 use crate::topology::VcpuId;
 use core::fmt;
 

@@ -23,8 +23,9 @@
 //!     let mut gic = Gicv5::initialise(KvmDevice::create_gicv5(&vm)?, 0x0800_0000, SpiCount::new(64)?, vcpus)?;
 //!
 //!     // The guest runs on `fds`, and is stopped.
-//!     let mut image = vec![0; gic.requirements()?.image_max];
-//!     let length = gic.save_image(&mut image)?;
+//!     let flushed = gic.flush_tables()?;
+//!     let mut image = vec![0; gic.image_max(&flushed)?];
+//!     let length = gic.save_image(flushed, &mut image)?;
 //!     image.truncate(length);
 //!     drop(fds);
 //!     Ok(())
@@ -75,9 +76,9 @@ fn last_errno() -> Errno {
 /// impl<M: GuestMemoryRead> Vm<M> {
 ///     fn save(&self) -> Result<Vec<u8>, Error> {
 ///         let mut gic = Gicv3::attach(&self.gic, vec![&self.its], &self.memory, self.vcpus.clone())?;
-///         gic.flush_tables()?;
-///         let mut image = vec![0; gic.requirements()?.image_max];
-///         let length = gic.save_image(&mut image)?;
+///         let flushed = gic.flush_tables()?;
+///         let mut image = vec![0; gic.image_max(&flushed)?];
+///         let length = gic.save_image(flushed, &mut image)?;
 ///         image.truncate(length);
 ///         Ok(image)
 ///     }

@@ -2,10 +2,10 @@
 //!
 //! Source: Documentation/virt/kvm/api.rst, `KVM_SET_USER_MEMORY_REGION`.
 //!
-//! Rule: the window is closed before anything is said about the work, and what it says about that goes first.
+//! Rule: the window is closed before the result of the work is looked at.
 
-use super::{Divert, Memslots, ShadowKind, ShadowMemory, ShadowWindow};
-use crate::{Error, GuestMemoryRead, GuestRange};
+use super::{Divert, Memslots, ShadowError, ShadowKind, ShadowMemory, ShadowWindow};
+use crate::{GuestMemoryRead, GuestRange};
 
 /// Guest memory `M`, and the slots `S` through which KVM sees it. The slots may be lent: `&mut S` will do.
 ///
@@ -26,7 +26,6 @@ use crate::{Error, GuestMemoryRead, GuestRange};
 ///         vm.memory().write_obj(1_u8, GuestAddress(0x4000_0000)).unwrap();
 ///         let mut byte = [0];
 ///         assert!(shadow.read(0x4000_0000, &mut byte) && byte == [1]);
-///         Ok(())
 ///     })?;
 /// }
 /// assert_eq!(memory.read_obj::<u8>(GuestAddress(0x4000_0000))?, 0);
@@ -87,10 +86,9 @@ impl<M: GuestMemoryRead, S: Memslots> GuestMemoryRead for Shadowed<M, S> {
 }
 
 impl<M: GuestMemoryRead, S: Memslots> Divert for Shadowed<M, S> {
-    fn divert(&mut self, extra: u64, work: &mut dyn FnMut(&mut dyn ShadowMemory) -> Result<(), Error>) -> Result<(), Error> {
+    fn divert(&mut self, extra: u64, work: &mut dyn FnMut(&mut dyn ShadowMemory)) -> Result<(), ShadowError> {
         let mut window = ShadowWindow::open(&mut self.slots, self.kind, extra)?;
-        let done = work(&mut window);
-        window.close()?;
-        done
+        work(&mut window);
+        window.close()
     }
 }

@@ -11,7 +11,7 @@ use super::region::Shadow;
 use super::slots::{Memslot, Memslots};
 use super::{ShadowError, ShadowMemory, ShadowStep, mapping};
 use crate::Errno;
-use crate::guest_memory::{GuestMemoryRead, GuestRange, join};
+use crate::memory::{GuestMemoryRead, GuestRange, join};
 use crate::uapi::memory::{KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY};
 use core::fmt;
 use std::sync::Arc;

@@ -5,6 +5,10 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test may panic")]
 
+#[allow(dead_code, reason = "of what the tests share, a part")]
+#[path = "../common/save.rs"]
+mod save;
+
 mod kept;
 mod reading;
 mod rig;

@@ -5,7 +5,9 @@
 
 use crate::reading::{Bytes, Reading, Said};
 use crate::rig::*;
-use vgic_state::gicv3::{Gicv3State, TableStrategy};
+use crate::save::Save as _;
+use vgic_state::TableStrategy;
+use vgic_state::gicv3::Gicv3State;
 use vgic_state::its::{Event, LpiState};
 use vgic_state::model::gicv3::{Mappings, Vm};
 use vgic_state::{DynInterruptState, InterruptState};
@@ -78,8 +80,8 @@ fn restore(shape: Shape, state: &Gicv3State, bytes: &[u8]) -> bool {
     assert_eq!(lpis(&vm), said);
     gic.options_mut().tables = TableStrategy::Image;
     match gic.flush_tables() {
-        Ok(_) => {
-            let saved = gic.save().expect("save").lpis.expect("tables in the image");
+        Ok(flushed) => {
+            let saved = gic.save(flushed).expect("save").lpis.expect("tables in the image");
             compare(&saved, &mappings, &said);
         }
         // Tables in each other's way, or an LPI of more than 16 bits: the guest's own tables hold it, an image does not.
@@ -91,8 +93,7 @@ fn restore(shape: Shape, state: &Gicv3State, bytes: &[u8]) -> bool {
 fn every_bit(indirect: bool) {
     let shape = Shape::default();
     let (vm, mut source) = filled(shape, indirect);
-    source.flush_tables().expect("flush");
-    let state = source.save().expect("save");
+    let state = source.flush_and_save().expect("save");
     let mut bytes = contents(&vm.memory());
     assert!(restore(shape, &state, &bytes));
     let mut taken = [0; 2];

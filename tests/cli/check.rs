@@ -6,12 +6,17 @@ use vgic_state::image::IstCoding;
 
 /// The exit code, and the codes of what was found.
 fn codes(args: &[&str]) -> (Option<i32>, Vec<String>) {
+    let (code, value) = run(args);
+    let findings = value["findings"].as_array().expect("list").iter();
+    (code, findings.map(|finding| finding["code"].as_str().expect("code").to_owned()).collect())
+}
+
+/// The exit code, and what was printed.
+fn run(args: &[&str]) -> (Option<i32>, serde_json::Value) {
     let args: Vec<&str> = ["check", "--format", "json"].iter().chain(args).copied().collect();
     let output = of_guests(&args);
     assert_eq!(stderr(&output), "", "{args:?}");
-    let value = json(stdout(&output));
-    let findings = value["findings"].as_array().expect("list").iter();
-    (output.status.code(), findings.map(|finding| finding["code"].as_str().expect("code").to_owned()).collect())
+    (output.status.code(), json(stdout(&output)))
 }
 
 #[test]
@@ -47,22 +52,69 @@ fn a_threshold_decides_what_fails() {
 
 #[test]
 fn a_vm_that_does_not_fit_refuses_the_image() {
-    for (args, expected) in [
-        (["guest.img", "--vcpus", "2"].as_slice(), (Some(3), vec!["pending-disabled".to_owned()])),
-        (&["guest.img", "--vcpus", "0=0.0.0.0,1=0.0.0.1", "--spis", "32"], (Some(3), vec!["pending-disabled".to_owned()])),
-        (&["guest.img", "--vcpus", "3"], (Some(5), vec!["refused".to_owned()])),
-        (&["guest.img", "--spis", "64"], (Some(5), vec!["refused".to_owned()])),
-        (&["guest.img", "--id-bits", "7"], (Some(5), vec!["refused".to_owned()])),
-        (&["guest.img", "--priority-bits", "4"], (Some(5), vec!["refused".to_owned()])),
-        (&["gicv3.img", "--spis", "64", "--its", "0x8080000"], (Some(0), vec![])),
-        (&["gicv3.img", "--its", "0x9000000"], (Some(5), vec!["refused".to_owned()])),
+    // The findings are the image's own, whatever the VM is like.
+    let (own, none) = (["pending-disabled"].as_slice(), [].as_slice());
+    for (args, expected, refusal) in [
+        (["guest.img", "--vcpus", "2"].as_slice(), (Some(3), own), None),
+        (&["guest.img", "--vcpus", "0=0.0.0.0,1=0.0.0.1", "--spis", "32"], (Some(3), own), None),
+        (&["guest.img", "--vcpus", "3"], (Some(5), own), Some("the VM has vCPU 2 (0.0.0.2), the state does not")),
+        (&["guest.img", "--spis", "64"], (Some(5), own), Some("the state has 32 SPIs, the device 64")),
+        (&["guest.img", "--id-bits", "7"], (Some(5), own), Some("IRS_IDR2.ID_BITS is 16, the device has 7: must not be greater")),
+        (
+            &["guest.img", "--priority-bits", "4"],
+            (Some(5), own),
+            Some("IRS_IDR1.PRIORITY_BITS is 4, the device has 3: must not be greater"),
+        ),
+        (&["gicv3.img", "--spis", "64", "--its", "0x8080000"], (Some(0), none), None),
+        (&["gicv3.img", "--its", "0x9000000"], (Some(5), none), Some("the state has an ITS at 0x8080000, the VM does not")),
     ] {
-        assert_eq!(codes(args), expected, "{args:?}");
+        let (code, value) = run(args);
+        let rows = value["refusal"].as_array().expect("list").iter();
+        let reasons: Vec<&str> = rows.map(|row| row["reason"].as_str().expect("text")).collect();
+        assert_eq!(reasons, refusal.into_iter().collect::<Vec<_>>(), "{args:?}");
+        let expected = (expected.0, expected.1.iter().map(|code| (*code).to_owned()).collect());
+        assert_eq!((code, codes(args)), (expected.0, expected), "{args:?}");
     }
+    assert_eq!(run(&["guest.img"]).1["refusal"], serde_json::Value::Null, "of the VM that it was saved from");
+    assert_eq!(codes(&["guest.img", "--vcpus", "3", "--fail-on", "critical"]).0, Some(0));
     let output = of_guests(&["check", "guest.img", "--spis", "33"]);
     assert_eq!(
         (output.status.code(), stderr(&output)),
         (Some(2), "vgic-state: 33 SPIs: must be a multiple of 32, from 32 to 1024\n")
+    );
+}
+
+#[test]
+fn an_spi_without_a_vcpu_is_found_as_that() {
+    let (mut state, ..) = guests::gicv3();
+    // SPI 33 is enabled, SPI 32 is not.
+    state.spis[0].router[..2].copy_from_slice(&[0x0700, 0x0700]);
+    guests::write(guests::directory(), "spi.img", &state.to_image().expect("image"));
+    let (code, value) = run(&["spi.img"]);
+    let finding = serde_json::json!({
+        "severity": "medium",
+        "code": "spi-target-unknown",
+        "where": "GICD_IROUTER33 is 0x700, SPI 33",
+        "count": 1,
+        "what": "GICD_IROUTER names no vCPU",
+        "consequence": "the SPI cannot be delivered, without an error",
+        "refused": false,
+    });
+    assert_eq!((code, &value["findings"]), (Some(4), &serde_json::json!([finding])));
+}
+
+#[test]
+fn what_no_threshold_accepts_is_said() {
+    let (mut state, ..) = guests::gicv3();
+    state.vcpus[1].icc.sre = 0;
+    guests::write(guests::directory(), "sre.img", &state.to_image().expect("image"));
+    let (code, value) = run(&["sre.img"]);
+    let finding = &value["findings"][0];
+    assert_eq!((code, &finding["code"], &finding["refused"]), (Some(5), &"sre-clear".into(), &true.into()));
+    let text = stdout(&of_guests(&["check", "sre.img", "--width", "500"])).to_owned();
+    assert!(
+        text.contains("ICC_SRE_EL1 of vCPU 0.0.0.1 is 0x0: SRE must be set; KVM refuses the register; no threshold accepts it"),
+        "{text}"
     );
 }
 

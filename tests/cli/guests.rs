@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use vgic_state::gicv3::{Gicv3, Gicv3State, TableStrategy};
+use vgic_state::gicv3::{Gicv3, Gicv3State};
 use vgic_state::gicv5::{Gicv5, Gicv5State, Iste};
 use vgic_state::image::IstCoding;
 use vgic_state::model::{gicv3, gicv5};
@@ -13,7 +13,7 @@ use vgic_state::shadow::{ShadowKind, Shadowed};
 use vgic_state::uapi::device::{KVM_DEV_TYPE_ARM_VGIC_ITS, KVM_DEV_TYPE_ARM_VGIC_V3};
 use vgic_state::uapi::vgic_v3::{dist, its, redist};
 use vgic_state::uapi::vgic_v5::irs;
-use vgic_state::{Attr, AttrDevice, Command, DynInterruptState, IntId, InterruptState, SpiCount, VcpuId, Vcpus};
+use vgic_state::{Attr, AttrDevice, Command, DynInterruptState, IntId, InterruptState, SpiCount, TableStrategy, VcpuId, Vcpus};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 pub(crate) const RAM: u64 = 0x4000_0000;
@@ -92,7 +92,8 @@ pub(crate) fn gicv5() -> Gicv5State<'static> {
     vm.set_spi_level(11, true).expect("line");
     let taken = vm.run(VcpuId::new(1).expect("id"), |guest| guest.acknowledge()).expect("run");
     assert_eq!(taken, Some(IntId::Spi(11)));
-    gic.save().expect("save")
+    let flushed = gic.flush_tables().expect("flush");
+    gic.save(flushed).expect("save")
 }
 
 /// One was taken, one has moved, one has lost its enable bit, one has vanished.
@@ -134,11 +135,11 @@ pub(crate) fn gicv3() -> (Gicv3State, Gicv3State, Vec<u8>) {
     }
     vm.run(VcpuId::new(0).expect("id"), leave_commands).expect("run");
     gic.options_mut().tables = TableStrategy::Image;
-    gic.flush_tables().expect("flush");
-    let in_image = gic.save().expect("save");
+    let flushed = gic.flush_tables().expect("flush");
+    let in_image = gic.save(flushed).expect("save");
     gic.options_mut().tables = TableStrategy::GuestMemory;
-    gic.flush_tables().expect("flush");
-    let in_memory = gic.save().expect("save");
+    let flushed = gic.flush_tables().expect("flush");
+    let in_memory = gic.save(flushed).expect("save");
     let mut bytes = vec![0; RAM_BYTES];
     memory.read_slice(&mut bytes, GuestAddress(RAM)).expect("memory");
     (in_image, in_memory, bytes)

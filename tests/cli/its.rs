@@ -58,9 +58,12 @@ fn registers_by_hand_lead_to_the_same_tables() {
     ];
     let output = of_guests(&by_hand);
     assert_eq!((output.status.code(), stderr(&output)), (Some(0), ""));
-    // Judged, it is not known whether the pending tables are all there.
-    let few = ["its", "--audit", "--ram", "ram.bin", "--base", "1G", "--gits-baser0", "0x9907000040040200"];
-    assert!(stdout(&of_guests(&few)).ends_with("--vcpus, --gicr-propbaser, --gicr-pendbaser.\n"));
+    // Judged, nothing is said of what was not given.
+    let few = ["its", "--audit", "--ram", "ram.bin", "--base", "1G", "--gits-baser0", "0x9907000040040200", "--width", "200"];
+    let judged = of_guests(&few);
+    let text = stdout(&judged);
+    assert!(text.ends_with("--gits-cbaser, --gits-baser1, --vcpus, --gicr-propbaser, --gicr-pendbaser.\n"), "{text}");
+    assert!(judged.status.code() == Some(0) && text.contains("nothing found"), "{text}");
     let (by_hand, from_image) = (json(stdout(&output)), json(&run(&["--format", "json", "--all"]).1));
     for table in ["tables", "devices", "events", "collections", "interrupts"] {
         assert_eq!(by_hand[table], from_image[table], "{table}");
@@ -131,6 +134,30 @@ fn an_audit_of_tables() {
     let output = of_guests(&args);
     assert_eq!((output.status.code(), stderr(&output)), (Some(6), ""));
     snapshot!("cli_its_audit", stdout(&output));
+}
+
+#[test]
+fn what_was_not_given_is_not_judged() {
+    let directory = guests::directory();
+    guests::write(directory, "zeros.bin", &vec![0; 4 << 20]);
+    let zeros = ["its", "--audit", "--ram", "zeros.bin", "--base", "0x48000000", "--format", "json"];
+    let codes = |args: &[&str]| {
+        let output = of_guests(&[&zeros, args].concat());
+        assert_eq!(stderr(&output), "");
+        let value = json(stdout(&output));
+        let findings = value["findings"].as_array().expect("list").iter();
+        let codes: Vec<String> = findings.map(|finding| finding["code"].as_str().expect("code").to_owned()).collect();
+        (output.status.code(), codes, value["notes"].clone())
+    };
+    // The example of --help: GITS_CBASER is not there, and nobody knows whether the ITS is enabled.
+    let tables = ["--gits-baser0", "0x8107000048000207", "--gits-baser1", "0x8407000048100200"];
+    let lpis = ["--gicr-propbaser", "0x4820000f", "--gicr-pendbaser", "0x48300000"];
+    let note = |options: &str| serde_json::json!([format!("Not given, and what depends on it not judged: {options}.")]);
+    assert_eq!(codes(&[&tables[..], &lpis].concat()), (Some(0), vec![], note("--gits-cbaser")));
+    // Given, and not valid.
+    let all = [&tables[..], &lpis, &["--gits-cbaser", "0x48200000"]].concat();
+    assert_eq!(codes(&all), (Some(5), vec!["table-not-valid".to_owned()], serde_json::json!([])));
+    assert_eq!(codes(&[&all[..], &["--gits-ctlr", "0"]].concat()).0, Some(0));
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! What is said when the kernel refuses or drops a write, and where things stop.
 
 use crate::common::{Config, copy, filled, fresh, its_base, memory, trace};
+use crate::save::Save as _;
+use crate::save::SaveImage as _;
 use crate::snapshot::snapshot;
-use vgic_state::check::Oddity;
 use vgic_state::gicv3::{Gicv3, Gicv3State};
 use vgic_state::model::Fault;
 use vgic_state::model::gicv3::{Host, Kernel};
+use vgic_state::report::Problem;
 use vgic_state::{
     AccessError, Attr, AttrDevice, AttrId, BufferError, Command, DynInterruptState, Errno, Error, InterruptState, NoGuestMemory,
     Operation,
@@ -17,13 +19,12 @@ fn config() -> Config {
 
 fn state(config: Config) -> (Gicv3State, crate::common::Memory) {
     let (vm, mut source) = filled(config);
-    source.flush_tables().expect("flush");
-    (source.save().expect("save"), vm.memory())
+    (source.flush_and_save().expect("save"), vm.memory())
 }
 
 fn access_error(error: Error) -> AccessError {
     match error {
-        Error::Access(error) => error,
+        Error::Access(error) => *error,
         other => panic!("{other}"),
     }
 }
@@ -53,7 +54,7 @@ fn a_restore_that_fails_at_any_step_names_it_and_stops_there() {
         assert_eq!(applied.memory_consumed, k >= tables, "step {k}");
         assert_eq!(applied.can_retry_on_same_memory(), k < tables);
         retries += usize::from(applied.can_retry_on_same_memory());
-        assert_eq!(Error::Access(error.clone()).can_retry_on_same_memory(), k < tables);
+        assert_eq!(Error::from(error.clone()).can_retry_on_same_memory(), k < tables);
         // The register says which ITS it belongs to.
         let line = steps[k].to_string();
         let expected = ["its0", "its1"].iter().position(|name| line.starts_with(name)).map(its_base);
@@ -73,19 +74,19 @@ fn a_failed_restore_can_be_tried_again_on_the_same_memory_until_tables_are_read(
     assert!(vm.written().is_empty());
     let (_, mut again) = fresh(config(), memory);
     again.restore(&state).expect("restore");
-    assert_eq!(again.save().expect("save"), state);
+    assert_eq!(again.flush_and_save().expect("save"), state);
 }
 
 #[test]
 fn a_save_and_a_flush_that_fail_name_the_register() {
     let (vm, mut source) = filled(config());
-    source.save().expect("save");
+    source.flush_and_save().expect("save");
     // Those of the ITSes are the last ones.
     let all = vm.trace().len() as u32;
     for k in [0, 3, 30, 60, 90, 120, 140, all - 14, all - 1] {
         let (vm, mut source) = filled(config());
         vm.set_fault(Fault::access(k, Errno::EBUSY));
-        let error = access_error(source.save().expect_err("fault"));
+        let error = access_error(source.flush_and_save().expect_err("fault"));
         let last = vm.trace().pop().expect("access");
         assert_eq!((error.operation, error.attr, error.errno, error.applied), (Operation::Get, last.access.id, Errno::EBUSY, None));
         assert_eq!(vm.trace().len() as u32, k + 1);
@@ -107,7 +108,7 @@ fn a_vcpu_that_runs() {
     let (vm, mut source) = filled(config());
     let first = source.target().vcpus.iter().next().expect("vCPU");
     vm.hold_vcpu(first.id, true);
-    for error in [source.save().expect_err("busy"), source.flush_tables().expect_err("busy")] {
+    for error in [source.flush_and_save().expect_err("busy"), source.flush_tables().expect_err("busy")] {
         assert_eq!(access_error(error).errno, Errno::EBUSY);
     }
 }
@@ -140,7 +141,7 @@ fn messages() {
     let elsewhere = Gicv3::attach(
         {
             let (_, gic) = filled(config());
-            gic.into_devices().0
+            gic.into_parts().0
         },
         Vec::new(),
         NoGuestMemory,
@@ -161,7 +162,7 @@ fn a_write_that_the_kernel_drops_is_found_out() {
         match destination.restore(&state) {
             Ok(_) => {
                 assert!(kernel.applies_implementation_revision());
-                assert_eq!(destination.save().expect("save").identity.iidr, state.identity.iidr);
+                assert_eq!(destination.flush_and_save().expect("save").identity.iidr, state.identity.iidr);
             }
             Err(Error::ReadBack(error)) => {
                 assert!(!kernel.applies_implementation_revision());
@@ -170,12 +171,10 @@ fn a_write_that_the_kernel_drops_is_found_out() {
                 assert_eq!(error.applied.last, None, "the first step");
 
                 // The VMM may go on with the newer one.
-                let mut options = vgic_state::gicv3::Options::default();
-                options.accept_newer_revision = true;
-                let mut destination = destination.with_options(options);
+                let mut destination = destination.with_options(vgic_state::Options::default().with_accept_newer_revision(true));
                 let report = destination.restore(&state).expect("accepted");
-                assert_eq!(report.findings.iter().map(|finding| finding.oddity).collect::<Vec<_>>(), [Oddity::NewerRevision]);
-                assert_eq!(destination.save().expect("save").spis, state.spis);
+                assert_eq!(report.findings.iter().map(|finding| finding.problem).collect::<Vec<_>>(), [Problem::NewerRevision]);
+                assert_eq!(destination.flush_and_save().expect("save").spis, state.spis);
             }
             Err(error) => panic!("{error}"),
         }
@@ -187,7 +186,7 @@ fn a_guest_of_a_host_without_gicv4_1_on_one_that_has_it() {
     use vgic_state::gicv3::preset;
     use vgic_state::uapi::device::KVM_DEV_TYPE_ARM_VGIC_V3;
     let config = Config { its: 0, ..config() };
-    let state = fresh(config, memory()).1.save().expect("save");
+    let state = fresh(config, memory()).1.flush_and_save().expect("save");
     for kernel in Kernel::ALL {
         let host = Host { kernel, nassgicap: true, ..Host::default() };
         assert!(matches!(fresh(Config { host, ..config }, memory()).1.check(&state), Err(Error::Refused(_))));
@@ -216,15 +215,16 @@ fn vcpus_and_itses_that_are_not_those_of_the_vm() {
         Gicv3::attach(gic.gic().clone(), its, memory(), Vcpus::new(vcpus).expect("vCPUs")).map(drop)
     };
     let all: Vec<Vcpu> = crate::common::vcpus(2).iter().collect();
-    let device = |error| Err(Error::Device(error));
+    let device = |error: DeviceError| Err(Error::from(error));
     assert_eq!(attach(&[0, 1], all.clone()), Ok(()));
     assert_eq!(attach(&[], all.clone()), device(DeviceError::ItsMissing { lpis: true, given: 0 }));
     assert_eq!(attach(&[0, 0], all.clone()), device(DeviceError::ItsTwice { base: its_base(0) }));
     // The model gives each redistributor a place of its own and marks the last of all, and the last before a gap.
     let renamed = Vcpu { id: VcpuId::new(100).expect("id"), ..all[0] };
-    assert!(
-        matches!(attach(&[0, 1], vec![renamed, all[1]]), Err(Error::Device(DeviceError::OtherVcpu { vcpu, .. })) if vcpu == renamed)
-    );
+    match attach(&[0, 1], vec![renamed, all[1]]) {
+        Err(Error::Device(error)) => assert!(matches!(*error, DeviceError::OtherVcpu { vcpu, .. } if vcpu == renamed)),
+        other => panic!("{other:?}"),
+    }
     let elsewhere = Vcpu { mpidr: Mpidr::new(0, 9, 9, 9), ..all[0] };
     assert_eq!(access_error(attach(&[0, 1], vec![elsewhere, all[1]]).expect_err("affinity")).errno, Errno::EINVAL);
 
@@ -255,16 +255,16 @@ fn an_image_buffer_that_is_too_small() {
     let (_, mut source) = filled(config());
     let needed = source.requirements().expect("requirements").image_max;
     let found = needed - 1;
-    assert_eq!(source.save_image(&mut vec![0; found]), Err(Error::Buffer(BufferError::ImageTooSmall { needed, found })));
-    let state = source.save().expect("save");
+    assert_eq!(source.flush_and_save_image(&mut vec![0; found]), Err(Error::Buffer(BufferError::ImageTooSmall { needed, found })));
+    let state = source.flush_and_save().expect("save");
     assert_eq!(state.encode(&mut vec![0; found]), Err(Error::Buffer(BufferError::ImageTooSmall { needed, found })));
-    assert_eq!(source.save_image(&mut vec![0; needed]), Ok(needed));
+    assert_eq!(source.flush_and_save_image(&mut vec![0; needed]), Ok(needed));
 }
 
 #[test]
 fn a_fresh_device_is_not_changed_by_attaching() {
     let (vm, gic) = fresh(config(), memory());
-    let (devices, its) = gic.into_devices();
+    let (devices, its, _) = gic.into_parts();
     drop(Gicv3::attach(devices, its, memory(), crate::common::vcpus(2)).expect("attach"));
     assert!(trace(&vm).lines().all(|line| line.contains("get ")), "{}", trace(&vm));
 }

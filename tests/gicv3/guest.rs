@@ -1,9 +1,10 @@
 //! A guest that sets everything up by itself, through its registers and the command queue, and goes on in another VM.
 
 use crate::common::{CONFIGURATION, Config, FIRST_LPI, Gic, area, copy, fresh, its_base, memory, pending};
+use crate::save::Save as _;
 use vgic_state::model::gicv3::{CommandError, Guest, Vm};
 use vgic_state::uapi::vgic_v3::{dist, icc, its, redist};
-use vgic_state::{DynInterruptState, Errno, InterruptState, VcpuId};
+use vgic_state::{Errno, InterruptState, VcpuId};
 use vm_memory::{Bytes, GuestAddress};
 
 const VALID: u64 = 1 << 63;
@@ -167,8 +168,7 @@ fn it_takes_in_the_other_vm_what_was_pending_in_this_one() {
     .expect("run");
     vm.run(vcpu(1), |guest| guest.enable_interface()).expect("run");
 
-    source.flush_tables().expect("flush");
-    let state = source.save().expect("save");
+    let state = source.flush_and_save().expect("save");
     let (other, mut destination) = fresh(Config::default(), copy(&vm.memory()));
     destination.restore(&state).expect("restore");
 

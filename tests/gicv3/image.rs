@@ -1,13 +1,14 @@
 //! The sections of a GICv3: their layout, and each way of being wrong. `docs/image-format.md` read a second time.
 
 use crate::common::{Config, filled, fresh, memory, trace};
+use crate::save::Save as _;
 use crate::snapshot::snapshot;
 use vgic_state::gicv3::Gicv3State;
 use vgic_state::image::ImageError;
-use vgic_state::{DynInterruptState, Error, InterruptState, TopologyError};
+use vgic_state::{DynInterruptState, Error, TopologyError};
 
 fn good() -> Vec<u8> {
-    filled(Config { its: 2, ..Config::default() }).1.save().expect("save").to_image().expect("image")
+    filled(Config { its: 2, ..Config::default() }).1.flush_and_save().expect("save").to_image().expect("image")
 }
 
 pub(crate) fn u32_at(image: &[u8], at: usize) -> u32 {

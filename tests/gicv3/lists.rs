@@ -11,7 +11,7 @@ fn every_register_is_saved_or_left_out_for_a_reason() {
     let (vm, mut destination) =
         crate::common::fresh(crate::common::Config { vcpus: 1, nr_irqs: 64, ..Default::default() }, crate::common::memory());
     drop(source);
-    vgic_state::InterruptState::save(&mut destination).expect("save");
+    crate::save::Save::flush_and_save(&mut destination).expect("save");
     let trace = crate::common::trace(&vm);
     let read: BTreeSet<&str> = trace
         .lines()

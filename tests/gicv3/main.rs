@@ -2,6 +2,10 @@
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
 
+#[allow(dead_code, reason = "of what the tests share, a part")]
+#[path = "../common/save.rs"]
+mod save;
+
 #[path = "../common/gicv3.rs"]
 mod common;
 #[path = "../common/seeds.rs"]

@@ -1,18 +1,19 @@
 //! What cannot be restored is refused by name, and no device sees anything of it.
 
 use crate::common::{Config, filled, fresh, its_base, memory, trace, vcpus};
-use vgic_state::check::{Oddity, Refusal};
-use vgic_state::gicv3::{Gicv3State, Options};
+use crate::save::Save as _;
+use vgic_state::gicv3::Gicv3State;
 use vgic_state::image::{ImageError, Kind};
 use vgic_state::model::gicv3::Host;
-use vgic_state::{Attr, DynInterruptState, Error, InterruptState, NrIrqs, TopologyError};
+use vgic_state::report::{Finding, Problem, Refusal, Severity};
+use vgic_state::{Attr, AttrId, DynInterruptState, Error, InterruptState, NrIrqs, Options, TopologyError};
 
 fn config() -> Config {
     Config { its: 2, ..Config::default() }
 }
 
 fn changed(change: impl FnOnce(&mut Gicv3State)) -> Gicv3State {
-    let mut state = filled(config()).1.save().expect("save");
+    let mut state = filled(config()).1.flush_and_save().expect("save");
     change(&mut state);
     state
 }
@@ -20,10 +21,10 @@ fn changed(change: impl FnOnce(&mut Gicv3State)) -> Gicv3State {
 fn refused_on(state: &Gicv3State, config: Config) -> Refusal {
     let (vm, mut destination) = fresh(config, memory());
     let refusal = match destination.restore(state) {
-        Err(Error::Refused(refusal)) => refusal,
+        Err(Error::Refused(refusal)) => *refusal,
         other => panic!("{other:?}"),
     };
-    let again = Err(Error::Refused(refusal.clone()));
+    let again = Err(Error::from(refusal.clone()));
     assert_eq!(destination.check(state), again);
     if let Ok(image) = state.to_image() {
         assert_eq!(destination.check_image(&image), again);
@@ -38,6 +39,21 @@ fn refused(state: &Gicv3State) -> Refusal {
     refused_on(state, config())
 }
 
+/// The problem that the state is refused for. No threshold accepts it.
+fn problem_on(state: &Gicv3State, config: Config) -> Finding {
+    let found = match refused_on(state, config) {
+        Refusal::Problem(found) => *found,
+        other => panic!("{other}"),
+    };
+    let lenient = fresh(config, memory()).1.with_options(Options::default().with_refuse_at(None)).check(state);
+    assert_eq!(lenient, Err(Error::from(Refusal::Problem(Box::new(found)))));
+    found
+}
+
+fn problem(state: &Gicv3State) -> Finding {
+    problem_on(state, config())
+}
+
 #[test]
 fn another_vm() {
     let state = changed(|_| ());
@@ -50,15 +66,17 @@ fn another_vm() {
     assert_eq!(refused_on(&state, Config { nr_irqs: 128, ..config() }), Refusal::NrIrqs { expected, found });
     assert_eq!(refused_on(&state, Config { its: 1, ..config() }), Refusal::ItsCount { expected: 1, found: 2 });
     assert_eq!(refused_on(&state, Config { its: 3, ..config() }), Refusal::ItsCount { expected: 3, found: 2 });
-    let without = fresh(Config { its: 0, ..config() }, memory()).1.save().expect("save");
+    let without = fresh(Config { its: 0, ..config() }, memory()).1.flush_and_save().expect("save");
     assert_eq!(refused(&without), Refusal::ItsCount { expected: 2, found: 0 });
     assert_eq!(refused_on(&state, Config { its: 0, ..config() }), Refusal::ItsCount { expected: 0, found: 2 });
     assert_eq!(refused(&changed(|state| state.its[1].base = 0x1234_0000)), Refusal::ItsMissing { base: 0x1234_0000 });
-    assert_eq!(refused(&changed(|state| state.its[1] = state.its[0])), Refusal::ItsTwice { base: its_base(0) });
-    let nr_irqs = state.nr_irqs;
-    assert_eq!(refused(&changed(|state| state.spis.truncate(1))), Refusal::SpiBanks { nr_irqs });
-    assert_eq!(refused(&changed(|state| state.spis.swap(0, 1))), Refusal::SpiBanks { nr_irqs });
-    assert_eq!(refused(&changed(|state| state.spis[1].first = 96)), Refusal::SpiBanks { nr_irqs });
+    let twice = problem(&changed(|state| state.its[1] = state.its[0]));
+    assert_eq!((twice.problem, twice.first.its), (Problem::ItsTwice, Some(its_base(0))));
+    let spis: [fn(&mut Gicv3State); 3] =
+        [|state| state.spis.truncate(1), |state| state.spis.swap(0, 1), |state| state.spis[1].first = 96];
+    for change in spis {
+        assert_eq!(problem(&changed(change)).problem, Problem::SpisIncomplete);
+    }
 }
 
 #[test]
@@ -91,7 +109,9 @@ fn identification_names_the_field_and_both_values() {
         }
     }
     let old = refused(&changed(|state| state.identity.iidr = state.identity.iidr & !0xf000 | 0x1000));
-    assert_eq!(old.to_string(), "GICD_IIDR is 0x4b00143b: KVM has no revision below 2 since Linux 4.20");
+    let text =
+        "high, revision-unknown: GICD_IIDR is 0x4b00143b: GICD_IIDR.Revision is below 2; KVM has no such revision since Linux 4.20";
+    assert_eq!(old.to_string(), text);
     let error = refused_on(&changed(|_| ()), Config { host: Host { seis: true, ..Host::default() }, ..config() });
     assert_eq!(error.to_string(), format!("ICC_CTLR_EL1 of vCPU {mpidr}.SEIS is 0, the device has 1: must be equal"));
 }
@@ -99,33 +119,45 @@ fn identification_names_the_field_and_both_values() {
 #[test]
 fn registers_that_the_kernel_would_refuse_or_drop() {
     type Change = fn(&mut Gicv3State);
-    let cases: [(Change, u32, &str); 10] = [
-        (|state| state.its[0].registers.cbaser |= 1 << 12, 0x80, "KVM aligns the queue to 64 KiB"),
-        (|state| state.its[0].registers.cwriter = 0x1_0000, 0x88, "outside of the command queue"),
-        (|state| state.its[0].registers.creadr = 0x1_0000, 0x90, "outside of the command queue"),
-        (|state| state.its[0].registers.cwriter |= 1, 0x88, "more than an offset in the queue"),
-        (|state| state.its[0].registers.cwriter |= 1 << 20, 0x88, "more than an offset in the queue"),
-        (|state| state.its[0].registers.cbaser &= !(1 << 63), 0x80, "must be valid in an ITS that is enabled"),
-        (|state| state.its[0].registers.baser0 &= !(1 << 63), 0x100, "must be valid in an ITS that is enabled"),
-        (|state| state.its[0].registers.baser1 &= !(1 << 63), 0x108, "must be valid in an ITS that is enabled"),
-        (|state| state.its[0].registers.baser1 |= 1 << 62, 0x108, "KVM has flat collection tables only"),
-        (|state| state.its[0].registers.baser5 = 1, 0x128, "KVM does not implement the register"),
+    let cases: [(Change, u32, Problem, u64); 10] = [
+        (|state| state.its[0].registers.cbaser |= 1 << 12, 0x80, Problem::QueueAlignment, 0x9800_0000_4010_100f),
+        (|state| state.its[0].registers.cwriter = 0x1_0000, 0x88, Problem::QueueOffset, 0x1_0000),
+        (|state| state.its[0].registers.creadr = 0x1_0000, 0x90, Problem::QueueOffset, 0x1_0000),
+        (|state| state.its[0].registers.cwriter |= 1, 0x88, Problem::QueueOffset, 0x1),
+        (|state| state.its[0].registers.cwriter |= 1 << 20, 0x88, Problem::QueueOffset, 0x10_0000),
+        (|state| state.its[0].registers.cbaser &= !(1 << 63), 0x80, Problem::TableNotValid, 0x1800_0000_4010_000f),
+        (|state| state.its[0].registers.baser0 &= !(1 << 63), 0x100, Problem::TableNotValid, 0),
+        (|state| state.its[0].registers.baser1 &= !(1 << 63), 0x108, Problem::TableNotValid, 0),
+        (|state| state.its[0].registers.baser1 |= 1 << 62, 0x108, Problem::CollectionTableIndirect, 0),
+        (|state| state.its[0].registers.baser5 = 1, 0x128, Problem::RegisterNotImplemented, 1),
     ];
-    for (change, offset, expected) in cases {
-        match refused(&changed(change)) {
-            Refusal::Register { register, rule, .. } => assert_eq!((register, rule), (Attr::its(offset).id(), expected)),
-            other => panic!("{other}"),
-        }
+    for (change, offset, expected, value) in cases {
+        let state = changed(change);
+        let found = problem(&state);
+        assert_eq!((found.problem, found.first.register), (expected, Some(Attr::its(offset).id())));
+        let registers = &state.its[0].registers;
+        let value = match offset {
+            0x80 => registers.cbaser,
+            0x100 => registers.baser0,
+            0x108 => registers.baser1,
+            0x88 if value == 1 || value == 0x10_0000 => registers.cwriter,
+            _ => value,
+        };
+        assert_eq!((found.first.value, found.first.its), (Some(value), Some(its_base(0))));
     }
-    let differs = refused(&changed(|state| state.vcpus[1].redist.propbaser ^= 1));
-    assert!(differs.to_string().ends_with("KVM has one value for all vCPUs"), "{differs}");
-    let mut lpis = fresh(Config { its: 0, ..config() }, memory()).1.save().expect("save");
-    lpis.vcpus[0].redist.ctlr |= 1;
-    let refusal = refused_on(&lpis, Config { its: 0, ..config() });
-    assert!(refusal.to_string().ends_with("a VM without an ITS has no LPIs"), "{refusal}");
-    assert!(matches!(refused(&changed(|state| state.vcpus[1].icc.sre = 0)), Refusal::Register { rule: "SRE must be set", .. }));
-    let beyond = refused(&changed(|state| state.vcpus[1].icc.ap1r2 = 1));
+    let mpidr = vcpus(2).iter().nth(1).expect("vCPU").mpidr;
+    let of = |found: Finding| (found.problem, found.first.register);
+    let differs = changed(|state| state.vcpus[1].redist.propbaser ^= 1);
+    assert_eq!(of(problem(&differs)), (Problem::PropbaserDiffers, Some(Attr::redist(mpidr, 0x70).id())));
+    let mut lpis = fresh(Config { its: 0, ..config() }, memory()).1.flush_and_save().expect("save");
+    lpis.vcpus[1].redist.ctlr |= 1;
+    let without = problem_on(&lpis, Config { its: 0, ..config() });
+    assert_eq!(of(without), (Problem::LpisWithoutIts, Some(Attr::redist(mpidr, 0x0).id())));
+    let sre = changed(|state| state.vcpus[1].icc.sre = 0);
+    assert_eq!(of(problem(&sre)), (Problem::SreClear, Some(Attr::cpu_sysreg(mpidr, 0xc665).id())));
+    let beyond = problem(&changed(|state| state.vcpus[1].icc.ap1r2 = 1));
     assert!(beyond.to_string().starts_with("ICC_AP1R2_EL1 of vCPU"), "{beyond}");
+    assert_eq!(beyond.problem, Problem::ActivePriority);
 }
 
 #[test]
@@ -138,11 +170,12 @@ fn spis_that_are_routed_to_no_vcpu_are_reported() {
     });
     let (_, destination) = fresh(config(), memory());
     let findings = destination.check(&state).expect("restorable").findings;
-    assert_eq!((findings.len(), findings[0].oddity, findings[0].count), (1, Oddity::NoSuchTarget, 2));
-    assert!(findings[0].to_string().starts_with("GICD_IROUTER32 and 1 more"), "{}", findings[0]);
-    let mut options = Options::default();
-    options.strict = true;
-    assert!(matches!(destination.with_options(options).check(&state), Err(Error::Refused(Refusal::Strict(_)))));
+    assert_eq!((findings.len(), findings[0].problem, findings[0].count), (1, Problem::SpiTargetUnknown, 2));
+    let text =
+        "GICD_IROUTER32 is 0xeeeeee, SPI 32 and 1 more: GICD_IROUTER names no vCPU; the SPI cannot be delivered, without an error";
+    assert_eq!(findings[0].to_string(), text);
+    let strict = destination.with_options(Options::default().with_refuse_at(Some(Severity::Low)));
+    assert_eq!(strict.check(&state), Err(Error::from(Refusal::Problem(Box::new(findings[0])))));
 }
 
 #[test]
@@ -150,17 +183,18 @@ fn bits_that_kvm_ignores_and_commands_that_would_run_are_reported() {
     let (_, destination) = fresh(config(), memory());
     let findings = |change: fn(&mut Gicv3State)| {
         let findings = destination.check(&changed(change)).expect("restorable").findings;
-        findings.iter().map(|finding| (finding.oddity, finding.count, finding.first.to_string())).collect::<Vec<_>>()
+        findings.iter().map(|finding| (finding.problem, finding.count, finding.first.register)).collect::<Vec<_>>()
     };
     assert_eq!(findings(|_| ()), []);
-    let ignored = |count, first: &str| vec![(Oddity::IgnoredBits, count, first.to_owned())];
-    assert_eq!(findings(|state| state.spis[1].router[2] |= 1 << 24), ignored(1, "GICD_IROUTER66"));
-    assert_eq!(findings(|state| state.spis[1].bank.priority[3] |= 0x0001_0000), ignored(1, "GICD_IPRIORITYR19"));
+    let ignored = |count, first: AttrId| vec![(Problem::IgnoredBits, count, Some(first))];
+    assert_eq!(findings(|state| state.spis[1].router[2] |= 1 << 24), ignored(1, Attr::dist(0x6000 + 8 * 66).id()));
+    assert_eq!(findings(|state| state.spis[1].bank.priority[3] |= 0x0001_0000), ignored(1, Attr::dist(0x400 + 4 * 19).id()));
     let mpidr = vcpus(2).iter().next().expect("vCPU").mpidr;
     let everywhere = findings(|state| state.vcpus.iter_mut().for_each(|vcpu| vcpu.private.priority[7] |= 4));
-    assert_eq!(everywhere, ignored(2, &format!("GICR_IPRIORITYR7 of vCPU {mpidr}")));
-    let queued = vec![(Oddity::QueuedCommands, 1, "GITS_CWRITER".to_owned())];
-    assert_eq!(findings(|state| state.its[0].registers.cwriter += 32), queued);
+    assert_eq!(everywhere, ignored(2, Attr::redist(mpidr, 0x1_0400 + 4 * 7).id()));
+    let queued = findings(|state| state.its[0].registers.cwriter += 32);
+    // The memory of this VM has no command there.
+    assert_eq!(queued, [(Problem::CommandsQueued, 1, Some(Attr::its(0x88).id())), (Problem::CommandUnknown, 1, None)]);
 }
 
 #[test]
@@ -178,7 +212,7 @@ fn images_of_the_other_version() {
     let v5 = vgic_state::model::gicv5::Vm::with_device(Default::default(), &v5_vcpus).expect("VM");
     let mut v5 = Gicv5::initialise(v5, 0x0800_0000, Default::default(), v5_vcpus).expect("device");
     v5.device_mut().clear_trace();
-    let v5_image = v5.save().expect("save").to_image(IstCoding::Raw).expect("image");
+    let v5_image = v5.flush_and_save().expect("save").to_image(IstCoding::Raw).expect("image");
     v5.device_mut().clear_trace();
     let (vm, mut v3) = fresh(config(), memory());
     let v3_image = changed(|_| ()).to_image().expect("image");
@@ -214,7 +248,7 @@ fn states_that_no_reader_would_take_are_not_written() {
     assert_eq!(changed(|state| state.vcpus.clear()).to_image(), Err(Error::Topology(TopologyError::NoVcpu)));
     let twice = changed(|state| state.vcpus[1].vcpu = state.vcpus[0].vcpu).to_image();
     assert!(matches!(twice, Err(Error::Topology(TopologyError::DuplicateVcpuId { .. }))));
-    assert!(matches!(changed(|state| state.spis.clear()).to_image(), Err(Error::Refused(Refusal::SpiBanks { .. }))));
+    assert!(matches!(changed(|state| state.spis.clear()).to_image(), Err(Error::Image(ImageError::Spis { .. }))));
     for found in [0, 32, 63, 96 + 1, 1056, u32::MAX] {
         assert_eq!(NrIrqs::new(found), Err(TopologyError::NrIrqs { found }));
     }
@@ -225,7 +259,7 @@ fn states_that_no_reader_would_take_are_not_written() {
 fn what_a_host_offers_decides_where_an_image_can_go() {
     use vgic_state::kvm::Offered;
     let with_its = changed(|_| ()).to_image().expect("image");
-    let without = fresh(Config { its: 0, ..config() }, memory()).1.save().expect("save").to_image().expect("image");
+    let without = fresh(Config { its: 0, ..config() }, memory()).1.flush_and_save().expect("save").to_image().expect("image");
     let host = |gicv3, its, gicv5| Offered { gicv3, its, gicv5, ..Offered::default() };
     for (host, with, without_its) in [
         (host(true, true, false), true, true),

@@ -1,6 +1,8 @@
 //! The strongest property: save, restore into a fresh device, save again, equal.
 
 use crate::common::{Config, Memory, RAM, RAM_BYTES, copy, filled, fresh, memory};
+use crate::save::Save as _;
+use crate::save::SaveImage as _;
 use vgic_state::gicv3::Gicv3State;
 use vgic_state::model::gicv3::{Host, Kernel};
 use vgic_state::{Attr, AttrDevice, DynInterruptState, GuestRange, InterruptState};
@@ -12,16 +14,16 @@ fn with_its_and_without_on_every_kernel() {
         for (vcpus, nr_irqs, its) in [(1, 64, 0), (2, 96, 1), (3, 992, 3)] {
             let config = Config { host: Host { kernel, ..Host::default() }, vcpus, nr_irqs, its };
             let (vm, mut source) = filled(config);
-            source.flush_tables().expect("flush");
+            let _ = source.flush_tables().expect("flush");
             let mut image = vec![0; source.requirements().expect("requirements").image_max];
-            assert_eq!(source.save_image(&mut image), Ok(image.len()));
-            let state = source.save().expect("save");
+            assert_eq!(source.flush_and_save_image(&mut image), Ok(image.len()));
+            let state = source.flush_and_save().expect("save");
             assert_eq!(Gicv3State::parse(&image).as_ref(), Ok(&state));
             assert_eq!(state.to_image().as_ref(), Ok(&image));
 
             let (other, mut destination) = fresh(config, copy(&vm.memory()));
             destination.restore_image(&image).expect("restore");
-            assert_eq!(destination.save().expect("save"), state, "{kernel:?}, {vcpus} vCPUs, {its} ITSes");
+            assert_eq!(destination.flush_and_save().expect("save"), state, "{kernel:?}, {vcpus} vCPUs, {its} ITSes");
             assert_eq!(other.lpis(), vm.lpis());
             for n in 0..its {
                 assert_eq!(other.mappings(n), vm.mappings(n));
@@ -36,7 +38,7 @@ fn addresses_of_52_bits() {
     for its in [0, 1] {
         let config = Config { vcpus: 3, nr_irqs: 64, its, ..Config::default() };
         let (vm, mut source) = fresh(config, memory());
-        let mut state = source.save().expect("save");
+        let mut state = source.flush_and_save().expect("save");
         for (n, vcpu) in (0..).zip(&mut state.vcpus) {
             vcpu.redist.propbaser = 0x000a_bcde_f123_400f;
             vcpu.redist.pendbaser = 0x0009_8765_4321_0000 + n * 0x0001_1111_0000;
@@ -46,7 +48,7 @@ fn addresses_of_52_bits() {
             its.registers.baser0 = its.registers.baser0 & 0x073f_0000_0000_0000 | 0x0000_dcba_9870_0001;
         }
         source.restore(&state).expect("restore");
-        let saved = source.save().expect("save");
+        let saved = source.flush_and_save().expect("save");
         let tables = |state: &Gicv3State| -> Vec<_> {
             // Without memory attributes, which KVM has its own of.
             let of_vcpu = state.vcpus.iter().map(|vcpu| (vcpu.redist.propbaser & !0xf80, vcpu.redist.pendbaser & !0xffff));
@@ -62,7 +64,8 @@ fn addresses_of_52_bits() {
 fn a_flush_says_what_was_written() {
     let (vm, mut source) = filled(Config { its: 2, ..Config::default() });
     let before = copy(&vm.memory());
-    let ranges = source.flush_tables().expect("flush");
+    let flushed = source.flush_tables().expect("flush");
+    let ranges = flushed.written();
     assert!(ranges.windows(2).all(|pair| pair[0].end < pair[1].start), "sorted and joined");
     let covered = |address: u64| ranges.iter().any(|range| (range.start..range.end).contains(&address));
     let bytes = |memory: &Memory| {
@@ -84,8 +87,7 @@ fn a_flush_says_what_was_written() {
 #[test]
 fn a_restore_says_which_pending_bits_it_may_have_taken() {
     let (vm, mut source) = filled(Config::default());
-    source.flush_tables().expect("flush");
-    let state = source.save().expect("save");
+    let state = source.flush_and_save().expect("save");
     let (other, mut destination) = fresh(Config::default(), copy(&vm.memory()));
     let report = destination.restore(&state).expect("restore");
     let expected = [0, 1].map(|n| GuestRange::new(crate::common::pending(n) + 1024, 8192 - 1024));
@@ -98,12 +100,15 @@ fn a_restore_says_which_pending_bits_it_may_have_taken() {
 }
 
 #[test]
-fn nothing_is_flushed_unless_asked_for() {
+fn only_a_flush_writes_guest_memory() {
     let (vm, mut source) = filled(Config::default());
-    source.save().expect("save");
+    let (one, other) = (source.flush_tables().expect("flush"), source.flush_tables().expect("flush"));
+    assert_ne!(vm.written(), []);
+    vm.clear_written();
     source.requirements().expect("requirements");
-    let mut image = vec![0; 1 << 16];
-    source.save_image(&mut image).expect("save");
+    let mut image = vec![0; source.image_max(&other).expect("size")];
+    source.save(one).expect("save");
+    source.save_image(other, &mut image).expect("save");
     assert_eq!(vm.written(), []);
 }
 
@@ -111,8 +116,7 @@ fn nothing_is_flushed_unless_asked_for() {
 fn onto_a_device_that_was_used_before() {
     let config = Config { its: 2, ..Config::default() };
     let (vm, mut source) = filled(config);
-    source.flush_tables().expect("flush");
-    let state = source.save().expect("save");
+    let state = source.flush_and_save().expect("save");
 
     // Another guest's interrupts, everywhere and enabled, where this state has none.
     let (other, mut destination) = filled(config);
@@ -125,7 +129,7 @@ fn onto_a_device_that_was_used_before() {
     destination.restore(&inverted).expect("other state");
     other.set_memory(copy(&vm.memory()));
     destination.restore(&state).expect("restore");
-    assert_eq!(destination.save().expect("save"), state);
+    assert_eq!(destination.flush_and_save().expect("save"), state);
 }
 
 #[test]
@@ -141,10 +145,10 @@ fn requirements() {
 fn latches_of_a_used_device_are_cleared() {
     for kernel in Kernel::ALL {
         let config = Config { host: Host { kernel, ..Host::default() }, its: 0, ..Config::default() };
-        let state = fresh(config, memory()).1.save().expect("save");
+        let state = fresh(config, memory()).1.flush_and_save().expect("save");
         let (_, mut destination) = filled(config);
         destination.restore(&state).expect("restore");
-        let again = destination.save().expect("save");
+        let again = destination.flush_and_save().expect("save");
         assert_eq!(again.spis, state.spis);
         assert!(again.vcpus.iter().zip(&state.vcpus).all(|(a, b)| a.private == b.private && a.icc == b.icc));
     }
@@ -158,13 +162,14 @@ fn pending_bits_are_reported_where_the_guest_has_lpis_disabled() {
         AttrDevice::set(source.gic_mut(), Attr::redist(vcpu.mpidr, 0), 0).expect("GICR_CTLR");
     }
     vm.clear_written();
-    let ranges = source.flush_tables().expect("flush");
+    let flushed = source.flush_tables().expect("flush");
+    let ranges = flushed.written();
     let covered = |written: &std::ops::Range<u64>, ranges: &[GuestRange]| {
         ranges.iter().any(|range| range.start <= written.start && written.end <= range.end)
     };
-    assert!(vm.written().iter().all(|written| covered(written, &ranges)), "{:x?}", vm.written());
+    assert!(vm.written().iter().all(|written| covered(written, ranges)), "{:x?}", vm.written());
 
-    let state = source.save().expect("save");
+    let state = source.flush_and_save().expect("save");
     let (other, mut destination) = fresh(Config::default(), copy(&vm.memory()));
     let report = destination.restore(&state).expect("restore");
     assert!(other.written().iter().all(|written| covered(written, &report.guest_memory_written)), "{:x?}", other.written());

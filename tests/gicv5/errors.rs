@@ -1,8 +1,11 @@
 //! What is said when the kernel refuses, and where things stop.
 
 use crate::common::{filled, fresh, trace, vcpus};
+use crate::save::Save as _;
+use crate::save::SaveImage as _;
 use crate::snapshot::snapshot;
-use vgic_state::gicv5::{Gicv5, Gicv5State, Options};
+use vgic_state::Options;
+use vgic_state::gicv5::{Gicv5, Gicv5State};
 use vgic_state::model::gicv5::Vm;
 use vgic_state::model::{Fault, HostStep};
 use vgic_state::{
@@ -12,7 +15,7 @@ use vgic_state::{
 
 fn access_error(error: Error) -> AccessError {
     match error {
-        Error::Access(error) => error,
+        Error::Access(error) => *error,
         other => panic!("{other}"),
     }
 }
@@ -20,7 +23,7 @@ fn access_error(error: Error) -> AccessError {
 #[test]
 fn a_restore_that_fails_at_any_step_names_it_and_stops_there() {
     let vcpus = vcpus(2);
-    let state = filled(&vcpus, 32, Some(8)).save().expect("save");
+    let state = filled(&vcpus, 32, Some(8)).flush_and_save().expect("save");
     let mut destination = fresh(&vcpus, 32);
     destination.restore(&state).expect("restore");
     let steps: Vec<AttrId> = destination.device().trace().iter().map(|access| access.id).collect();
@@ -48,7 +51,7 @@ fn a_restore_that_fails_at_any_step_names_it_and_stops_there() {
 fn a_save_that_fails_at_any_step_names_it_and_stops_there() {
     let vcpus = vcpus(2);
     let mut source = filled(&vcpus, 32, Some(8));
-    source.save().expect("save");
+    source.flush_and_save().expect("save");
     let steps: Vec<AttrId> = source.device().trace().iter().map(|access| access.id).collect();
 
     for by_image in [false, true] {
@@ -56,9 +59,9 @@ fn a_save_that_fails_at_any_step_names_it_and_stops_there() {
             let mut source = filled(&vcpus, 32, Some(8));
             source.device_mut().set_fault(Fault::access(k as u32, Errno::EIO));
             let error = if by_image {
-                source.save_image(&mut vec![0; 1 << 16]).expect_err("fault")
+                source.flush_and_save_image(&mut vec![0; 1 << 16]).expect_err("fault")
             } else {
-                source.save().expect_err("fault")
+                source.flush_and_save().expect_err("fault")
             };
             let error = access_error(error);
             assert_eq!((error.operation, error.attr, error.errno), (Operation::Get, *step, Errno::EIO));
@@ -87,8 +90,8 @@ fn vcpus_that_are_not_those_of_the_vm() {
         let vm = Vm::with_device(Default::default(), vm).expect("VM");
         Gicv5::initialise(vm, 0x0800_0000, SpiCount::MIN, given.clone()).expect_err("another set of vCPUs")
     };
-    assert_eq!(given(&three, &two), Error::Device(DeviceError::Vcpus { device: 3, given: 2 }));
-    assert_eq!(given(&two, &three), Error::Device(DeviceError::Vcpus { device: 2, given: 3 }));
+    assert_eq!(given(&three, &two), Error::from(DeviceError::Vcpus { device: 3, given: 2 }));
+    assert_eq!(given(&two, &three), Error::from(DeviceError::Vcpus { device: 2, given: 3 }));
     // As many, with other affinities: the device does not know one of them.
     let other = vgic_state::Vcpus::with_default_mpidrs(2).expect("vCPUs");
     let error = access_error(given(&two, &other));
@@ -114,7 +117,7 @@ fn a_failed_initialisation_can_be_tried_again() {
 
 #[test]
 fn messages() {
-    let (one, state) = (vcpus(1), filled(&vcpus(1), 32, Some(8)).save().expect("save"));
+    let (one, state) = (vcpus(1), filled(&vcpus(1), 32, Some(8)).flush_and_save().expect("save"));
     let vcpu = one.iter().next().expect("vCPU");
     let mut text = String::new();
     let mut add = |what: &str, error: Error| text.push_str(&format!("{what}:\n  {error}\n"));
@@ -137,11 +140,11 @@ fn messages() {
 
     let mut source = filled(&one, 32, Some(8));
     source.device_mut().set_fault(Fault::not_quiesced(9));
-    add("never quiet", source.save().expect_err("fault"));
+    add("never quiet", source.flush_and_save().expect_err("fault"));
 
     let mut source = filled(&one, 32, Some(8));
     source.device_mut().hold_vcpu(vcpu.id, true);
-    add("a vCPU that runs", source.save().expect_err("busy"));
+    add("a vCPU that runs", source.flush_and_save().expect_err("busy"));
 
     let vm = Vm::with_device(Default::default(), &one).expect("VM");
     add("not initialised", Gicv5::attach(vm, one.clone()).expect_err("not initialised"));
@@ -169,7 +172,7 @@ fn every_error_number_has_a_meaning_where_the_kernel_documents_one() {
     for attr in attrs {
         for operation in [Operation::Get, Operation::Set] {
             for errno in errnos {
-                let error = AccessError { operation, attr, errno, attempts: 1, its: None, applied: None };
+                let error = AccessError { operation, attr, errno, attempts: 1, its: None, value: None, applied: None };
                 if !error.meaning().is_empty() {
                     text.push_str(&format!("{error}\n"));
                 }
@@ -177,8 +180,15 @@ fn every_error_number_has_a_meaning_where_the_kernel_documents_one() {
         }
     }
     for errno in [Errno::EFAULT, Errno::ENOMEM, Errno::EIO, Errno::ENOTTY, Errno::ETIMEDOUT] {
-        let error =
-            AccessError { operation: Operation::Get, attr: Attr::nr_irqs().id(), errno, attempts: 1, its: None, applied: None };
+        let error = AccessError {
+            operation: Operation::Get,
+            attr: Attr::nr_irqs().id(),
+            errno,
+            attempts: 1,
+            its: None,
+            value: None,
+            applied: None,
+        };
         text.push_str(&format!("{error}\n"));
     }
     snapshot!("gicv5_errno_meanings", text);
@@ -188,6 +198,7 @@ fn every_error_number_has_a_meaning_where_the_kernel_documents_one() {
         errno: Errno::from_raw(-71),
         attempts: 1,
         its: None,
+        value: None,
         applied: None,
     };
     assert_eq!(unknown.to_string(), "get IST: errno 71");
@@ -199,10 +210,10 @@ fn a_vm_that_is_not_quiet_is_tried_again_as_often_as_asked() {
         let mut options = Options::default();
         options.retries = retries;
         let mut source = filled(&vcpus(1), 32, Some(8)).with_options(options);
-        let expected = source.save().ok();
+        let expected = source.flush_and_save().ok();
         source.device_mut().clear_trace();
         source.device_mut().set_fault(Fault::not_quiesced(disturbances));
-        let result = source.save();
+        let result = source.flush_and_save();
         let attempts = source.device().trace().iter().filter(|access| access.id == AttrId::IST).count() as u32;
         assert_eq!(attempts, (disturbances + 1).min(u32::from(retries) + 1));
         match result {
@@ -222,7 +233,7 @@ fn a_vm_that_is_not_quiet_is_tried_again_as_often_as_asked() {
 fn other_errors_of_a_save_surface_at_once() {
     let mut source = filled(&vcpus(1), 32, Some(8));
     source.device_mut().set_fault(Fault::host(HostStep::SpiTable, Errno::ETIMEDOUT));
-    let error = access_error(source.save().expect_err("fault"));
+    let error = access_error(source.flush_and_save().expect_err("fault"));
     assert_eq!((error.errno, error.attempts), (Errno::ETIMEDOUT, 1));
 }
 
@@ -274,12 +285,12 @@ fn an_image_buffer_that_is_too_small_is_refused_before_the_tables_are_saved() {
         let needed = source.requirements().expect("requirements").image_max;
         source.device_mut().clear_trace();
         for found in [0, 1, 31, 128, needed / 2, needed - 1] {
-            let error = source.save_image(&mut vec![0; found]).expect_err("too small");
+            let error = source.flush_and_save_image(&mut vec![0; found]).expect_err("too small");
             assert_eq!(error, Error::Buffer(BufferError::ImageTooSmall { needed, found }));
         }
         assert!(source.device().trace().iter().all(|access| access.id != AttrId::IST));
-        source.save_image(&mut vec![0; needed]).expect("exactly enough");
-        let state = source.save().expect("save");
+        source.flush_and_save_image(&mut vec![0; needed]).expect("exactly enough");
+        let state = source.flush_and_save().expect("save");
         assert_eq!(
             state.encode(&mut vec![0; needed - 1], coding),
             Err(Error::Buffer(BufferError::ImageTooSmall { needed, found: needed - 1 }))
@@ -364,7 +375,7 @@ impl vgic_state::IstDevice for Lying {
 fn a_device_that_reports_the_impossible_is_not_believed() {
     let lie = |attr: AttrId, value| {
         let device = Lying { vm: filled(&vcpus(1), 32, Some(8)).into_device(), attr, value };
-        Gicv5::attach(device, vcpus(1)).and_then(|mut gic| gic.save()).expect_err("impossible")
+        Gicv5::attach(device, vcpus(1)).and_then(|mut gic| gic.flush_and_save()).expect_err("impossible")
     };
     for (attr, value) in [
         (Attr::nr_irqs().id(), 33),
@@ -374,7 +385,7 @@ fn a_device_that_reports_the_impossible_is_not_believed() {
         (Attr::irs(0x84).id(), 1 << 32),
     ] {
         match lie(attr, value) {
-            Error::Device(DeviceError::Impossible { attr: named, value: found, .. }) => {
+            Error::Device(error) if let DeviceError::Impossible { attr: named, value: found, .. } = *error => {
                 assert_eq!((named, found), (attr, value));
             }
             other => panic!("{other}"),
@@ -385,9 +396,9 @@ fn a_device_that_reports_the_impossible_is_not_believed() {
 #[test]
 fn a_device_can_be_lent() {
     let mut vm = filled(&vcpus(1), 32, Some(8)).into_device();
-    let state: Gicv5State<'static> = Gicv5::attach(&mut vm, vcpus(1)).expect("attach").save().expect("save");
+    let state: Gicv5State<'static> = Gicv5::attach(&mut vm, vcpus(1)).expect("attach").flush_and_save().expect("save");
     let mut other = fresh(&vcpus(1), 32).into_device();
     Gicv5::attach(&mut other, vcpus(1)).expect("attach").restore(&state).expect("restore");
-    assert_eq!(Gicv5::attach(&mut other, vcpus(1)).expect("attach").save().expect("save"), state);
+    assert_eq!(Gicv5::attach(&mut other, vcpus(1)).expect("attach").flush_and_save().expect("save"), state);
     vgic_state::AttrDevice::has(&&mut other, AttrId::IST).expect("has");
 }

@@ -1,12 +1,15 @@
 //! LPI tables of real guests, through everything and back.
 
 use crate::common::{number, on_host};
+use crate::save::Save as _;
+use crate::save::SaveImage as _;
 use std::collections::BTreeMap;
 use std::fs;
-use vgic_state::gicv5::{Gicv5State, Ist, Options};
+use vgic_state::Options;
+use vgic_state::gicv5::{Gicv5State, Ist};
 use vgic_state::image::IstCoding;
 use vgic_state::model::gicv5::Host;
-use vgic_state::{DynInterruptState, InterruptState, IstKind, Vcpus};
+use vgic_state::{DynInterruptState, IstKind, Vcpus};
 
 const TABLES: [(&str, u32); 3] = [("bm-lin4_14-flushed", 14), ("linux73-lpi-load-flushed", 10), ("linux73-smp4-idle", 10)];
 
@@ -46,18 +49,16 @@ fn every_table_goes_through_model_backend_and_image_unchanged() {
     for (name, bits) in TABLES {
         for coding in [IstCoding::Raw, IstCoding::Sparse] {
             let (table, _) = read(name);
-            let mut options = Options::default();
-            options.ist_coding = coding;
-            let new = || on_host(Host::default(), &vcpus, 32).with_options(options);
+            let new = || on_host(Host::default(), &vcpus, 32).with_options(Options::default().with_ist_coding(coding));
 
             let mut source = new();
             source.device_mut().plant_lpi_ist(bits, &table).expect("a table that fits");
             let mut image = vec![0; source.requirements().expect("requirements").image_max];
-            let length = source.save_image(&mut image).expect("save");
+            let length = source.flush_and_save_image(&mut image).expect("save");
 
             let mut destination = new();
             destination.restore_image(&image[..length]).expect("restore");
-            let state = destination.save().expect("save");
+            let state = destination.flush_and_save().expect("save");
             assert_eq!(state.lpi_ist.as_ref().expect("LPIs").as_bytes(), table, "{name}");
             let parsed = Gicv5State::parse(&image[..length]).expect("parse");
             assert_eq!(parsed.lpi_ist.expect("LPIs").as_bytes(), table, "{name}");

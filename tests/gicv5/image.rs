@@ -3,11 +3,12 @@
 //! `docs/image-format.md` is read here a second time, by code that shares nothing with the crate's.
 
 use crate::common::{filled, fresh, table, trace, vcpus, without_hwu};
+use crate::save::Save as _;
 use crate::snapshot::snapshot;
 use proptest::prelude::*;
 use vgic_state::gicv5::Gicv5State;
 use vgic_state::image::{self, ImageError, IstCoding, Kind};
-use vgic_state::{DynInterruptState, Error, InterruptState, TopologyError};
+use vgic_state::{DynInterruptState, Error, TopologyError};
 
 fn u32_at(image: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(image[at..at + 4].try_into().expect("4 bytes"))
@@ -35,7 +36,7 @@ fn forge(mut image: Vec<u8>) -> Vec<u8> {
 }
 
 fn good(coding: IstCoding) -> Vec<u8> {
-    filled(&vcpus(2), 32, Some(8)).save().expect("save").to_image(coding).expect("image")
+    filled(&vcpus(2), 32, Some(8)).flush_and_save().expect("save").to_image(coding).expect("image")
 }
 
 /// Offset and length of a section, by the section table.
@@ -56,7 +57,7 @@ fn the_checksum_is_the_documented_one() {
 #[test]
 fn layout() {
     for (name, coding) in [("image_raw", IstCoding::Raw), ("image_sparse", IstCoding::Sparse)] {
-        let image = filled(&vcpus(2), 32, Some(8)).save().expect("save").to_image(coding).expect("image");
+        let image = filled(&vcpus(2), 32, Some(8)).flush_and_save().expect("save").to_image(coding).expect("image");
         let mut text = format!(
             "{:?} version {} kind {} length {} sections {}\n",
             std::str::from_utf8(&image[..8]).expect("ASCII"),
@@ -119,7 +120,7 @@ fn sixty_four_of_65536_lpis_take_less_than_2_kib() {
             lpis[n * spread * 4..n * spread * 4 + 4].copy_from_slice(&0xf808_u32.to_le_bytes());
         }
         gic.device_mut().plant_lpi_ist(16, &lpis).expect("table");
-        let state = gic.save().expect("save");
+        let state = gic.flush_and_save().expect("save");
         let image = state.to_image(IstCoding::Sparse).expect("image");
         assert!(image.len() < 2048, "{} bytes", image.len());
         assert!(state.to_image(IstCoding::Raw).expect("image").len() > 4 << 16);

@@ -1,6 +1,8 @@
 //! Order of accesses, as a reviewer reads it.
 
 use crate::common::{filled, fresh, trace, vcpus};
+use crate::save::Save as _;
+use crate::save::SaveImage as _;
 use crate::snapshot::snapshot;
 use vgic_state::{DynInterruptState, InterruptState, Vcpus};
 
@@ -14,24 +16,24 @@ fn initialise() {
 #[test]
 fn save() {
     let mut source = filled(&vcpus(1), 32, Some(8));
-    source.save().expect("save");
+    source.flush_and_save().expect("save");
     snapshot!("gicv5_save", trace(&source));
 }
 
 #[test]
 fn an_image_is_saved_with_the_same_accesses_as_a_state() {
     let mut source = filled(&vcpus(2), 32, Some(8));
-    source.save().expect("save");
+    source.flush_and_save().expect("save");
     let typed = trace(&source);
     source.device_mut().clear_trace();
     let mut image = vec![0; 1 << 20];
-    source.save_image(&mut image).expect("save");
+    source.flush_and_save_image(&mut image).expect("save");
     assert_eq!(trace(&source), typed);
 }
 
 #[test]
 fn restore() {
-    let state = filled(&vcpus(1), 32, Some(8)).save().expect("save");
+    let state = filled(&vcpus(1), 32, Some(8)).flush_and_save().expect("save");
     let mut destination = fresh(&vcpus(1), 32);
     destination.restore(&state).expect("restore");
     snapshot!("gicv5_restore", trace(&destination));
@@ -46,7 +48,7 @@ fn requirements_ask_for_what_the_guest_can_change_and_no_more() {
 
 #[test]
 fn a_check_accesses_nothing() {
-    let state = filled(&vcpus(1), 32, Some(8)).save().expect("save");
+    let state = filled(&vcpus(1), 32, Some(8)).flush_and_save().expect("save");
     let destination = fresh(&vcpus(1), 32);
     destination.check(&state).expect("check");
     assert_eq!(trace(&destination), "");
@@ -56,7 +58,7 @@ fn a_check_accesses_nothing() {
 fn work_is_linear_in_vcpus() {
     let accesses = |count| {
         let mut source = filled(&Vcpus::with_default_mpidrs(count).expect("vCPUs"), 32, None);
-        source.save().expect("save");
+        source.flush_and_save().expect("save");
         source.device().trace().len()
     };
     // 12 IRS registers and the tables; 26 registers for each vCPU.

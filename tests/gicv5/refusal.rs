@@ -1,15 +1,17 @@
 //! What cannot be restored is refused by name, and the device sees nothing of it.
 
 use crate::common::{filled, fresh, on_host, trace, vcpus};
-use vgic_state::check::Refusal;
+use crate::save::Save as _;
 use vgic_state::gicv5::{Gicv5State, Ist, IstError};
 use vgic_state::image::{self, ImageError, IstCoding, Kind};
+use vgic_state::judge;
 use vgic_state::model::gicv5::Host;
-use vgic_state::{Attr, DynInterruptState, Error, IntId, InterruptState, IstKind, SpiCount, Vcpu, Vcpus};
+use vgic_state::report::{Problem, Refusal, Severity};
+use vgic_state::{Attr, DynInterruptState, Error, IntId, InterruptState, IstKind, Options, SpiCount, Vcpu, Vcpus};
 
 /// A state that can be restored but for one change.
 fn changed(change: impl FnOnce(&mut Gicv5State<'static>)) -> Gicv5State<'static> {
-    let mut state = filled(&vcpus(2), 64, Some(9)).save().expect("save");
+    let mut state = filled(&vcpus(2), 64, Some(9)).flush_and_save().expect("save");
     change(&mut state);
     state
 }
@@ -17,12 +19,14 @@ fn changed(change: impl FnOnce(&mut Gicv5State<'static>)) -> Gicv5State<'static>
 /// Every way into a device refuses the state for the same reason, and none accesses it.
 fn refused_by(state: &Gicv5State<'_>, mut destination: vgic_state::gicv5::Gicv5<vgic_state::model::gicv5::Vm>) -> Refusal {
     let refusal = match destination.restore(state) {
-        Err(Error::Refused(refusal)) => refusal,
+        Err(Error::Refused(refusal)) => *refusal,
         other => panic!("{other:?}"),
     };
-    let again = Err(Error::Refused(refusal.clone()));
+    let again = Err(Error::from(refusal.clone()));
     assert_eq!(destination.check(state), again);
-    assert_eq!(vgic_state::gicv5::check(state, destination.target(), false), Err(refusal.clone()));
+    let report = judge::gicv5::problems(state);
+    let alone = judge::gicv5::fit(state, destination.target()).and_then(|()| report.refuse(Some(Severity::DEFAULT_THRESHOLD)));
+    assert_eq!(alone, Err(refusal.clone()));
     for coding in [IstCoding::Raw, IstCoding::Sparse] {
         // What can be written can be read, and is refused for the same reason.
         match state.to_image(coding) {
@@ -30,7 +34,7 @@ fn refused_by(state: &Gicv5State<'_>, mut destination: vgic_state::gicv5::Gicv5<
                 assert_eq!(destination.restore_image(&image), again);
                 assert_eq!(destination.check_image(&image), again);
             }
-            Err(error) => assert!(matches!(error, Error::Topology(_) | Error::Refused(Refusal::IstKind { .. })), "{error}"),
+            Err(error) => assert!(matches!(error, Error::Topology(_) | Error::Image(ImageError::IstKind { .. })), "{error}"),
         }
     }
     assert_eq!(trace(&destination), "", "the trace of a refusal is empty");
@@ -39,6 +43,17 @@ fn refused_by(state: &Gicv5State<'_>, mut destination: vgic_state::gicv5::Gicv5<
 
 fn refused(state: &Gicv5State<'_>) -> Refusal {
     refused_by(state, fresh(&vcpus(2), 64))
+}
+
+/// The problem that the state is refused for, what was found and what is allowed. No threshold accepts it.
+fn problem(state: &Gicv5State<'_>) -> (Problem, Option<u64>, Option<(u64, u64)>) {
+    let found = match refused(state) {
+        Refusal::Problem(found) => *found,
+        other => panic!("{other}"),
+    };
+    let lenient = fresh(&vcpus(2), 64).with_options(Options::default().with_refuse_at(None)).check(state);
+    assert_eq!(lenient, Err(Error::from(Refusal::Problem(Box::new(found)))));
+    (found.problem, found.first.value, found.first.allowed)
 }
 
 #[test]
@@ -94,23 +109,23 @@ fn another_number_of_spis() {
     assert_eq!(refused_by(&changed(|_| ()), fresh(&vcpus(2), 96)), Refusal::SpiCount { expected, found });
     // The table of another number of SPIs than the state says.
     let short = changed(|state| state.spi_ist = Ist::new(IstKind::Spi, vec![0; 128]).expect("table"));
-    assert_eq!(refused(&short), Refusal::IstSize { table: IstKind::Spi, expected: 256, found: 128 });
+    assert_eq!(problem(&short), (Problem::IstMisfit, Some(128), Some((256, 256))));
 }
 
 #[test]
 fn a_table_in_the_place_of_the_other() {
     let lpis_as_spis = changed(|state| state.spi_ist = Ist::new(IstKind::Lpi, vec![0; 256]).expect("table"));
-    let expected = Refusal::IstKind { expected: IstKind::Spi, found: IstKind::Lpi };
-    assert_eq!(refused(&lpis_as_spis), expected);
-    assert_eq!(lpis_as_spis.to_image(IstCoding::Raw), Err(Error::Refused(expected)));
+    let expected = ImageError::IstKind { expected: IstKind::Spi, found: IstKind::Lpi };
+    assert_eq!(problem(&lpis_as_spis).0, Problem::IstKind);
+    assert_eq!(lpis_as_spis.to_image(IstCoding::Raw), Err(Error::from(expected)));
     let spis_as_lpis = changed(|state| state.lpi_ist = Some(Ist::new(IstKind::Spi, vec![0; 2048]).expect("table")));
-    assert_eq!(refused(&spis_as_lpis), Refusal::IstKind { expected: IstKind::Lpi, found: IstKind::Spi });
+    assert_eq!(problem(&spis_as_lpis).0, Problem::IstKind);
 }
 
 #[test]
 fn identification_that_the_target_cannot_honour() {
     type Change = fn(&mut Gicv5State<'static>);
-    let cases: [(Change, u32, &str); 25] = [
+    let cases: [(Change, u32, &str); 24] = [
         (|state| state.identity.idr0 ^= 3, 0x0, "INT_DOM"),
         (|state| state.identity.idr0 += 1 << 2, 0x0, "PA_RANGE"),
         (|state| state.identity.idr0 |= 1 << 6, 0x0, "VIRT to SWE"),
@@ -135,7 +150,6 @@ fn identification_that_the_target_cannot_honour() {
         (|state| state.identity.idr5 += 32, 0x14, "SPI_RANGE"),
         (|state| state.identity.idr6 -= 32, 0x18, "SPI_IRS_RANGE"),
         (|state| state.identity.idr7 += 1, 0x1c, "SPI_BASE"),
-        (|state| state.identity.idr2 = state.identity.idr2 & !0x3df | 10 << 6 | 9, 0x8, "MIN_LPI_ID_BITS"),
     ];
     for (change, offset, name) in cases {
         let state = changed(change);
@@ -154,29 +168,30 @@ fn what_the_target_can_honour_is_accepted_and_shown_to_the_guest() {
     let lesser = Host { id_bits: 12, min_lpi_id_bits: 10, priority_bits: 4, pa_range: 3, ..Host::default() };
     let mut source = on_host(lesser, &vcpus(2), 64);
     crate::common::fill(&mut source, Some(11));
-    let mut state = source.save().expect("save");
+    let mut state = source.flush_and_save().expect("save");
     state.identity.idr0 |= 0x1234 << 16;
     state.identity.idr2 |= 5 << 11;
     let mut destination = fresh(&vcpus(2), 64);
     destination.restore(&state).expect("restore");
-    assert_eq!(destination.save().expect("save").identity, state.identity);
+    assert_eq!(destination.flush_and_save().expect("save").identity, state.identity);
     assert_eq!(destination.target().identity, state.identity, "the target now is what the guest has seen");
     // And not the other way.
-    let state = filled(&vcpus(2), 64, Some(9)).save().expect("save");
+    let state = filled(&vcpus(2), 64, Some(9)).flush_and_save().expect("save");
     assert!(matches!(refused_by(&state, on_host(lesser, &vcpus(2), 64)), Refusal::Identity { .. }));
 }
 
 #[test]
 fn lpi_tables_that_do_not_fit_their_registers() {
     let lpi = |bits: u32| Some(Ist::new(IstKind::Lpi, vec![0; 4 << bits]).expect("table"));
+    let bits = |found, min, max| (Problem::LpiIdBits, Some(found), Some((min, max)));
     let cases = [
-        (changed(|state| state.irs.ist_baser &= !1), Refusal::LpiIstUnexpected),
-        (changed(|state| state.lpi_ist = None), Refusal::LpiIstMissing),
-        (changed(|state| state.lpi_ist = lpi(10)), Refusal::IstSize { table: IstKind::Lpi, expected: 2048, found: 4096 }),
-        (changed(|state| state.irs.ist_cfgr = 0), Refusal::LpiIdBits { found: 0, min: 8, max: 16 }),
-        (changed(|state| state.irs.ist_cfgr = 7), Refusal::LpiIdBits { found: 7, min: 8, max: 16 }),
-        (changed(|state| state.irs.ist_cfgr = 17), Refusal::LpiIdBits { found: 17, min: 8, max: 16 }),
-        (changed(|state| state.irs.ist_cfgr = 31), Refusal::LpiIdBits { found: 31, min: 8, max: 16 }),
+        (changed(|state| state.irs.ist_baser &= !1), (Problem::IstMisfit, Some(0), Some((1, 1)))),
+        (changed(|state| state.lpi_ist = None), (Problem::IstMisfit, Some(1), Some((0, 0)))),
+        (changed(|state| state.lpi_ist = lpi(10)), (Problem::IstMisfit, Some(4096), Some((2048, 2048)))),
+        (changed(|state| state.irs.ist_cfgr = 0), bits(0, 8, 16)),
+        (changed(|state| state.irs.ist_cfgr = 7), bits(7, 8, 16)),
+        (changed(|state| state.irs.ist_cfgr = 17), bits(17, 8, 16)),
+        (changed(|state| state.irs.ist_cfgr = 31), bits(31, 8, 16)),
         (
             // What the guest has seen counts, not what the host could do.
             changed(|state| {
@@ -184,24 +199,23 @@ fn lpi_tables_that_do_not_fit_their_registers() {
                 state.irs.ist_cfgr = 11;
                 state.lpi_ist = lpi(11);
             }),
-            Refusal::LpiIdBits { found: 11, min: 8, max: 10 },
+            bits(11, 8, 10),
         ),
-        (
-            changed(|state| state.irs.ist_cfgr |= 1 << 16),
-            Refusal::IstCfgr { field: "STRUCTURE", found: 1, rule: "KVM has linear tables only" },
-        ),
-        (
-            changed(|state| state.irs.ist_cfgr |= 2 << 7),
-            Refusal::IstCfgr { field: "ISTSZ", found: 2, rule: "KVM has 4-byte entries only" },
-        ),
-        (
-            changed(|state| state.irs.ist_cfgr |= 1 << 9),
-            Refusal::IstCfgr { field: "reserved", found: 0x200 | 0x9, rule: "must be 0" },
-        ),
+        // Of no possible width at all.
+        (changed(|state| state.identity.idr2 = state.identity.idr2 & !0x3df | 10 << 6 | 9), bits(9, 10, 9)),
+        // STRUCTURE, ISTSZ, a reserved bit.
+        (changed(|state| state.irs.ist_cfgr |= 1 << 16), (Problem::IstCfgr, Some(0x1_0009), None)),
+        (changed(|state| state.irs.ist_cfgr |= 2 << 7), (Problem::IstCfgr, Some(0x109), None)),
+        (changed(|state| state.irs.ist_cfgr |= 1 << 9), (Problem::IstCfgr, Some(0x209), None)),
     ];
     for (state, expected) in cases {
-        assert_eq!(refused(&state), expected);
+        assert_eq!(problem(&state), expected);
     }
+    let bounds = changed(|state| {
+        (state.identity.idr2, state.irs.ist_baser) = (state.identity.idr2 & !0x3df | 10 << 6 | 9, 0);
+        state.lpi_ist = None;
+    });
+    assert_eq!(problem(&bounds), (Problem::LpiIdBounds, Some(10), Some((0, 9))));
     // Without a table, IRS_IST_CFGR is what the guest made of it.
     let state = changed(|state| {
         state.irs.ist_baser &= !1;
@@ -230,7 +244,8 @@ fn reserved_bits_of_an_entry() {
                 }
             });
             let interrupt = if kind == IstKind::Spi { IntId::Spi(id as u32) } else { IntId::Lpi(id as u32) };
-            assert_eq!(refused(&state), Refusal::ReservedBits { interrupt, entry });
+            assert_eq!(problem(&state), (Problem::IstReservedBits, Some(entry.into()), None));
+            assert!(refused(&state).to_string().contains(&format!("{interrupt} is {entry:#x}")));
         }
     }
 }
@@ -238,7 +253,7 @@ fn reserved_bits_of_an_entry() {
 #[test]
 fn every_prefix_and_every_changed_byte_of_a_good_image() {
     for coding in [IstCoding::Raw, IstCoding::Sparse] {
-        let image = filled(&vcpus(1), 32, Some(8)).save().expect("save").to_image(coding).expect("image");
+        let image = filled(&vcpus(1), 32, Some(8)).flush_and_save().expect("save").to_image(coding).expect("image");
         let mut destination = fresh(&vcpus(1), 32);
         for length in 0..image.len() {
             let error = destination.restore_image(&image[..length]).expect_err("cut short");

@@ -1,8 +1,11 @@
 //! The strongest property: save, restore into a fresh device, save again, equal.
 
 use crate::common::{fill, filled, fresh, icc_values, irs_values, on_host, table, vcpus, without_hwu};
+use crate::save::Save as _;
+use crate::save::SaveImage as _;
 use proptest::prelude::*;
-use vgic_state::gicv5::{Gicv5State, Options};
+use vgic_state::Options;
+use vgic_state::gicv5::Gicv5State;
 use vgic_state::image::IstCoding;
 use vgic_state::model::gicv5::Host;
 use vgic_state::{Attr, AttrDevice, DynInterruptState, InterruptState};
@@ -28,12 +31,12 @@ fn typed() {
         for lpi_bits in LPI_BITS {
             let mut source = on_host(host(), &vcpus, spis);
             fill(&mut source, lpi_bits);
-            let state = source.save().expect("save");
+            let state = source.flush_and_save().expect("save");
 
             let mut destination = on_host(host(), &vcpus, spis);
             destination.restore(&state).expect("restore");
-            assert_eq!(destination.save().expect("save"), state, "{spis} SPIs, {lpi_bits:?} LPI ID bits");
-            assert_eq!(source.save().expect("save again"), state, "a save changes nothing");
+            assert_eq!(destination.flush_and_save().expect("save"), state, "{spis} SPIs, {lpi_bits:?} LPI ID bits");
+            assert_eq!(source.flush_and_save().expect("save again"), state, "a save changes nothing");
         }
     }
 }
@@ -47,18 +50,18 @@ fn by_image_in_either_coding() {
                 let mut source = on_host(host(), &vcpus, spis).with_options(options(coding));
                 fill(&mut source, lpi_bits);
                 let mut image = vec![0xee; source.requirements().expect("requirements").image_max];
-                let length = source.save_image(&mut image).expect("save");
+                let length = source.flush_and_save_image(&mut image).expect("save");
                 let image = &image[..length];
 
                 let mut destination = on_host(host(), &vcpus, spis).with_options(options(coding));
                 destination.check_image(image).expect("check");
                 destination.restore_image(image).expect("restore");
                 let mut again = vec![0xdd; destination.requirements().expect("requirements").image_max];
-                let length = destination.save_image(&mut again).expect("save");
+                let length = destination.flush_and_save_image(&mut again).expect("save");
                 assert_eq!(&again[..length], image, "{spis} SPIs, {lpi_bits:?} LPI ID bits, {coding:?}");
 
                 // The typed way gives the same bytes, and the bytes give the same state.
-                let state = source.save().expect("typed");
+                let state = source.flush_and_save().expect("typed");
                 assert_eq!(state.to_image(coding).expect("image"), image);
                 assert_eq!(Gicv5State::parse(image).expect("parse"), state);
                 assert_eq!(source.kind(), destination.kind());
@@ -74,7 +77,7 @@ fn by_image_in_either_coding() {
 #[test]
 fn every_value_arrives_under_its_name() {
     let vcpus = vcpus(3);
-    let state = filled(&vcpus, 64, Some(8)).save().expect("save");
+    let state = filled(&vcpus, 64, Some(8)).flush_and_save().expect("save");
     let mut destination = fresh(&vcpus, 64);
     destination.restore(&state).expect("restore");
 
@@ -132,7 +135,7 @@ fn hwu_never_leaves_the_host() {
     let mut source = filled(&vcpus, 32, Some(8));
     let hwu = |table: &[u8]| table.chunks(4).any(|word| word[1] & 6 != 0);
     assert!(hwu(&table(1, 32, &vcpus)), "the hardware has set it");
-    let state = source.save().expect("save");
+    let state = source.flush_and_save().expect("save");
     assert!(!hwu(state.spi_ist.as_bytes()));
     assert!(!hwu(state.lpi_ist.as_ref().expect("LPIs").as_bytes()));
 }
@@ -170,7 +173,7 @@ fn a_guest_goes_on_where_it_was() {
     .expect("run");
 
     let mut image = vec![0; source.requirements().expect("requirements").image_max];
-    let length = source.save_image(&mut image).expect("save");
+    let length = source.flush_and_save_image(&mut image).expect("save");
     let mut destination = fresh(&vcpus, 64);
     destination.restore_image(&image[..length]).expect("restore");
 
@@ -201,7 +204,7 @@ fn a_guest_goes_on_where_it_was() {
 #[test]
 fn an_spi_can_be_made_level_triggered_on_the_way() {
     let vcpus = vcpus(1);
-    let mut state = fresh(&vcpus, 32).save().expect("save");
+    let mut state = fresh(&vcpus, 32).flush_and_save().expect("save");
     let entry = state.spi_ist.get(9).expect("SPI 9");
     assert!(state.spi_ist.set(9, entry.with_hm(true)));
     assert!(!state.spi_ist.set(32, entry));
@@ -225,7 +228,7 @@ proptest! {
         narrow in any::<bool>(),
     ) {
         let vcpus = vcpus(1);
-        let mut state = fresh(&vcpus, 32).save().expect("save");
+        let mut state = fresh(&vcpus, 32).flush_and_save().expect("save");
         let keep = |value: u32, mask: u32, keep: bool| if keep { value & mask } else { value };
         state.irs.cr0 = keep(irs[0], 1, masks[0]) | 2;
         state.irs.cr1 = keep(irs[1], 0xf5ff, masks[1]);
@@ -243,7 +246,7 @@ proptest! {
 
         let mut destination = fresh(&vcpus, 32);
         let report = destination.restore(&state).expect("nothing that must be refused");
-        let again = destination.save().expect("save");
+        let again = destination.flush_and_save().expect("save");
         prop_assert_eq!(report.findings.is_empty(), again == state);
     }
 }

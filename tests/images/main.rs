@@ -74,11 +74,11 @@ fn every_image_is_restored() {
                 let config = gicv3::Config { its: state.its.len(), nr_irqs: state.nr_irqs.get(), ..gicv3::Config::default() };
                 // Tables in guest memory: of a VM that has the same ones.
                 let (_, mut source) = gicv3::filled(config);
-                source.flush_tables().expect("flush");
+                let _ = source.flush_tables().expect("flush");
                 let memory = gicv3::copy(source.memory());
                 let (vm, fresh) = gicv3::fresh(config, memory.clone());
                 let vcpus = fresh.target().vcpus.clone();
-                let (gic, its) = fresh.into_devices();
+                let (gic, its, _) = fresh.into_parts();
                 let memory = Shadowed::new(memory, Slots::new(&vm), ShadowKind::Zero);
                 let mut gic = Gicv3::attach(gic, its, memory, vcpus).expect("attach");
                 gic.restore_image(&image).unwrap_or_else(|error| panic!("{name}: {error}"));

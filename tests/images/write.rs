@@ -5,19 +5,19 @@
 use crate::{decode, directory, gicv3, gicv5};
 use std::fs::File;
 use std::io::Write;
-use vgic_state::DynInterruptState;
-use vgic_state::gicv3::{Gicv3, Options, TableStrategy};
+use vgic_state::gicv3::Gicv3;
 use vgic_state::image::IstCoding;
 use vgic_state::model::gicv3::Slots;
 use vgic_state::shadow::{ShadowKind, Shadowed};
+use vgic_state::{DynInterruptState, Options, TableStrategy};
 
 /// What this version can write.
 pub(crate) const NAMES: [&str; 4] = ["gicv3-tables-in-guest-memory", "gicv3-tables-in-image", "gicv5-raw", "gicv5-sparse"];
 
 fn save(gic: &mut dyn DynInterruptState) -> Vec<u8> {
-    gic.flush_tables().expect("flush");
-    let mut image = vec![0; gic.requirements().expect("requirements").image_max];
-    let length = gic.save_image(&mut image).expect("save");
+    let flushed = gic.flush_tables().expect("flush");
+    let mut image = vec![0; gic.image_max(&flushed).expect("size")];
+    let length = gic.save_image(flushed, &mut image).expect("save");
     image.truncate(length);
     image
 }
@@ -26,10 +26,9 @@ fn save(gic: &mut dyn DynInterruptState) -> Vec<u8> {
 fn of_gicv3(tables: TableStrategy) -> Vec<u8> {
     let (vm, gic) = gicv3::filled(gicv3::Config { its: 2, ..gicv3::Config::default() });
     let vcpus = gic.target().vcpus.clone();
-    let (gic, its) = gic.into_devices();
+    let (gic, its, _) = gic.into_parts();
     let memory = Shadowed::new(vm.memory(), Slots::new(&vm), ShadowKind::Zero);
-    let mut options = Options::default();
-    options.tables = tables;
+    let options = Options::default().with_tables(tables);
     save(&mut Gicv3::attach(gic, its, memory, vcpus).expect("attach").with_options(options))
 }
 
@@ -41,9 +40,7 @@ fn of_gicv5(coding: IstCoding) -> Vec<u8> {
     let sparse: Vec<u8> =
         table.chunks(4).enumerate().flat_map(|(n, entry)| if n % 29 == 3 { entry.to_vec() } else { vec![0; 4] }).collect();
     gic.device_mut().plant_lpi_ist(8, &sparse).expect("LPI table");
-    let mut options = vgic_state::gicv5::Options::default();
-    options.ist_coding = coding;
-    save(&mut gic.with_options(options))
+    save(&mut gic.with_options(Options::default().with_ist_coding(coding)))
 }
 
 /// An image of this name, as this version writes it.

@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 use vgic_state::GuestRange;
+use vgic_state::forward::*;
 use vgic_state::its::command::{Command, ErrorWord, RdBase, Version, words};
-use vgic_state::its::forward::*;
 
 pub(crate) const RAM: u64 = 0x8000_0000;
 pub(crate) const PAGE: u64 = 0x1000;

@@ -2,8 +2,8 @@
 
 use crate::common::*;
 use vgic_state::GuestRange;
+use vgic_state::forward::*;
 use vgic_state::its::command::Version;
-use vgic_state::its::forward::*;
 
 /// Size 4: 32 events of 8 bytes, 256 bytes.
 const ITT: u64 = 0x100;

@@ -2,8 +2,8 @@
 
 use crate::common::*;
 use vgic_state::GuestRange;
+use vgic_state::forward::*;
 use vgic_state::its::command::{Command as C, RdBase, Version};
-use vgic_state::its::forward::*;
 
 /// A device 3 with 32 events.
 fn mapped() -> Rig {

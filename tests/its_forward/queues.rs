@@ -4,8 +4,8 @@ use crate::common::*;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use vgic_state::GuestMemoryRead;
+use vgic_state::forward::*;
 use vgic_state::its::command::Version;
-use vgic_state::its::forward::*;
 
 #[test]
 fn a_command_is_fetched_once() {

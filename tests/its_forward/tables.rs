@@ -1,8 +1,8 @@
 //! Tables in two levels: the first is mirrored entry by entry, the second is handed over page by page.
 
 use crate::common::*;
+use vgic_state::forward::*;
 use vgic_state::its::command::{Command, RdBase, Version};
-use vgic_state::its::forward::*;
 
 const VALID: u64 = 1 << 63;
 

@@ -1,8 +1,8 @@
 //! vPEs: GICv4.0 and GICv4.1.
 
 use crate::common::*;
+use vgic_state::forward::*;
 use vgic_state::its::command::{Command as C, RdBase, Version};
-use vgic_state::its::forward::*;
 
 const VERSION: [Version; 2] = [Version::V40, Version::V41];
 

@@ -6,6 +6,7 @@ use crate::kernel::{KernelRig, release};
 use crate::layout;
 use crate::program::{self, Devices, Table};
 use crate::rig::{Config, Rig};
+use crate::save::Save as _;
 use vgic_state::{DynInterruptState, InterruptState};
 use vm_memory::{Bytes, GuestAddress};
 
@@ -21,8 +22,7 @@ fn its_tables() {
     for (device, event) in [(8, 0), (8, 3), (16, 1), (24, 2)] {
         assert_eq!(rig.msi(0, device, event), Ok(1));
     }
-    rig.gicv3().flush_tables().expect("flush");
-    let image = rig.gicv3().save().expect("save").to_image().expect("image");
+    let image = rig.gicv3().flush_and_save().expect("save").to_image().expect("image");
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     println!("DUMP release {}", release());
     println!("DUMP image {}", hex(&image));

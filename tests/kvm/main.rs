@@ -5,6 +5,10 @@
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
 
+#[allow(dead_code, reason = "of what the tests share, a part")]
+#[path = "../common/save.rs"]
+mod save;
+
 #[cfg(all(target_arch = "aarch64", target_os = "linux"))]
 mod dump;
 mod fault;

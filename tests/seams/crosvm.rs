@@ -3,7 +3,7 @@
 //! Rule: what is in an erased snapshot is found out by looking, and is an error if it is something else.
 
 use crate::vms::{assert_restored, pairs};
-use crate::{Gic, save};
+use crate::{Gic, restore, save};
 use std::error::Error;
 use vgic_state::gicv3::Gicv3State;
 use vgic_state::image::{self, Kind};
@@ -35,14 +35,14 @@ trait IrqChip {
 /// The chip before and after it is initialised.
 struct Chip {
     gic: Option<Gic>,
-    /// Creates the devices, initialises them, attaches to them.
+    /// Creates the devices, and initialises them.
     initialise: Option<Box<dyn FnOnce() -> Gic>>,
     its: bool,
 }
 
 impl Chip {
-    fn gic(&mut self) -> Result<&mut Gic> {
-        self.gic.as_mut().ok_or_else(|| "the interrupt chip is not finalized".into())
+    fn gic(&self) -> Result<&Gic> {
+        self.gic.as_ref().ok_or_else(|| "the interrupt chip is not finalized".into())
     }
 }
 
@@ -60,9 +60,7 @@ fn counts(image: &[u8]) -> Result<(usize, usize)> {
 
 impl IrqChip for Chip {
     fn snapshot(&mut self, cpus_num: usize) -> Result<AnySnapshot> {
-        let gic = self.gic()?;
-        gic.flush_tables()?;
-        let image = save(gic)?;
+        let image = save(self.gic()?)?;
         match counts(&image)? {
             (vcpus, _) if vcpus == cpus_num => AnySnapshot::of_image(&image),
             (vcpus, _) => Err(format!("{vcpus} vCPUs in the snapshot, {cpus_num} in the VM").into()),
@@ -75,7 +73,7 @@ impl IrqChip for Chip {
         if vcpus != vcpus_num || (its != 0) != self.has_vgic_its() {
             return Err(format!("a snapshot of {vcpus} vCPUs and {its} ITSes").into());
         }
-        self.gic()?.restore_image(&image)?;
+        eprint!("{}", restore(self.gic()?, &image)?);
         Ok(())
     }
 
@@ -109,6 +107,6 @@ fn snapshot_and_restore() {
         assert!(destination.restore(AnySnapshot(snapshot.0.clone()), vcpus + 1).is_err());
         assert!(destination.restore(AnySnapshot("CBOR".into()), vcpus).is_err());
         destination.restore(snapshot, vcpus).expect("restore");
-        assert_restored(name, destination.gic.expect("finalized"), &pair.image);
+        assert_restored(name, &destination.gic.expect("finalized"), &pair.image);
     }
 }

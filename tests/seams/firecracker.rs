@@ -4,8 +4,7 @@
 //! attribute's, not the register's.
 
 use crate::vms::{assert_restored, pairs};
-use crate::{Gic, save};
-use std::cell::RefCell;
+use crate::{Gic, restore, save};
 use vgic_state::gicv3::Gicv3State;
 use vgic_state::gicv5::Gicv5State;
 use vgic_state::image::{self, Kind};
@@ -37,7 +36,7 @@ impl<E: Into<Error>> From<E> for GicError {
 
 /// The VMM's controllers: one variant for all of them.
 enum GicDevice {
-    Backend(RefCell<Gic>),
+    Backend(Gic),
 }
 
 /// The vCPUs that an image is of.
@@ -57,15 +56,13 @@ fn same(vcpus: &Vcpus, mpidrs: &[u64]) -> bool {
 }
 
 impl GicDevice {
-    /// Tables that belong into guest memory go there now: the VMM writes its memory file after this.
+    /// The VMM writes its memory file after this.
     fn save_device(&self, mpidrs: &[u64]) -> Result<GicState, GicError> {
         let GicDevice::Backend(gic) = self;
-        let gic = &mut *gic.borrow_mut();
-        gic.flush_tables()?;
-        if gic.requirements()?.image_max > SNAPSHOT_MAX {
+        let image = save(gic)?;
+        if image.len() > SNAPSHOT_MAX {
             return Err(GicError::TooLarge);
         }
-        let image = save(gic)?;
         if same(&vcpus(&image)?, mpidrs) { Ok(GicState { image }) } else { Err(GicError::Vcpus) }
     }
 
@@ -74,7 +71,7 @@ impl GicDevice {
             return Err(GicError::Vcpus);
         }
         let GicDevice::Backend(gic) = self;
-        gic.borrow_mut().restore_image(&state.image)?;
+        eprint!("{}", restore(gic, &state.image)?);
         Ok(())
     }
 }
@@ -102,7 +99,7 @@ impl Persist for Controller {
     }
 
     fn restore((gic, mpidrs): Self::ConstructorArgs, state: &Self::State) -> Result<Self, GicError> {
-        let device = GicDevice::Backend(RefCell::new(gic));
+        let device = GicDevice::Backend(gic);
         device.restore_device(&mpidrs, state.as_ref().map_err(|_| GicError::Vcpus)?)?;
         Ok(Controller(device, mpidrs))
     }
@@ -123,18 +120,22 @@ fn save_and_restore() {
     for (name, pair) in pairs() {
         let mpidrs = for_attributes(&pair.mpidrs);
         assert!(mpidrs.len() >= 2, "an affinity that is taken wrongly can be right by chance for one vCPU");
-        let source = Controller(GicDevice::Backend(RefCell::new(pair.source)), mpidrs.clone());
+        let source = Controller(GicDevice::Backend(pair.source), mpidrs.clone());
         let state = source.save();
         let restored = Controller::restore((pair.destination, mpidrs), &state).expect("restore");
         let GicDevice::Backend(gic) = restored.0;
-        assert_restored(name, gic.into_inner(), &pair.image);
+        assert_restored(name, &gic, &pair.image);
     }
 }
 
 #[test]
 fn other_vcpus_and_large_images_are_refused() {
     for (_, mut pair) in pairs() {
-        assert!(pair.source.requirements().expect("requirements").image_max < SNAPSHOT_MAX);
+        let bound = pair.source.attach(&mut |gic| {
+            assert!(gic.requirements()?.image_max < SNAPSHOT_MAX, "whatever the guest has mapped");
+            Ok(())
+        });
+        assert_eq!(bound, Ok(()));
         let state = Ok(GicState { image: pair.image });
         pair.mpidrs.reverse();
         let refused = Controller::restore((pair.destination, for_attributes(&pair.mpidrs)), &state);

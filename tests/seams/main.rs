@@ -4,8 +4,8 @@
 //! Source: the traits are written from descriptions of their shapes, and have the methods that matter to state, no more. How and
 //! when a VMM calls them: `docs/embedding.md`.
 //!
-//! Rule: an adapter knows the backend as a `DynInterruptState` alone, so that it serves a GICv3 and a GICv5; what it hands out is
-//! what its VMM carries today.
+//! Rule: an adapter knows the backend as a `DynInterruptState` alone, so that it serves a GICv3 and a GICv5, and has it for one operation;
+//! what it hands out is what its VMM carries today.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
 
@@ -21,34 +21,55 @@ mod firecracker;
 mod openvmm;
 mod vms;
 
+use std::sync::Arc;
+use vgic_state::report::Report;
 use vgic_state::{DynInterruptState, Error};
 
-/// A backend as a VMM holds it: on any thread.
-type Gic = Box<dyn DynInterruptState + Send>;
+/// What a VMM keeps of its controller: devices, which it has created, and guest memory. A backend is attached to them for each operation,
+/// by reference, and let go: there is nothing to lock, and memory that was plugged meanwhile is known.
+trait Devices: Send + Sync {
+    fn attach(&self, work: &mut dyn FnMut(&mut dyn DynInterruptState) -> Result<(), Error>) -> Result<(), Error>;
+}
 
-/// The image of a VM that is stopped, and whose tables are flushed.
-fn save(gic: &mut Gic) -> Result<Vec<u8>, Error> {
-    let mut image = vec![0; gic.requirements()?.image_max];
-    let length = gic.save_image(&mut image)?;
-    image.truncate(length);
+type Gic = Arc<dyn Devices>;
+
+/// The image of a VM that is stopped. Tables that belong into guest memory go there now: its last pass comes after this.
+fn save(gic: &Gic) -> Result<Vec<u8>, Error> {
+    let mut image = Vec::new();
+    gic.attach(&mut |gic| {
+        let flushed = gic.flush_tables()?;
+        image = vec![0; gic.image_max(&flushed)?];
+        let length = gic.save_image(flushed, &mut image)?;
+        image.truncate(length);
+        Ok(())
+    })?;
     Ok(image)
+}
+
+/// An image into a VM that is fresh, whose memory is in place.
+fn restore(gic: &Gic, image: &[u8]) -> Result<Report, Error> {
+    let mut report = Report::default();
+    gic.attach(&mut |gic| {
+        report = gic.restore_image(image)?;
+        Ok(())
+    })?;
+    Ok(report)
 }
 
 /// A backend on KVM goes where an adapter wants one.
 #[cfg(all(feature = "kvm", target_os = "linux"))]
 #[test]
 fn backends_on_kvm() {
-    use std::sync::Arc;
     use vgic_state::gicv3::Gicv3;
     use vgic_state::gicv5::Gicv5;
     use vgic_state::kvm::{KvmDevice, VmMemslots};
     use vgic_state::shadow::Shadowed;
 
     type Memory = Shadowed<vm_memory::GuestMemoryMmap<()>, VmMemslots<Arc<kvm_ioctls::VmFd>>>;
-    let _: fn(Gicv3<KvmDevice, Memory>) -> Gic = |gic| Box::new(gic);
-    let _: fn(Gicv5<KvmDevice>) -> Gic = |gic| Box::new(gic);
+    let _: fn(Gicv3<KvmDevice, Memory>) -> Box<dyn DynInterruptState + Send> = |gic| Box::new(gic);
+    let _: fn(Gicv5<KvmDevice>) -> Box<dyn DynInterruptState + Send> = |gic| Box::new(gic);
     // By a descriptor of the VMM's own wrapper of KVM, and by one that is lent for one operation.
     type OfOwned = Shadowed<vm_memory::GuestMemoryMmap<()>, VmMemslots<std::os::fd::OwnedFd>>;
-    let _: fn(Gicv3<Arc<KvmDevice>, OfOwned>) -> Gic = |gic| Box::new(gic);
+    let _: fn(Gicv3<Arc<KvmDevice>, OfOwned>) -> Box<dyn DynInterruptState + Send> = |gic| Box::new(gic);
     let _: for<'a> fn(Gicv5<&'a KvmDevice>) -> Box<dyn DynInterruptState + Send + 'a> = |gic| Box::new(gic);
 }

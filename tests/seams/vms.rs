@@ -2,12 +2,15 @@
 //!
 //! Rule: the destination is fresh; of the source, it has guest memory.
 
-use crate::{Gic, gicv3, gicv5, save};
-use vgic_state::Mpidr;
-use vgic_state::gicv3::{Gicv3, Options, TableStrategy};
+use crate::{Devices, Gic, gicv3, gicv5, save};
+use std::sync::{Arc, Mutex, PoisonError};
+use vgic_state::gicv3::Gicv3;
+use vgic_state::gicv5::Gicv5;
 use vgic_state::image::IstCoding;
-use vgic_state::model::gicv3::{Slots, Vm};
+use vgic_state::model::gicv3::{Device, Slots, Vm};
+use vgic_state::model::gicv5 as model_gicv5;
 use vgic_state::shadow::{ShadowKind, Shadowed};
+use vgic_state::{DynInterruptState, Error, Mpidr, Options, TableStrategy, Vcpus};
 
 /// Two VMs of one kind.
 pub(crate) struct Pair {
@@ -19,33 +22,67 @@ pub(crate) struct Pair {
     pub(crate) mpidrs: Vec<Mpidr>,
 }
 
-fn with_slots(vm: &Vm, gic: gicv3::Gic, tables: TableStrategy) -> Gic {
-    let vcpus = gic.target().vcpus.clone();
-    let (gic, its) = gic.into_devices();
-    let memory = Shadowed::new(vm.memory(), Slots::new(vm), ShadowKind::Zero);
-    let mut options = Options::default();
-    options.tables = tables;
-    Box::new(Gicv3::attach(gic, its, memory, vcpus).expect("attach").with_options(options))
+/// The devices of a GICv3 with an ITS.
+struct OfGicv3 {
+    gic: Device,
+    its: Vec<Device>,
+    vm: Vm,
+    vcpus: Vcpus,
+    tables: TableStrategy,
+}
+
+impl OfGicv3 {
+    fn shared(vm: Vm, gic: gicv3::Gic, tables: TableStrategy) -> Gic {
+        let vcpus = gic.target().vcpus.clone();
+        let (gic, its, _) = gic.into_parts();
+        Arc::new(OfGicv3 { gic, its, vm, vcpus, tables })
+    }
+}
+
+impl Devices for OfGicv3 {
+    fn attach(&self, work: &mut dyn FnMut(&mut dyn DynInterruptState) -> Result<(), Error>) -> Result<(), Error> {
+        let memory = Shadowed::new(self.vm.memory(), Slots::new(&self.vm), ShadowKind::Zero);
+        let options = Options::default().with_tables(self.tables);
+        work(&mut Gicv3::attach(self.gic.clone(), self.its.clone(), memory, self.vcpus.clone())?.with_options(options))
+    }
+}
+
+/// The device of a GICv5. KVM's is a descriptor; the model's is the VM itself, which wants a lock.
+struct OfGicv5 {
+    vm: Mutex<model_gicv5::Vm>,
+    vcpus: Vcpus,
+}
+
+impl OfGicv5 {
+    fn shared(gic: Gicv5<model_gicv5::Vm>) -> Gic {
+        let vcpus = gic.target().vcpus.clone();
+        Arc::new(OfGicv5 { vm: Mutex::new(gic.into_device()), vcpus })
+    }
+}
+
+impl Devices for OfGicv5 {
+    fn attach(&self, work: &mut dyn FnMut(&mut dyn DynInterruptState) -> Result<(), Error>) -> Result<(), Error> {
+        let mut vm = self.vm.lock().unwrap_or_else(PoisonError::into_inner);
+        let options = Options::default().with_ist_coding(IstCoding::Sparse);
+        work(&mut Gicv5::attach(&mut *vm, self.vcpus.clone())?.with_options(options))
+    }
 }
 
 fn of_gicv3(tables: TableStrategy) -> Pair {
     let config = gicv3::Config::default();
     let (vm, gic) = gicv3::filled(config);
     let mpidrs = gic.target().vcpus.iter().map(|vcpu| vcpu.mpidr).collect();
-    let mut source = with_slots(&vm, gic, tables);
-    source.flush_tables().expect("flush");
-    let image = save(&mut source).expect("save");
+    let source = OfGicv3::shared(vm.clone(), gic, tables);
+    let image = save(&source).expect("save");
     let (other, gic) = gicv3::fresh(config, gicv3::copy(&vm.memory()));
-    Pair { source, destination: with_slots(&other, gic, tables), image, mpidrs }
+    Pair { source, destination: OfGicv3::shared(other, gic, tables), image, mpidrs }
 }
 
 fn of_gicv5() -> Pair {
     let vcpus = gicv5::vcpus(3);
-    let mut options = vgic_state::gicv5::Options::default();
-    options.ist_coding = IstCoding::Sparse;
-    let mut source: Gic = Box::new(gicv5::filled(&vcpus, 64, Some(8)).with_options(options));
-    let image = save(&mut source).expect("save");
-    let destination = Box::new(gicv5::fresh(&vcpus, 64).with_options(options));
+    let source = OfGicv5::shared(gicv5::filled(&vcpus, 64, Some(8)));
+    let image = save(&source).expect("save");
+    let destination = OfGicv5::shared(gicv5::fresh(&vcpus, 64));
     Pair { source, destination, image, mpidrs: vcpus.iter().map(|vcpu| vcpu.mpidr).collect() }
 }
 
@@ -59,7 +96,6 @@ pub(crate) fn pairs() -> [(&'static str, Pair); 3] {
 }
 
 /// The backend saves the state of the source.
-pub(crate) fn assert_restored(name: &str, mut destination: Gic, image: &[u8]) {
-    destination.flush_tables().expect("flush");
-    assert!(save(&mut destination).expect("save") == image, "{name}: the destination saves another state");
+pub(crate) fn assert_restored(name: &str, destination: &Gic, image: &[u8]) {
+    assert!(save(destination).expect("save") == image, "{name}: the destination saves another state");
 }

@@ -29,7 +29,6 @@ fn the_model_sees_the_shadow_and_then_its_memory() {
             let mut bytes = [0; 2];
             assert!(shadow.read(shadow.extra().start, &mut bytes) && bytes == [0x34, 0x12]);
             assert!(shadow.read(RAM, &mut bytes) && bytes == [0x77, first]);
-            Ok(())
         });
         assert_eq!(diverted, Ok(()));
         assert_eq!(regions(&vm), before);

@@ -9,11 +9,11 @@ use super::layout::{DIST, IRS, ITS, NR_IRQS, REDIST};
 use super::memory::Memory;
 use kvm_ioctls::VmFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use vgic_state::gicv3::{Gicv3, Options, TableStrategy};
+use vgic_state::gicv3::Gicv3;
 use vgic_state::gicv5::Gicv5;
 use vgic_state::kvm::{KvmDevice, Offered, VmMemslots};
 use vgic_state::shadow::{Memslot, Memslots, ShadowKind, ShadowRegion, Shadowed};
-use vgic_state::{Attr, AttrDevice, Command, DynInterruptState, Errno, SpiCount, Vcpus};
+use vgic_state::{Attr, AttrDevice, Command, DynInterruptState, Errno, Options, SpiCount, TableStrategy, Vcpus};
 
 /// Memory slots that the controller's backend diverts, and whose dirty logs the VMM takes.
 #[derive(Clone, Debug)]
@@ -95,8 +95,7 @@ impl Choice {
                 its.set(Attr::its_address(), ITS)?;
                 its.command(Command::Init)?;
                 let memory = Shadowed::new(memory, slots, ShadowKind::Zero);
-                let mut options = Options::default();
-                options.tables = tables;
+                let options = Options::default().with_tables(tables);
                 Ok(Box::new(Gicv3::attach(gic, vec![its], memory, vcpus)?.with_options(options)))
             }
             Choice::Gicv5 => {

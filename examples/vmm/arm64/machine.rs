@@ -83,15 +83,15 @@ impl Machine {
         let mut gic = start.elapsed();
         if let Carrier::Socket = carrier {
             let log = self.slots.lock().take_dirty_log(SLOT)?;
-            totals.dirty_pages += memory::put_dirty(wire, &self.memory, &log, &flushed)?;
+            totals.dirty_pages += memory::put_dirty(wire, &self.memory, &log, flushed.written())?;
         }
         self.vcpus.iter().try_for_each(|vcpu| vcpu::put(wire, vcpu))?;
         let start = Instant::now();
-        let needed = self.gic.requirements()?.image_max;
+        let needed = self.gic.image_max(&flushed)?;
         let length = match carrier {
             Carrier::Socket => {
                 let mut image = vec![0; needed];
-                let length = self.gic.save_image(&mut image)?;
+                let length = self.gic.save_image(flushed, &mut image)?;
                 image.truncate(length);
                 gic += start.elapsed();
                 wire.put_bytes(&image)?;
@@ -101,7 +101,7 @@ impl Machine {
                 // SAFETY: this VMM owns the guest, and the slice is gone before the length is sent, which makes the next VMM the
                 // owner; it touches the memory only then. The one before has done so for the last time before it sent its length.
                 // The file has no name, so that nobody else has it but the operator, which neither maps it nor makes it shorter.
-                let length = self.gic.save_image(unsafe { area.bytes() })?;
+                let length = self.gic.save_image(flushed, unsafe { area.bytes() })?;
                 gic += start.elapsed();
                 wire.put(length as u64)?;
                 length
@@ -138,9 +138,7 @@ impl Machine {
         let start = Instant::now();
         let report = self.gic.restore_image(image)?;
         let gic = start.elapsed();
-        for finding in report.findings {
-            eprintln!("restored, but odd: {finding}");
-        }
+        eprint!("{report}");
         self.devices.get(wire, self.gic.kind() == Kind::Gicv5)?;
         Ok(gic)
     }

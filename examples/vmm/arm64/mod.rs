@@ -65,9 +65,9 @@ fn run() -> Result<bool> {
 fn between_gicv5s(options: &Options) -> Result<()> {
     let mut source = Machine::new(memory::map(None)?, options.strategy(0))?;
     let mut destination = Machine::new(memory::map(None)?, options.strategy(0))?;
-    source.gic.flush_tables()?;
-    let mut image = vec![0; source.gic.requirements()?.image_max];
-    let length = source.gic.save_image(&mut image)?;
+    let flushed = source.gic.flush_tables()?;
+    let mut image = vec![0; source.gic.image_max(&flushed)?];
+    let length = source.gic.save_image(flushed, &mut image)?;
     let report = destination.gic.restore_image(image.get(..length).unwrap_or_default())?;
     println!("{}: an image of {length} bytes; {} findings; no guest ran", source.gic.kind(), report.findings.len());
     Ok(())

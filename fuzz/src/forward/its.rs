@@ -5,8 +5,8 @@
 use super::{ENTRY, PAGE};
 use std::collections::{BTreeMap, VecDeque};
 use vgic_state::GuestRange;
+use vgic_state::forward::{Policy, Table, Targets};
 use vgic_state::its::command::{Command, RdBase, Version};
-use vgic_state::its::forward::{Policy, Table, Targets};
 
 /// What an ITS has been told.
 #[derive(Default)]

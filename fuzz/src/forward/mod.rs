@@ -9,8 +9,8 @@ use arbitrary::Arbitrary;
 use its::{Its, allows, reaches};
 use std::collections::VecDeque;
 use vgic_state::GuestRange;
+use vgic_state::forward::*;
 use vgic_state::its::command::{Command, Version};
-use vgic_state::its::forward::*;
 
 const RAM: u64 = 0x8000_0000;
 const AREA: u64 = 0x100_0000;

@@ -1,24 +1,24 @@
-//! `vgic-state check`: the audit of an image.
+//! `vgic-state check`: what is wrong with an image, and whether a VM can take it.
 //!
-//! Source: the library's audit and its check against a target.
+//! Source: the library's judgement of a state, and of a target.
 //!
-//! Rule: every finding of the audit, what no target would take, and what this target would not take.
+//! Rule: the findings are the library's report, all of it and nothing else; that a VM cannot take the state is a refusal, and no finding.
 
 use crate::findings::{self, ExitArgs, Finding};
 use crate::input::{Image, State};
 use crate::number::{number, number32};
-use crate::output::{Document, OutputArgs, count};
+use crate::output::{Cell, Column, Document, Ink, OutputArgs, Section, column, count};
 use crate::ram::RamArgs;
 use crate::vcpus::vcpus;
-use crate::{Failure, show};
+use crate::{Failure, judged, show};
 use clap::Args as ClapArgs;
 use std::io::Write;
 use std::path::PathBuf;
-use vgic_state::audit::{self, Limits, Ranges, Severity};
-use vgic_state::check::{Oddity, Refusal, Report};
 use vgic_state::gicv3::{self, Gicv3State};
 use vgic_state::gicv5::{self, Gicv5State, Idr1, Idr2};
-use vgic_state::{GuestRange, NoGuestMemory, NrIrqs, SpiCount, Vcpus};
+use vgic_state::judge;
+use vgic_state::report::Refusal;
+use vgic_state::{NrIrqs, SpiCount, Vcpus};
 
 /// Say what is wrong with an image before anything acts on it.
 ///
@@ -64,51 +64,55 @@ struct TargetArgs {
     priority_bits: Option<u8>,
 }
 
+const REFUSAL: &[Column] = &[column("reason")];
+
 pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<u8, Failure> {
     let image = Image::open(&args.file)?;
-    let mut notes = Vec::new();
-    let (mut findings, checked) = match &image.state {
-        State::Gicv5(state) => (gicv5_audit(state), args.target.gicv5(state)?),
-        State::Gicv3(state) => (gicv3_audit(args, state, &mut notes)?, args.target.gicv3(state)?),
+    let refusal = match &image.state {
+        State::Gicv5(state) => args.target.gicv5(state)?,
+        State::Gicv3(state) => args.target.gicv3(state)?,
     };
-    match checked {
-        Ok(report) => findings.extend(odd(&report)),
-        Err(refusal) => findings.push(refused(&refusal)),
-    }
-    let vcpus = count(show::vcpus(&image.state).len(), "vCPU", "vCPUs");
-    let summary = format!("{} image of {vcpus}: {}", image.kind(), findings::summary(&findings));
-    let mut document = Document { summary, notes, ..Document::default() };
-    document.sections.push(findings::section(&mut findings));
-    args.output.print(&document, out)?;
-    Ok(args.exit.code(&findings))
-}
-
-fn gicv5_audit(state: &Gicv5State<'_>) -> Vec<Finding> {
-    audit::gicv5(state).findings.iter().map(Finding::from).collect()
-}
-
-fn gicv3_audit(args: &Args, state: &Gicv3State, notes: &mut Vec<String>) -> Result<Vec<Finding>, Failure> {
-    let everywhere = || Ranges::new(vec![GuestRange::new(0, u64::MAX)], Vec::new());
-    if !args.ram.ram.is_empty() {
-        let ram = args.ram.open()?;
-        let report = audit::gicv3(state, &ram, &Ranges::new(ram.ranges(), Vec::new()), &Limits::default());
+    let ram = if args.ram.ram.is_empty() { None } else { Some(args.ram.open()?) };
+    let report = judged::problems(&image.state, ram.as_ref());
+    if let Some(ram) = &ram {
         ram.finish()?;
-        return Ok(report.findings.iter().map(Finding::from).collect());
     }
-    let report = match &state.lpis {
-        Some(mapped) => audit::lpi_state(state, mapped, &NoGuestMemory, &everywhere()),
-        None => {
-            if !state.its.is_empty() {
-                notes.push("The tables of the ITSes are in guest memory, and were not judged: --ram.".to_owned());
-            }
-            audit::lpi_state(state, &Default::default(), &NoGuestMemory, &everywhere())
+    let mut findings: Vec<Finding> = report.findings.iter().map(Finding::from).collect();
+    let vcpus = count(show::vcpus(&image.state).len(), "vCPU", "vCPUs");
+    let cannot = if refusal.is_some() { "; the VM cannot take it" } else { "" };
+    let summary = format!("{} image of {vcpus}: {}{cannot}", image.kind(), findings::summary(&findings));
+    let mut document = Document { summary, notes: notes(&image.state, args), ..Document::default() };
+    document.sections.push(findings::section(&mut findings));
+    if args.target.is_given() {
+        let mut section = Section::new("refusal", REFUSAL);
+        if let Some(refusal) = &refusal {
+            section.push(Ink::Odd, vec![Cell::text(refusal)]);
         }
-    };
-    Ok(report.findings.iter().map(Finding::from).collect())
+        document.sections.push(section);
+    }
+    args.output.print(&document, out)?;
+    Ok(args.exit.code(&findings, refusal.is_some()))
+}
+
+/// What was not judged.
+fn notes(state: &State, args: &Args) -> Vec<String> {
+    match state {
+        State::Gicv3(state) if args.ram.ram.is_empty() && !state.its.is_empty() && state.lpis.is_none() => {
+            vec!["The tables of the ITSes are in guest memory, and were not judged: --ram.".to_owned()]
+        }
+        _ => Vec::new(),
+    }
 }
 
 impl TargetArgs {
-    fn gicv5(&self, state: &Gicv5State<'_>) -> Result<Result<Report, Refusal>, Failure> {
+    /// Whether another VM is meant than the one that the image was saved from.
+    fn is_given(&self) -> bool {
+        let TargetArgs { vcpus, spis, its, id_bits, priority_bits } = self;
+        vcpus.is_some() || spis.is_some() || !its.is_empty() || id_bits.is_some() || priority_bits.is_some()
+    }
+
+    /// Why the VM cannot take the state.
+    fn gicv5(&self, state: &Gicv5State<'_>) -> Result<Option<Refusal>, Failure> {
         if !self.its.is_empty() {
             return Err("--its: a GICv5 of KVM has no ITS".into());
         }
@@ -125,10 +129,11 @@ impl TargetArgs {
         if let Some(bits) = self.priority_bits {
             target.identity.idr1 = Idr1::from_bits(target.identity.idr1).with_priority_bits(bits - 1).into_bits();
         }
-        Ok(gicv5::check(state, &target, false))
+        Ok(judge::gicv5::fit(state, &target).err())
     }
 
-    fn gicv3(&self, state: &Gicv3State) -> Result<Result<Report, Refusal>, Failure> {
+    /// The same of a GICv3.
+    fn gicv3(&self, state: &Gicv3State) -> Result<Option<Refusal>, Failure> {
         if self.id_bits.is_some() || self.priority_bits.is_some() {
             return Err("--id-bits and --priority-bits are of a GICv5".into());
         }
@@ -151,33 +156,6 @@ impl TargetArgs {
             let identity = |base: &u64| state.its.iter().find(|its| its.base == *base).unwrap_or(first).identity;
             target.its = self.its.iter().map(|base| (*base, identity(base))).collect();
         }
-        Ok(gicv3::check(state, &target, false))
+        Ok(judge::gicv3::fit(state, &target).err())
     }
-}
-
-fn refused(refusal: &Refusal) -> Finding {
-    let place = "image".to_owned();
-    let consequence = "it is refused, and nothing is written".to_owned();
-    Finding { severity: Severity::High, code: "refused", place, count: 1, what: refusal.to_string(), consequence }
-}
-
-/// What a check found that no audit has a problem for.
-fn odd(report: &Report) -> Vec<Finding> {
-    let findings = report.findings.iter().filter_map(|finding| {
-        let (code, consequence) = match finding.oddity {
-            Oddity::PendingDisabled => ("pending-disabled", "it is delivered only if the guest enables it"),
-            Oddity::NewerRevision => ("newer-revision", "the guest sees another than before"),
-            Oddity::IgnoredBits => ("ignored-bits", "the guest may miss them"),
-            _ => return None,
-        };
-        Some(Finding {
-            severity: Severity::Low,
-            code,
-            place: finding.first.to_string(),
-            count: finding.count.into(),
-            what: finding.oddity.to_string(),
-            consequence: consequence.to_owned(),
-        })
-    });
-    findings.collect()
 }

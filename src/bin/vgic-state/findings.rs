@@ -1,27 +1,30 @@
-//! What an audit found, as a table and as an exit code.
+//! What was found, as a table and as an exit code.
 //!
-//! Source: the audit and the checks of the library.
+//! Source: [`vgic_state::report`].
 //!
-//! Rule: a finding says what is wrong, where it is first, how often it is there and what comes of it.
+//! Rule: a finding says what is wrong, where it is first, how often it is there, what comes of it, and whether any threshold accepts it.
 
 use crate::output::{Cell, Column, Ink, Section, column, commas, for_people, for_programs};
 use clap::{Args, ValueEnum};
-use vgic_state::audit::{self, Severity};
+use vgic_state::report::{self, Severity};
 
 /// Something that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Finding {
     pub(crate) severity: Severity,
     pub(crate) code: &'static str,
+    /// Where it is first, with what is there and what would do.
     pub(crate) place: String,
     /// In how many places.
     pub(crate) count: u64,
     pub(crate) what: String,
     pub(crate) consequence: String,
+    /// No threshold accepts it.
+    pub(crate) refused: bool,
 }
 
-impl From<&audit::Finding> for Finding {
-    fn from(finding: &audit::Finding) -> Self {
+impl From<&report::Finding> for Finding {
+    fn from(finding: &report::Finding) -> Self {
         Finding {
             severity: finding.severity(),
             code: finding.problem.code(),
@@ -29,13 +32,16 @@ impl From<&audit::Finding> for Finding {
             count: finding.count,
             what: finding.problem.what().to_owned(),
             consequence: finding.problem.consequence().to_owned(),
+            refused: finding.refused,
         }
     }
 }
 
 /// Exit codes by severity.
 #[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Exit code: 0 nothing found, 3 low, 4 medium, 5 high, 6 critical; 2 an error")]
+#[command(
+    next_help_heading = "Exit code: 0 nothing found, 3 low, 4 medium, 5 high or a VM that cannot take it, 6 critical; 2 an error"
+)]
 pub(crate) struct ExitArgs {
     /// The exit code is 0 if nothing is this bad.
     #[arg(long, default_value = "low", value_name = "SEVERITY")]
@@ -62,8 +68,10 @@ impl From<Severity> for Level {
 }
 
 impl ExitArgs {
-    pub(crate) fn code(&self, findings: &[Finding]) -> u8 {
-        let worst = findings.iter().map(|finding| Level::from(finding.severity)).max();
+    /// `refused`: the VM cannot take the state, which is as bad as a finding of high severity.
+    pub(crate) fn code(&self, findings: &[Finding], refused: bool) -> u8 {
+        let refused = refused.then_some(Level::High);
+        let worst = findings.iter().map(|finding| Level::from(finding.severity)).chain(refused).max();
         worst.filter(|worst| *worst >= self.fail_on).map_or(0, |worst| 3 + worst as u8)
     }
 }
@@ -75,6 +83,7 @@ const COLUMNS: &[Column] = &[
     for_programs("count"),
     for_programs("what"),
     for_programs("consequence"),
+    for_programs("refused"),
     for_people("finding"),
 ];
 
@@ -85,8 +94,9 @@ pub(crate) fn section(findings: &mut [Finding]) -> Section {
     for finding in findings.iter() {
         let more = match finding.count {
             0 | 1 => String::new(),
-            count => format!(", and {} more", commas(count - 1)),
+            count => format!(" and {} more", commas(count - 1)),
         };
+        let refused = if finding.refused { "; no threshold accepts it" } else { "" };
         let row = vec![
             Cell::text(finding.severity),
             Cell::text(finding.code),
@@ -94,7 +104,8 @@ pub(crate) fn section(findings: &mut [Finding]) -> Section {
             Cell::number(finding.count),
             Cell::text(&finding.what),
             Cell::text(&finding.consequence),
-            Cell::Text(format!("{}{more}: {}; {}", finding.place, finding.what, finding.consequence)),
+            Cell::Flag(finding.refused),
+            Cell::Text(format!("{}{more}: {}; {}{refused}", finding.place, finding.what, finding.consequence)),
         ];
         let ink = match Level::from(finding.severity) {
             Level::Low => Ink::Dim,

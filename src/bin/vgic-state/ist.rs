@@ -142,7 +142,7 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<u8, Failure> {
         document.summary = format!("{name}: {}", findings::summary(&findings));
         document.sections.push(findings::section(&mut findings));
         args.output.print(&document, out)?;
-        return Ok(args.exit.code(&findings));
+        return Ok(args.exit.code(&findings, false));
     }
     document.sections.extend(walked.level1_section());
     document.sections.push(entries(&walked.entries));

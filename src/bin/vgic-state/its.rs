@@ -11,10 +11,9 @@ use crate::output::{Cell, Column, Document, Ink, OutputArgs, Section, column, co
 use crate::ram::RamArgs;
 use crate::units::UnitArgs;
 use crate::walked::{self, Walked};
-use crate::{Failure, mappings, registers, show};
+use crate::{Failure, judged, mappings, registers, show};
 use clap::{Args as ClapArgs, ValueEnum};
 use std::io::Write;
-use vgic_state::audit::{self, Limits, Ranges};
 use vgic_state::gicv3::Gicv3State;
 use vgic_state::its::command::CommandQueue;
 
@@ -72,16 +71,16 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<u8, Failure> {
     let units = args.units.units()?;
     let ram = args.ram.open()?;
     if args.audit {
-        let ranges = Ranges::new(ram.ranges(), Vec::new());
-        let report = audit::gicv3(&units.state, &ram, &ranges, &Limits::default());
+        let report = judged::with_memory(&args.units.judged(&units), &ram);
         ram.finish()?;
-        let mut findings: Vec<Finding> = report.findings.iter().map(Finding::from).collect();
+        let known = report.findings.iter().filter(|finding| args.units.can_tell(finding.problem));
+        let mut findings: Vec<Finding> = known.map(Finding::from).collect();
         let mut document =
             Document { summary: format!("{}: {}", units.origin, findings::summary(&findings)), ..Document::default() };
         document.sections.push(findings::section(&mut findings));
-        document.notes.extend(args.units.gaps(&units));
+        document.notes.extend(args.units.gaps(&units.state));
         args.output.print(&document, out)?;
-        return Ok(args.exit.code(&findings));
+        return Ok(args.exit.code(&findings, false));
     }
     let walked = walked::read(&units.state, &ram)?;
     args.output.print(&document(args, units.state, &walked), out)?;

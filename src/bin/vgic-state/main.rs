@@ -12,6 +12,7 @@ mod input;
 mod interrupts;
 mod ist;
 mod its;
+mod judged;
 mod manual;
 mod mappings;
 mod number;

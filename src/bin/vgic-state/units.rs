@@ -2,7 +2,8 @@
 //!
 //! Source: Arm IHI 0069, `GITS_*`, `GICR_PROPBASER`, `GICR_PENDBASER`.
 //!
-//! Rule: registers that were given by hand make a state like one of an image, so that everything behind this knows one form.
+//! Rule: registers that were given by hand make a state like one of an image, so that everything behind this knows one form. What is
+//! judged is as KVM has it at reset where it was not given, and what would follow from that is not said.
 
 use crate::Failure;
 use crate::input::{Image, State};
@@ -14,7 +15,21 @@ use vgic_state::gicv3::{
     Bank, CpuInterface, DistIdentity, DistState, Gicv3State, ItsIdentity, ItsState, ItsUnit, RedistIdentity, RedistState, SpiBank,
     VcpuState,
 };
+use vgic_state::report::Problem;
 use vgic_state::{NrIrqs, Vcpus};
+
+/// `GITS_CTLR.Enabled`.
+const GITS_CTLR_ENABLED: u32 = 1;
+/// A table of devices, not valid, of entries of 8 bytes in pages of 64 KiB.
+const GITS_BASER0_RESET: u64 = 0x0107_0000_0000_0200;
+/// A table of collections, likewise.
+const GITS_BASER1_RESET: u64 = 0x0407_0000_0000_0200;
+/// `GICR_TYPER.PLPIS`: who has an ITS has LPIs.
+const GICR_TYPER_PLPIS: u64 = 1;
+/// SRE, DFB and DIB.
+const ICC_SRE_RESET: u64 = 7;
+/// `GICD_IIDR.Revision` 3.
+const GICD_IIDR_REVISION: u32 = 3 << 12;
 
 /// Options that give registers.
 #[derive(Debug, Args)]
@@ -31,8 +46,8 @@ pub(crate) struct UnitArgs {
     #[arg(long = "gits-ctlr", value_name = "VALUE", value_parser = number32, default_value = "1", hide_default_value = true)]
     ctlr: u32,
     /// GITS_CBASER: the command queue.
-    #[arg(long = "gits-cbaser", value_name = "VALUE", value_parser = number, default_value = "0", hide_default_value = true)]
-    cbaser: u64,
+    #[arg(long = "gits-cbaser", value_name = "VALUE", value_parser = number)]
+    cbaser: Option<u64>,
     /// GITS_CREADR.
     #[arg(long = "gits-creadr", value_name = "VALUE", value_parser = number, default_value = "0", hide_default_value = true)]
     creadr: u64,
@@ -40,11 +55,11 @@ pub(crate) struct UnitArgs {
     #[arg(long = "gits-cwriter", value_name = "VALUE", value_parser = number, default_value = "0", hide_default_value = true)]
     cwriter: u64,
     /// GITS_BASER0: the device table.
-    #[arg(long = "gits-baser0", value_name = "VALUE", value_parser = number, default_value = "0", hide_default_value = true)]
-    baser0: u64,
+    #[arg(long = "gits-baser0", value_name = "VALUE", value_parser = number)]
+    baser0: Option<u64>,
     /// GITS_BASER1: the collection table.
-    #[arg(long = "gits-baser1", value_name = "VALUE", value_parser = number, default_value = "0", hide_default_value = true)]
-    baser1: u64,
+    #[arg(long = "gits-baser1", value_name = "VALUE", value_parser = number)]
+    baser1: Option<u64>,
     /// Address of the registers of the ITS: what messages call it by.
     #[arg(long, value_name = "ADDRESS", value_parser = number, default_value = "0", hide_default_value = true)]
     its_base: u64,
@@ -73,12 +88,43 @@ impl UnitArgs {
         self.image.is_some() || self.vcpus.is_some() || !self.pendbaser.is_empty()
     }
 
-    /// What an audit should be told and was not, in a line.
-    pub(crate) fn gaps(&self, units: &Units) -> Option<String> {
-        let vcpus = units.state.vcpus.len();
-        let complete = self.image.is_some() || self.propbaser.is_some() && self.pendbaser.len() == vcpus;
-        let count = crate::output::count(vcpus, "vCPU", "vCPUs");
-        (!complete).then(|| format!("Judged for {count}, without all tables of LPIs: --vcpus, --gicr-propbaser, --gicr-pendbaser."))
+    /// What is judged: an ITS of which a table is not known is taken for one that is not enabled, since nobody can say whether it could be.
+    pub(crate) fn judged(&self, units: &Units) -> Gicv3State {
+        let mut state = units.state.clone();
+        if self.image.is_none() && [self.cbaser, self.baser0, self.baser1].contains(&None) {
+            state.its.iter_mut().for_each(|its| its.registers.ctlr &= !GITS_CTLR_ENABLED);
+        }
+        state
+    }
+
+    /// Whether the registers that were given are enough to say this.
+    pub(crate) fn can_tell(&self, problem: Problem) -> bool {
+        self.image.is_some()
+            || match problem {
+                Problem::PendingUnmapped => self.baser0.is_some(),
+                Problem::CollectionUnknown => self.baser1.is_some(),
+                Problem::LpiBeyondTable => self.propbaser.is_some(),
+                Problem::TargetUnknown => self.knows_vcpus(),
+                Problem::CommandRefused => self.knows_vcpus() && self.propbaser.is_some(),
+                _ => true,
+            }
+    }
+
+    /// What was not given, in a line.
+    pub(crate) fn gaps(&self, state: &Gicv3State) -> Option<String> {
+        if self.image.is_some() {
+            return None;
+        }
+        let given = [
+            (self.cbaser.is_some(), "--gits-cbaser"),
+            (self.baser0.is_some(), "--gits-baser0"),
+            (self.baser1.is_some(), "--gits-baser1"),
+            (self.knows_vcpus(), "--vcpus"),
+            (self.propbaser.is_some(), "--gicr-propbaser"),
+            (self.pendbaser.len() == state.vcpus.len(), "--gicr-pendbaser"),
+        ];
+        let missing: Vec<&str> = given.into_iter().filter_map(|(given, option)| (!given).then_some(option)).collect();
+        (!missing.is_empty()).then(|| format!("Not given, and what depends on it not judged: {}.", missing.join(", ")))
     }
 
     pub(crate) fn units(&self) -> Result<Units, Failure> {
@@ -93,7 +139,7 @@ impl UnitArgs {
             }
             return Ok(Units { state, origin: path.display().to_string() });
         }
-        if [self.cbaser, self.baser0, self.baser1].iter().all(|value| *value == 0) {
+        if [self.cbaser, self.baser0, self.baser1].iter().all(|value| value.is_none_or(|value| value == 0)) {
             return Err("where are the tables? Give --image, or --gits-cbaser, --gits-baser0, --gits-baser1 as needed".into());
         }
         Ok(Units { state: self.state()?, origin: "registers of the command line".to_owned() })
@@ -113,22 +159,23 @@ impl UnitArgs {
             let (propbaser, pendbaser) = (self.propbaser.unwrap_or_default(), pendbaser.next());
             let ctlr = u32::from(pendbaser.is_some());
             let redist = RedistState { propbaser, pendbaser: pendbaser.copied().unwrap_or_default(), ctlr };
-            let (identity, icc) = (RedistIdentity::default(), CpuInterface::default());
+            let identity = RedistIdentity { typer: GICR_TYPER_PLPIS, ..RedistIdentity::default() };
+            let icc = CpuInterface { sre: ICC_SRE_RESET, ..CpuInterface::default() };
             VcpuState { vcpu, identity, redist, private: Bank::default(), icc }
         };
         let ItsIdentity { typer, iidr } = ItsIdentity { typer: self.typer, ..ItsIdentity::default() };
         let registers = ItsState {
-            cbaser: self.cbaser,
+            cbaser: self.cbaser.unwrap_or_default(),
             creadr: self.creadr,
             cwriter: self.cwriter,
-            baser0: self.baser0,
-            baser1: self.baser1,
+            baser0: self.baser0.unwrap_or(GITS_BASER0_RESET),
+            baser1: self.baser1.unwrap_or(GITS_BASER1_RESET),
             ctlr: self.ctlr,
             ..ItsState::default()
         };
         Ok(Gicv3State {
             nr_irqs: NrIrqs::new(64)?,
-            identity: DistIdentity::default(),
+            identity: DistIdentity { iidr: GICD_IIDR_REVISION, ..DistIdentity::default() },
             dist: DistState::default(),
             spis: vec![SpiBank { first: 32, bank: Bank::default(), router: [0; 32] }],
             vcpus: vcpus.iter().map(&mut vcpu).collect(),

@@ -2,17 +2,17 @@
 //!
 //! Source: the library's walk of ITS tables; Arm IHI 0069, "LPI Configuration tables", "LPI Pending tables".
 //!
-//! Rule: what KVM would take is a mapping; what it would pass by is counted. The work is bounded as that of an audit.
+//! Rule: what KVM would take is a mapping; what it would pass by is counted. The work is bounded as that of a judgement.
 
 use crate::Failure;
 use crate::ram::Ram;
-use vgic_state::audit::Limits;
-use vgic_state::audit::walk::{self, At, Broken, Budget, Reach, Visitor};
 use vgic_state::gicv3::Gicv3State;
 use vgic_state::its::{
     Collection, Cte, Device, Dte, Event, FIRST_LPI, Ite, ItsMappings, Level1, LpiConfiguration, LpiState, PendingLpis, Table,
     TableRange,
 };
+use vgic_state::judge::Limits;
+use vgic_state::judge::gicv3::walk::{self, At, Broken, Budget, Reach, Visitor};
 use vgic_state::{GuestMemoryRead, GuestRange};
 
 /// LPIs of KVM are below.

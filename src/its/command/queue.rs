@@ -5,7 +5,7 @@
 //! Rule: a queue is left after as many commands as it holds, whatever the registers say.
 
 use super::{COMMAND_BYTES, Command, Decoded, UnknownCommand, Version, words};
-use crate::guest_memory::{GuestMemoryRead, GuestRange};
+use crate::memory::{GuestMemoryRead, GuestRange};
 use crate::uapi::vgic_v3::its::{GITS_CBASER_ADDRESS, GITS_CBASER_SIZE, GITS_CBASER_VALID, GITS_CMD_OFFSET};
 
 /// A queue, and what of it is queued: from `GITS_CREADR` up to `GITS_CWRITER`.

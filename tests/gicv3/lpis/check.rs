@@ -3,11 +3,11 @@
 use super::{Rig, config, copy, lpis, saved};
 use crate::common::{CONFIGURATION, RAM, RAM_BYTES, area, its_base, pending, trace};
 use crate::snapshot::snapshot;
-use vgic_state::check::Refusal;
 use vgic_state::gicv3::Gicv3State;
 use vgic_state::its::{Collection, Device, Event, ItsMappings, LpiConfiguration, PendingLpis};
+use vgic_state::report::Refusal;
 use vgic_state::shadow::ShadowKind;
-use vgic_state::{Error, InterruptState, Vcpu, VcpuId};
+use vgic_state::{DynInterruptState, Error, InterruptState, Options, Vcpu, VcpuId};
 
 type Change = (&'static str, fn(&mut Gicv3State));
 
@@ -132,10 +132,16 @@ fn each_rule_is_refused_by_name() {
         let mut state = good.clone();
         change(&mut state);
         let error = match destination.gic.restore(&state) {
-            Err(Error::Refused(error @ Refusal::Tables(_))) => error,
+            Err(Error::Refused(error)) => error,
             other => panic!("{what}: {other:?}"),
         };
+        assert!(matches!(*error, Refusal::Tables(_) | Refusal::Problem(_)), "{what}: {error}");
         assert_eq!(destination.gic.check(&state), Err(Error::Refused(error.clone())));
+        // And by every threshold.
+        destination.gic.options_mut().refuse_at = None;
+        let lenient = destination.gic.check(&state).expect_err(what);
+        assert!(matches!(lenient, Error::Refused(_)), "{what}: {lenient}");
+        destination.gic.set_options(Options::default());
         text.push_str(&format!("{what}:\n  {error}\n"));
     }
     assert_eq!((trace(&destination.vm), destination.touched()), (String::new(), 0));
@@ -200,7 +206,7 @@ fn what_a_guest_can_have_is_restored() {
             let mut destination = Rig::new(config(), copy(&memory), kind);
             let report = destination.gic.restore(&state).unwrap_or_else(|error| panic!("{what}: {error}"));
             assert_eq!(report.findings, [], "{what}");
-            let again = destination.save();
+            let again = destination.flush_and_save();
             assert_eq!(again.lpis, state.lpis, "{what}, {kind:?}");
         }
     }

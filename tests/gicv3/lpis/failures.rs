@@ -30,8 +30,8 @@ impl<M: GuestMemoryRead> GuestMemoryRead for Broken<M> {
 }
 
 impl<M: GuestMemoryRead> Divert for Broken<M> {
-    fn divert(&mut self, extra: u64, work: &mut dyn FnMut(&mut dyn ShadowMemory) -> Result<(), Error>) -> Result<(), Error> {
-        let Some(divert) = self.memory.divert() else { return Err(ShadowError::Unavailable.into()) };
+    fn divert(&mut self, extra: u64, work: &mut dyn FnMut(&mut dyn ShadowMemory)) -> Result<(), ShadowError> {
+        let Some(divert) = self.memory.divert() else { return Err(ShadowError::Unavailable) };
         divert.divert(extra, &mut |shadow| work(&mut ReadOnly(shadow)))
     }
 }
@@ -87,14 +87,14 @@ fn messages_say_what_is_applied() {
         // Another VM, the same memory.
         let mut again = Rig::new(config(), destination.memory.clone(), ShadowKind::Zero);
         again.gic.restore(&state).expect("restore");
-        assert_eq!(again.save(), state);
+        assert_eq!(again.flush_and_save(), state);
     }
     for (what, opens) in [("a shadow that takes no writes", true), ("no shadow after all", false)] {
         let destination = Rig::new(config(), copy(&memory), ShadowKind::Zero);
         let guest = destination.memory.clone();
         let slots = vgic_state::model::gicv3::Slots::new(&destination.vm);
         let memory = vgic_state::shadow::Shadowed::new(guest.clone(), slots, ShadowKind::Zero);
-        let (gic, its) = destination.gic.into_devices();
+        let (gic, its, _) = destination.gic.into_parts();
         let broken = Broken { memory, opens };
         let mut gic = vgic_state::gicv3::Gicv3::attach(gic, its, broken, crate::common::vcpus(2)).expect("attach");
         let error = gic.restore(&state).expect_err("broken");
@@ -120,7 +120,7 @@ fn messages_say_what_is_applied() {
 fn more_to_clear_than_a_copy_on_write_shadow_can() {
     const BYTES: usize = 160 << 20;
     let config = Config { its: 1, ..config() };
-    let mut state = Rig::filled(config, ShadowKind::Zero).save();
+    let mut state = Rig::filled(config, ShadowKind::Zero).flush_and_save();
     let its = &mut lpis(&mut state).its[0];
     let far = crate::common::RAM + (64 << 20);
     // Each has 16 bits of EventID, 512 KiB, and no event.
@@ -138,5 +138,5 @@ fn more_to_clear_than_a_copy_on_write_shadow_can() {
     // Zeros cost nothing.
     let mut destination = Rig::new(config, shared(BYTES), ShadowKind::Zero);
     destination.gic.restore(&state).expect("restore");
-    assert_eq!(destination.save().lpis.map(|lpis| lpis.its), state.lpis.map(|lpis| lpis.its));
+    assert_eq!(destination.flush_and_save().lpis.map(|lpis| lpis.its), state.lpis.map(|lpis| lpis.its));
 }

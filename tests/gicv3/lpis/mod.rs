@@ -13,7 +13,8 @@ use crate::common::{Config, Memory, RAM, RAM_BYTES, fill, fill_its, fresh};
 use std::fs::OpenOptions;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use vgic_state::gicv3::{Gicv3, Gicv3State, TableStrategy};
+use vgic_state::TableStrategy;
+use vgic_state::gicv3::{Gicv3, Gicv3State};
 use vgic_state::its::LpiState;
 use vgic_state::model::gicv3::{Device, Slots, Vm};
 use vgic_state::shadow::{Memslot, Memslots, ShadowKind, ShadowRegion, Shadowed};
@@ -110,7 +111,7 @@ impl Rig {
     }
 
     fn over(vm: Vm, gic: crate::common::Gic, config: Config, memory: Memory, kind: ShadowKind) -> Self {
-        let (gic, its) = gic.into_devices();
+        let (gic, its, _) = gic.into_parts();
         let touched = Arc::new(AtomicU32::new(0));
         let slots = Watched { slots: Slots::new(&vm), touched: Arc::clone(&touched) };
         let shadowed = Shadowed::new(memory.clone(), slots, kind);
@@ -135,9 +136,10 @@ impl Rig {
         Rig::over(vm, gic, config, memory, kind)
     }
 
-    pub(crate) fn save(&mut self) -> Gicv3State {
-        assert_eq!(self.gic.flush_tables().expect("flush"), []);
-        self.gic.save().expect("save")
+    pub(crate) fn flush_and_save(&mut self) -> Gicv3State {
+        let flushed = self.gic.flush_tables().expect("flush");
+        assert_eq!(flushed.written(), []);
+        self.gic.save(flushed).expect("save")
     }
 
     /// How often a slot was touched.
@@ -153,7 +155,7 @@ pub(crate) fn config() -> Config {
 /// A state of [`config`] with tables in it, and guest memory.
 pub(crate) fn saved() -> (Gicv3State, Memory) {
     let mut rig = Rig::filled(config(), ShadowKind::Zero);
-    (rig.save(), rig.memory.clone())
+    (rig.flush_and_save(), rig.memory.clone())
 }
 
 pub(crate) fn lpis(state: &mut Gicv3State) -> &mut LpiState {

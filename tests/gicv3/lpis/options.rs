@@ -2,30 +2,33 @@
 
 use super::{Rig, config, contents, copy, garbage, lpis, saved, shared_memory};
 use crate::common::{Config, area, filled, fresh, memory, pending, trace};
-use vgic_state::check::Refusal;
-use vgic_state::gicv3::{ConfigurationPolicy, Gicv3State, TableStrategy};
+use crate::save::Save as _;
+use vgic_state::gicv3::Gicv3State;
+use vgic_state::report::Refusal;
 use vgic_state::shadow::{ShadowError, ShadowKind};
-use vgic_state::{DynInterruptState, Error, InterruptState};
+use vgic_state::{ConfigurationPolicy, DeviceError, DynInterruptState, Error, InterruptState, TableStrategy};
 
 #[test]
 fn memory_that_cannot_be_diverted() {
     let (vm, mut plain) = filled(config());
-    let before = plain.save().expect("save");
+    let before = plain.flush_and_save().expect("save");
     plain.options_mut().tables = TableStrategy::Image;
     vm.clear_trace();
+    vm.clear_written();
     let unavailable = Error::Shadow { error: ShadowError::Unavailable, applied: None };
     assert_eq!(plain.flush_tables(), Err(unavailable.clone()));
     assert!(trace(&vm).lines().all(|line| line.contains("get ")), "{}", trace(&vm));
-    assert_eq!((vm.written(), plain.save()), (vec![], Err(Error::NotFlushed)));
+    assert_eq!(vm.written(), []);
     plain.options_mut().tables = TableStrategy::GuestMemory;
-    assert_eq!(plain.save(), Ok(before));
+    assert_eq!(plain.flush_and_save(), Ok(before));
+    vm.clear_written();
     plain.options_mut().verify_flush = true;
     assert_eq!(plain.flush_tables(), Err(unavailable));
     assert_eq!(vm.written(), []);
 
     let (state, _) = saved();
     let (vm, mut plain) = fresh(config(), memory());
-    let refused = Err(Error::Refused(Refusal::NoShadow));
+    let refused = Err(Error::from(Refusal::NoShadow));
     assert_eq!((plain.check(&state), plain.restore(&state)), (refused.clone(), refused.clone()));
     let image = state.to_image().expect("image");
     assert_eq!((plain.check_image(&image), plain.restore_image(&image)), (refused.clone(), refused));
@@ -33,91 +36,93 @@ fn memory_that_cannot_be_diverted() {
 }
 
 #[test]
-fn each_save_needs_a_flush_of_its_own() {
+fn what_was_flushed_says_how_large_the_image_is() {
     let mut rig = Rig::filled(config(), ShadowKind::Zero);
     let mut buffer = vec![0; rig.gic.requirements().expect("requirements").image_max];
-    assert_eq!(rig.gic.save(), Err(Error::NotFlushed));
-    assert_eq!(rig.gic.save_image(&mut buffer), Err(Error::NotFlushed));
-    assert_eq!(Error::NotFlushed.to_string(), "the tables are to go into the image: flush them before each save");
-    let state = rig.save();
-    assert_eq!(rig.gic.save(), Err(Error::NotFlushed));
-    // Two flushes are one.
-    rig.gic.flush_tables().expect("flush");
-    assert_eq!(rig.save(), state);
-    // A buffer that is too small costs nothing.
-    rig.gic.flush_tables().expect("flush");
-    let needed = rig.gic.requirements().expect("requirements").image_max;
-    assert_eq!(needed, state.image_bytes());
-    assert!(matches!(rig.gic.save_image(&mut buffer[..needed - 1]), Err(Error::Buffer(_))));
-    assert_eq!(rig.gic.save_image(&mut buffer[..needed]), Ok(needed));
-    assert_eq!(Gicv3State::parse(&buffer[..needed]), Ok(state));
+    let state = rig.flush_and_save();
+    let needed = |rig: &mut Rig| {
+        let flushed = rig.gic.flush_tables().expect("flush");
+        (rig.gic.image_max(&flushed).expect("size"), flushed)
+    };
+    let (bytes, flushed) = needed(&mut rig);
+    assert_eq!(bytes, state.image_bytes());
+    assert!(matches!(rig.gic.save_image(flushed, &mut buffer[..bytes - 1]), Err(Error::Buffer(_))));
+    let (bytes, flushed) = needed(&mut rig);
+    assert_eq!(rig.gic.save_image(flushed, &mut buffer[..bytes]), Ok(bytes));
+    assert_eq!(Gicv3State::parse(&buffer[..bytes]), Ok(state));
+}
+
+/// Which tables a state has, the flush has decided.
+#[test]
+fn what_was_flushed_belongs_to_one_controller() {
+    let mut rig = Rig::filled(config(), ShadowKind::Zero);
+    let other = |its| {
+        let (_, mut gic) = filled(Config { its, ..config() });
+        gic.flush_tables().expect("flush")
+    };
+    rig.vm.clear_trace();
+    for its in [0, 1, 3] {
+        assert_eq!(rig.gic.save(other(its)), Err(Error::from(DeviceError::OtherFlush)));
+        assert_eq!(rig.gic.save_image(other(its), &mut vec![0; 1 << 20]), Err(Error::from(DeviceError::OtherFlush)));
+    }
+    assert_eq!(trace(&rig.vm), "");
+    // Attached anew between the two, as a VMM may.
+    let flushed = rig.gic.flush_tables().expect("flush");
+    let (gic, its, memory) = rig.gic.into_parts();
+    let again = vgic_state::gicv3::Gicv3::attach(gic, its, memory, crate::common::vcpus(2)).expect("attach");
+    assert!(again.save(flushed).expect("save").lpis.is_some());
 }
 
 #[test]
-fn a_flush_that_failed_is_none() {
+fn a_flush_that_fails_leaves_nothing_to_save() {
     use vgic_state::model::Fault;
     let mut rig = Rig::filled(config(), ShadowKind::Zero);
-    rig.gic.flush_tables().expect("flush");
     rig.vm.set_fault(Fault::attribute(vgic_state::Command::ItsSaveTables.id(), vgic_state::Errno::EACCES));
     rig.gic.flush_tables().expect_err("fault");
     rig.vm.clear_faults();
-    assert_eq!(rig.gic.save(), Err(Error::NotFlushed));
+    rig.flush_and_save();
 }
 
-/// The guest may have gone on since.
 #[test]
-fn a_flush_is_for_one_save_also_if_that_fails() {
-    use vgic_state::model::Fault;
+fn the_strategy_of_a_save_is_that_of_its_flush() {
     let mut rig = Rig::filled(config(), ShadowKind::Zero);
-    rig.gic.flush_tables().expect("flush");
-    rig.vm.set_fault(Fault::access(5, vgic_state::Errno::EBUSY));
-    assert!(matches!(rig.gic.save(), Err(Error::Access(_))));
-    rig.vm.clear_faults();
-    assert_eq!(rig.gic.save(), Err(Error::NotFlushed));
-    rig.save();
+    let in_image = rig.flush_and_save();
+    // Flushed for the image.
+    let flushed = rig.gic.flush_tables().expect("flush");
+    rig.gic.set_options(rig.gic.options().clone().with_tables(TableStrategy::GuestMemory));
+    let mut image = vec![0; rig.gic.image_max(&flushed).expect("size")];
+    assert_eq!(rig.gic.save_image(flushed, &mut image), Ok(image.len()));
+    assert_eq!(Gicv3State::parse(&image).as_ref(), Ok(&in_image));
+    // Flushed into guest memory.
+    let flushed = rig.gic.flush_tables().expect("flush");
+    assert!(!flushed.written().is_empty());
+    rig.gic.set_options(rig.gic.options().clone().with_tables(TableStrategy::Image));
+    assert_eq!(rig.gic.save(flushed), Ok(Gicv3State { lpis: None, ..in_image.clone() }));
+    assert_eq!(rig.flush_and_save(), in_image);
 }
 
 #[test]
-fn the_strategy_of_a_save_is_that_of_the_moment() {
-    let mut rig = Rig::filled(config(), ShadowKind::Zero);
-    let in_image = rig.save();
-    // Flushed for the image; saved without.
-    rig.gic.flush_tables().expect("flush");
-    rig.gic.options_mut().tables = TableStrategy::GuestMemory;
-    let mut image = vec![0; rig.gic.requirements().expect("requirements").image_max];
-    assert_eq!(rig.gic.save_image(&mut image), Ok(image.len()));
-    let in_guest = Gicv3State::parse(&image).expect("image");
-    assert_eq!(in_guest, Gicv3State { lpis: None, ..in_image.clone() });
-    // Flushed into guest memory: not for the image.
-    assert!(!rig.gic.flush_tables().expect("flush").is_empty());
-    rig.gic.options_mut().tables = TableStrategy::Image;
-    assert_eq!(rig.gic.save(), Err(Error::NotFlushed));
-    assert_eq!(rig.save(), in_image);
-}
-
-#[test]
-fn a_restore_forgets_what_was_flushed_before() {
+fn what_was_flushed_before_a_restore_cannot_be_saved_after_it() {
     let (state, _) = saved();
     let mut rig = Rig::filled(config(), ShadowKind::Zero);
-    rig.gic.flush_tables().expect("flush");
+    let flushed = rig.gic.flush_tables().expect("flush");
     rig.gic.restore(&state).expect("restore");
-    assert_eq!(rig.gic.save(), Err(Error::NotFlushed));
+    assert_eq!(rig.gic.save(flushed), Err(Error::from(DeviceError::OtherFlush)));
     // One that is refused touches nothing.
-    rig.gic.flush_tables().expect("flush");
+    let flushed = rig.gic.flush_tables().expect("flush");
     let mut bad = state.clone();
     lpis(&mut bad).configuration.clear();
     rig.gic.restore(&bad).expect_err("refused");
-    assert_eq!(rig.gic.save(), Ok(state));
+    assert_eq!(rig.gic.save(flushed), Ok(state));
 }
 
 #[test]
 fn either_state_goes_where_either_strategy_is_set() {
     let mut source = Rig::filled(config(), ShadowKind::Zero);
-    let in_image = source.save();
+    let in_image = source.flush_and_save();
     let without = copy(&source.memory);
     source.gic.options_mut().tables = TableStrategy::GuestMemory;
-    source.gic.flush_tables().expect("flush");
-    let in_guest = source.gic.save().expect("save");
+    let in_guest = source.gic.flush_and_save().expect("save");
     let with = copy(&source.memory);
 
     // Guest memory with valid tables: nobody looks at them.
@@ -129,14 +134,14 @@ fn either_state_goes_where_either_strategy_is_set() {
             assert_eq!(report.guest_memory_written, []);
             assert!(contents(&destination.memory) == contents(memory));
             destination.gic.options_mut().tables = TableStrategy::Image;
-            assert_eq!(destination.save(), in_image);
+            assert_eq!(destination.flush_and_save(), in_image);
         }
     }
     let mut destination = Rig::new(config(), copy(&with), ShadowKind::Zero);
     let image = in_guest.to_image().expect("image");
     let report = destination.gic.restore_image(&image).expect("restore");
     assert_eq!((report.guest_memory_written.is_empty(), destination.touched()), (false, 0));
-    assert_eq!(destination.save(), in_image);
+    assert_eq!(destination.flush_and_save(), in_image);
 }
 
 #[test]
@@ -146,9 +151,9 @@ fn requirements_say_who_writes_guest_memory() {
     assert_eq!(before.guest_memory, vgic_state::GuestMemoryUse::NONE);
     // Some MiB: 2 MiB for each ITS, 9 bytes for each LPI.
     assert!((4 << 20..5 << 20).contains(&before.image_max), "{}", before.image_max);
-    rig.gic.flush_tables().expect("flush");
-    let after = rig.gic.requirements().expect("requirements");
-    assert!(after.image_max < 16 << 10, "{}", after.image_max);
+    let flushed = rig.gic.flush_tables().expect("flush");
+    let after = rig.gic.image_max(&flushed).expect("size");
+    assert!(after < 16 << 10, "{after}");
     rig.gic.options_mut().tables = TableStrategy::GuestMemory;
     assert!(rig.gic.requirements().expect("requirements").guest_memory.written_by_flush);
 }
@@ -192,8 +197,7 @@ fn two_vcpus_with_one_pending_table() {
         gic.gic_mut().set(Attr::redist(last.mpidr, 0), 1).expect("GICR_CTLR");
     });
     let [one, other] = [0, 1].map(|id| Table::LpiPending { vcpu: vgic_state::VcpuId::new(id).expect("id") });
-    assert_eq!(rig.gic.flush_tables(), Err(Error::Tables(TableError::Overlap { one, other })));
-    assert_eq!(rig.gic.save(), Err(Error::NotFlushed));
+    assert_eq!(rig.gic.flush_tables(), Err(Error::from(TableError::Overlap { one, other })));
 }
 
 /// Where the guest has no memory, shadow memory may have level-2 device tables.
@@ -215,9 +219,10 @@ fn an_itt_where_the_shadow_has_its_own_tables() {
         });
         garbage(&rig.memory, area(6), 0x1_0000);
         match rig.gic.flush_tables() {
-            Err(Error::Tables(TableError::Outside { table: Table::Itt { device: 3, .. }, address })) => {
-                assert_eq!(address, end + offset)
-            }
+            Err(Error::Tables(error)) => match *error {
+                TableError::Outside { table: Table::Itt { device: 3, .. }, address } => assert_eq!(address, end + offset),
+                other => panic!("{other}"),
+            },
             other => panic!("{other:?}"),
         }
     }

@@ -2,6 +2,7 @@
 
 use super::{Rig, commands, config, contents, copy, garbage, lpis, mapd, mapti, saved, shared_memory};
 use crate::common::{Config, area, pending};
+use crate::save::Save as _;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use vgic_state::gicv3::Gicv3State;
@@ -19,7 +20,7 @@ fn on_every_kernel() {
             let config = Config { host: Host { kernel, ..Host::default() }, vcpus: 3, its, ..Config::default() };
             let mut source = Rig::filled(config, kind);
             let before = contents(&source.memory);
-            let state = source.save();
+            let state = source.flush_and_save();
             assert!(contents(&source.memory) == before && !state.lpis.as_ref().expect("LPIs").pending.is_empty());
             let image = state.to_image().expect("image");
             assert_eq!(Gicv3State::parse(&image).as_ref(), Ok(&state));
@@ -28,7 +29,7 @@ fn on_every_kernel() {
             let report = destination.gic.restore_image(&image).expect("restore");
             assert_eq!((report.findings, report.guest_memory_written), (vec![], vec![]));
             assert!(contents(&destination.memory) == before);
-            assert_eq!(destination.save(), state, "{kernel:?}");
+            assert_eq!(destination.flush_and_save(), state, "{kernel:?}");
             assert_eq!(destination.vm.lpis(), source.vm.lpis());
         }
     }
@@ -44,7 +45,7 @@ fn whatever_lies_where_the_tables_were() {
         commands(vm, gic, 0, &map);
         commands(vm, gic, 0, &[mapti(2002, 0xffff, 9001, 8)]);
     };
-    let expected = Rig::filled_then(config(), ShadowKind::Zero, sparse).save();
+    let expected = Rig::filled_then(config(), ShadowKind::Zero, sparse).flush_and_save();
     for kind in KINDS {
         let mut source = Rig::filled_then(config(), kind, sparse);
         for n in 0..2 {
@@ -52,10 +53,10 @@ fn whatever_lies_where_the_tables_were() {
             garbage(&source.memory, pending(n as u64), 0x1_0000);
         }
         let before = contents(&source.memory);
-        assert_eq!(source.save(), expected, "{kind:?}");
+        assert_eq!(source.flush_and_save(), expected, "{kind:?}");
         let mut destination = Rig::new(config(), copy(&source.memory), kind);
         destination.gic.restore(&expected).expect("restore");
-        assert_eq!(destination.save(), expected, "{kind:?}");
+        assert_eq!(destination.flush_and_save(), expected, "{kind:?}");
         assert!(contents(&source.memory) == before && contents(&destination.memory) == before);
     }
 }
@@ -76,7 +77,7 @@ fn an_its_that_is_not_used_over_garbage() {
         lpis(&mut state).pending.retain(|pending| !pending.intids.is_empty());
         let mut destination = Rig::new(config(), memory, kind);
         destination.gic.restore(&state).expect("restore");
-        assert_eq!(destination.save().lpis, state.lpis, "{baser0:#x}, {kind:?}");
+        assert_eq!(destination.flush_and_save().lpis, state.lpis, "{baser0:#x}, {kind:?}");
     }
 }
 
@@ -95,7 +96,7 @@ fn an_itt_that_is_declared_over_everything_else() {
             its.devices[0].itt = area(0) + 0x1_0000 - 0x1000;
             let mut destination = Rig::new(config(), copy(&memory), kind);
             destination.gic.restore(&state).expect("restore");
-            assert_eq!(destination.save().lpis, state.lpis, "{kind:?} {indirect:#x}");
+            assert_eq!(destination.flush_and_save().lpis, state.lpis, "{kind:?} {indirect:#x}");
         }
     }
 }
@@ -117,7 +118,7 @@ fn a_vcpu_whose_lpis_are_off() {
         let expected: Vec<u32> =
             state.lpis.iter().flat_map(|lpis| &lpis.pending).flat_map(|pending| pending.intids.clone()).collect();
         assert_eq!(pending, expected, "{kind:?}: nothing is pending that was not");
-        let again = destination.save();
+        let again = destination.flush_and_save();
         assert_eq!(again.lpis, state.lpis);
     }
 }
@@ -130,12 +131,12 @@ fn an_its_that_nobody_has_set_up() {
             let config = Config { host: Host { kernel, ..Host::default() }, ..config() };
             let mut source = Rig::new(config, shared_memory(), kind);
             garbage(&source.memory, crate::common::RAM, 0x10_0000);
-            let state = source.save();
+            let state = source.flush_and_save();
             let lpis = state.lpis.as_ref().expect("LPIs");
             assert!(lpis.its.len() == 2 && lpis.configuration.is_empty() && lpis.pending.is_empty());
             let mut destination = Rig::new(config, copy(&source.memory), kind);
             destination.gic.restore_image(&state.to_image().expect("image")).expect("restore");
-            assert_eq!(destination.save(), state);
+            assert_eq!(destination.flush_and_save(), state);
         }
     }
 }
@@ -151,7 +152,7 @@ fn an_lpi_that_pends_on_a_vcpu_whose_lpis_are_off_is_not_kept() {
             }
         });
         assert!(source.vm.lpis().iter().any(|lpi| lpi.pending));
-        let state = source.save();
+        let state = source.flush_and_save();
         assert_eq!(state.lpis.as_ref().map(|lpis| lpis.pending.len()), Some(0));
         let mut destination = Rig::new(config(), copy(&source.memory), kind);
         destination.gic.restore(&state).expect("restore");
@@ -167,7 +168,7 @@ fn lpis_that_were_moved_are_not_lost() {
         let mut source = Rig::filled_then(config, ShadowKind::Zero, |vm, gic| {
             commands(vm, gic, 0, &[[0x0e, 0, 0, 1 << 16]]);
         });
-        let state = source.save();
+        let state = source.flush_and_save();
         let pending = |rig: &Rig| {
             let lpis = rig.vm.lpis().into_iter().filter(|lpi| lpi.pending);
             lpis.map(|lpi| (lpi.intid, lpi.target.map(|id| id.get()))).collect::<Vec<_>>()
@@ -186,8 +187,8 @@ fn lpis_that_were_moved_are_not_lost() {
 fn a_vm_without_its_has_nothing_to_flush() {
     let config = Config { its: 0, ..Config::default() };
     let mut rig = Rig::new(config, shared_memory(), ShadowKind::Zero);
-    assert_eq!(rig.gic.flush_tables(), Ok(vec![]));
-    let state = rig.gic.save().expect("save");
+    assert_eq!(rig.gic.flush_tables().expect("flush").written(), []);
+    let state = rig.gic.flush_and_save().expect("save");
     assert_eq!((state.lpis.as_ref(), rig.touched()), (None, 0));
     assert_eq!(rig.gic.requirements().expect("requirements").image_max, state.image_bytes());
     rig.gic.restore(&state).expect("restore");
@@ -196,7 +197,7 @@ fn a_vm_without_its_has_nothing_to_flush() {
     with.lpis = Some(LpiState::default());
     let parsed = Gicv3State::parse(&with.to_image().expect("image")).expect("parse");
     rig.gic.restore(&parsed).expect("restore");
-    assert_eq!((rig.touched(), rig.gic.save()), (0, Ok(state)));
+    assert_eq!((rig.touched(), rig.gic.flush_and_save()), (0, Ok(state)));
 }
 
 /// Any state that a guest of [`config`] can have.
@@ -260,6 +261,6 @@ proptest! {
         prop_assert_eq!(parsed.as_ref(), Ok(&state));
         let mut destination = Rig::new(config(), memory, KINDS[usize::from(copy_on_write)]);
         destination.gic.restore_image(&image).expect("restore");
-        prop_assert_eq!(destination.save().lpis, state.lpis);
+        prop_assert_eq!(destination.flush_and_save().lpis, state.lpis);
     }
 }

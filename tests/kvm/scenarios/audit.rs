@@ -6,11 +6,10 @@ use crate::log::Log;
 use crate::memory::{changed, copy};
 use crate::program::{self, Devices, Table};
 use crate::rig::{Config, Rig};
-use vgic_state::audit::{Problem, Severity};
-use vgic_state::check::Refusal;
-use vgic_state::gicv3::{Gicv3State, TableStrategy};
+use vgic_state::gicv3::Gicv3State;
 use vgic_state::its::{Cte, Dte, Ite, Level1};
-use vgic_state::{DynInterruptState, Error, InterruptState};
+use vgic_state::report::{Problem, Refusal, Severity};
+use vgic_state::{DynInterruptState, Error, InterruptState, TableStrategy};
 
 const FLAT: Devices = Devices { devices: 6, events: 16, first_id: 8, step: 8, table: Table::Flat };
 const TWO_LEVELS: Devices = Devices { step: 9000, ..Devices { table: Table::TwoLevels, ..FLAT } };
@@ -177,10 +176,11 @@ pub(crate) fn what_the_kernel_does_not_check<R: Rig>(log: &mut Log) {
         // Reserved bits do no harm: here is who wants to know of them.
         target.gicv3().options_mut().refuse_at = Some(crafted.found.severity().min(Severity::DEFAULT_THRESHOLD));
         match target.gicv3().restore(&state) {
-            Err(Error::Refused(Refusal::Audit(worst))) => {
+            Err(Error::Refused(refusal)) => {
+                let Refusal::Problem(worst) = *refusal else { panic!("{what}: {refusal}") };
                 let report = {
                     target.gicv3().options_mut().refuse_at = None;
-                    target.gicv3().check(&state).expect("check").audit
+                    target.gicv3().check(&state).expect("check")
                 };
                 assert!(report.find(crafted.found).is_some(), "{what}: {report}");
                 assert_eq!(report.findings[0], *worst, "{what}: the worst is what is said");
@@ -200,11 +200,11 @@ fn insist<R: Rig>(rig: &mut R, state: &Gicv3State) -> String {
         return error.to_string();
     }
     rig.gicv3().options_mut().tables = TableStrategy::Image;
-    match rig.gicv3().flush_tables() {
-        Ok(_) => {}
+    let flushed = match rig.gicv3().flush_tables() {
+        Ok(flushed) => flushed,
         Err(error) => return format!("restored; {error}"),
-    }
-    let lpis = rig.gicv3().save().expect("save").lpis.expect("LPIs");
+    };
+    let lpis = rig.gicv3().save(flushed).expect("save").lpis.expect("LPIs");
     let devices = &lpis.its[0].devices;
     let events: usize = devices.iter().map(|device| device.events.len()).sum();
     let pending: usize = lpis.pending.iter().map(|pending| pending.intids.len()).sum();
@@ -222,11 +222,13 @@ pub(crate) fn work_without_end<R: Rig>(_: &mut Log) {
     lpis(&mut source, &FLAT);
     let state = save(&mut source);
     let mut target = R::with_memory(Config::default(), copy(source.memory()));
-    target.gicv3().options_mut().audit_limits = vgic_state::audit::Limits::entries(1000);
+    target.gicv3().options_mut().limits = vgic_state::judge::Limits::entries(1000);
     match target.gicv3().restore(&state) {
-        Err(Error::Refused(Refusal::Audit(worst))) => assert_eq!(worst.problem, Problem::WorkExceeded),
+        Err(Error::Refused(refusal)) => {
+            assert!(matches!(*refusal, Refusal::Problem(worst) if worst.problem == Problem::WorkExceeded));
+        }
         other => panic!("{other:?}"),
     }
-    target.gicv3().options_mut().audit_limits = vgic_state::audit::Limits::default();
-    assert_eq!(target.gicv3().restore(&state).expect("restore").audit, Default::default(), "an honest snapshot has no finding");
+    target.gicv3().options_mut().limits = vgic_state::judge::Limits::default();
+    assert_eq!(target.gicv3().restore(&state).expect("restore").findings, [], "an honest snapshot has no finding");
 }

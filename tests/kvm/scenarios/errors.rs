@@ -6,9 +6,10 @@ use crate::log::Log;
 use crate::memory::{changed, copy};
 use crate::program::{self, Devices};
 use crate::rig::{Config, Memory, Rig};
-use vgic_state::audit::Problem;
-use vgic_state::check::Refusal;
+use crate::save::Save as _;
 use vgic_state::gicv3::Gicv3State;
+use vgic_state::report::Problem;
+use vgic_state::report::Refusal;
 use vgic_state::uapi::vgic_v3::dist::{GICD_IIDR, GICD_TYPER};
 use vgic_state::uapi::vgic_v3::its::{GITS_BASER, GITS_CTLR};
 use vgic_state::uapi::vgic_v3::redist::{GICR_CTLR, GICR_PENDBASER, GICR_PROPBASER};
@@ -21,7 +22,7 @@ const DEVICES: Devices = Devices { devices: 5, ..Devices::FLAT };
 fn access(log: &mut Log, what: &str, error: Error) -> AccessError {
     log.value(what, error.to_string());
     match error {
-        Error::Access(error) => error,
+        Error::Access(error) => *error,
         other => panic!("{what}: {other}"),
     }
 }
@@ -31,11 +32,12 @@ pub(crate) fn a_vcpu_that_runs<R: Rig>(log: &mut Log) {
     let mut rig = R::new(Config::default());
     populate(&mut rig, &DEVICES);
     let state = save(&mut rig);
+    let flushed = rig.gicv3().flush_tables().expect("flush");
     let before = copy(rig.memory());
     // A flush looks first where the tables are.
     let first_table = Attr::redist(rig.config().mpidr(0), GICR_PROPBASER).id();
     rig.while_running(1, |rig| {
-        let error = access(log, "save", rig.gicv3().save().expect_err("a vCPU runs"));
+        let error = access(log, "save", rig.gicv3().save(flushed).expect_err("a vCPU runs"));
         assert_eq!((error.errno, error.attr, error.applied), (Errno::EBUSY, Attr::dist(GICD_TYPER).id(), None));
         let error = access(log, "flush", rig.gicv3().flush_tables().expect_err("a vCPU runs"));
         assert_eq!((error.errno, error.attr), (Errno::EBUSY, first_table));
@@ -102,7 +104,9 @@ pub(crate) fn no_memory_under_a_table<R: Rig>(log: &mut Log) {
     ] {
         let mut target = R::with_memory(config, with_a_hole(source.memory(), hole, 0x1000));
         match target.gicv3().restore(&state) {
-            Err(Error::Refused(Refusal::Audit(finding))) => assert_eq!(finding.problem, Problem::TableOutsideMemory, "{name}"),
+            Err(Error::Refused(refusal)) => {
+                assert!(matches!(*refusal, Refusal::Problem(finding) if finding.problem == Problem::TableOutsideMemory), "{name}");
+            }
             other => panic!("{name}: {other:?}"),
         }
         // What the kernel says.
@@ -190,11 +194,11 @@ pub(crate) fn a_vm_that_is_made_otherwise<R: Rig>(log: &mut Log) {
     ] {
         let mut target = R::new(other);
         program::basics(&mut target);
-        let (before, memory) = (target.gicv3().save().expect("save"), copy(target.memory()));
+        let (before, memory) = (target.gicv3().flush_and_save().expect("save"), copy(target.memory()));
         let error = target.gicv3().restore(&state).expect_err("another VM");
         log.value("refused", error.to_string());
         assert!(matches!(error, Error::Refused(_)), "{error}");
-        assert_eq!(target.gicv3().save().expect("save"), before);
+        assert_eq!(target.gicv3().flush_and_save().expect("save"), before);
         assert_eq!(changed(&memory, target.memory()), NO_ADDRESS);
     }
 }
@@ -221,7 +225,8 @@ pub(crate) fn values_that_no_kernel_takes<R: Rig>(log: &mut Log) {
         damage(&mut damaged);
         let error = source.gicv3().restore(&damaged).expect_err("damaged");
         log.value("refused", error.to_string());
-        assert!(matches!(error, Error::Refused(Refusal::Identity { .. } | Refusal::Register { .. })), "{error:?}");
+        let Error::Refused(refusal) = error else { panic!("{error:?}") };
+        assert!(matches!(*refusal, Refusal::Identity { .. } | Refusal::Problem(_)), "{refusal:?}");
     }
     assert_eq!(save(&mut source), state);
 }

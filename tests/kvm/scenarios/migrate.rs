@@ -74,9 +74,9 @@ pub(crate) fn as_an_image<R: Rig>(log: &mut Log) {
     let pending = populate(&mut source, &Devices { devices: 5, ..Devices::FLAT });
     let vgic: &mut dyn DynInterruptState = source.gicv3();
     assert_eq!(vgic.kind(), Kind::Gicv3);
-    vgic.flush_tables().expect("flush");
-    let mut image = vec![0; vgic.requirements().expect("requirements").image_max];
-    let length = vgic.save_image(&mut image).expect("save");
+    let flushed = vgic.flush_tables().expect("flush");
+    let mut image = vec![0; vgic.image_max(&flushed).expect("size")];
+    let length = vgic.save_image(flushed, &mut image).expect("save");
     log.value("bytes", length);
     let image = &image[..length];
 
@@ -160,9 +160,10 @@ fn moves<R: Rig>(log: &mut Log, config: Config, devices: &Devices) {
     let mut source = R::new(config);
     let pending = populate(&mut source, devices);
     let before = copy(source.memory());
-    let written = source.gicv3().flush_tables().expect("flush");
+    let flushed = source.gicv3().flush_tables().expect("flush");
+    let written = flushed.written().to_vec();
     assert_covered(&before, source.memory(), &written);
-    let state = source.gicv3().save().expect("save");
+    let state = source.gicv3().save(flushed).expect("save");
     log.state(&state);
     log.value("written by the flush", &written);
     log.memory(&source, &written);
@@ -180,9 +181,10 @@ fn moves<R: Rig>(log: &mut Log, config: Config, devices: &Devices) {
 /// Flushes and saves the target: its state and all of its memory are the source's.
 fn assert_same_after_flush<R: Rig>(source: &mut R, target: &mut R, state: &Gicv3State) {
     let before = copy(target.memory());
-    let written = target.gicv3().flush_tables().expect("flush");
+    let flushed = target.gicv3().flush_tables().expect("flush");
+    let written = flushed.written().to_vec();
     assert_covered(&before, target.memory(), &written);
-    assert_eq!(&target.gicv3().save().expect("save"), state, "the state is that of the source");
+    assert_eq!(&target.gicv3().save(flushed).expect("save"), state, "the state is that of the source");
     let changed = changed(source.memory(), target.memory());
     assert_eq!(changed.first(), None, "guest memory is that of the source");
 }

@@ -9,9 +9,10 @@ pub(crate) mod shadow;
 
 use crate::program::{self, Devices, Event};
 use crate::rig::Rig;
+use crate::save::Save as _;
 use crate::{layout, memory};
+use vgic_state::InterruptState;
 use vgic_state::gicv3::Gicv3State;
-use vgic_state::{DynInterruptState, InterruptState};
 
 /// Programs a VM, lets interrupts arrive, and tells which LPIs are pending.
 fn populate<R: Rig>(rig: &mut R, devices: &Devices) -> Vec<Event> {
@@ -42,8 +43,7 @@ fn lpis<R: Rig>(rig: &mut R, devices: &Devices) -> Vec<Event> {
 
 /// Flushes tables, and saves.
 fn save<R: Rig>(rig: &mut R) -> Gicv3State {
-    rig.gicv3().flush_tables().expect("flush");
-    rig.gicv3().save().expect("save")
+    rig.gicv3().flush_and_save().expect("save")
 }
 
 /// A new VM with the state of this one and a copy of its memory.

@@ -6,6 +6,7 @@ use crate::log::Log;
 use crate::memory::{changed, copy};
 use crate::program::{self, Devices};
 use crate::rig::{Config, Rig};
+use crate::save::Save as _;
 use crate::{layout, memory};
 use vgic_state::gicv3::{Gicv3State, has_icc};
 use vgic_state::uapi::vgic_v3::dist::*;
@@ -254,15 +255,16 @@ pub(crate) fn lpi_tables_before_their_enable<R: Rig>(_: &mut Log) {
 pub(crate) fn memory_is_written_when_asked<R: Rig>(_: &mut Log) {
     let mut rig = R::new(Config::default());
     super::populate(&mut rig, &Devices { devices: 4, ..Devices::FLAT });
+    let untouched = copy(rig.memory());
+    let (flushed, again) = [(); 2].map(|()| rig.gicv3().flush_tables().expect("flush")).into();
+    assert_ne!(changed(&untouched, rig.memory()), [0; 0]);
     let before = copy(rig.memory());
-    let state = rig.gicv3().save().expect("save");
-    let mut image = vec![0; rig.gicv3().requirements().expect("requirements").image_max];
-    rig.gicv3().save_image(&mut image).expect("save");
+    let state = rig.gicv3().save(flushed).expect("save");
+    let mut image = vec![0; rig.gicv3().image_max(&again).expect("size")];
+    rig.gicv3().save_image(again, &mut image).expect("save");
     rig.gicv3().check(&state).expect("check");
     assert_eq!(changed(&before, rig.memory()), [0; 0]);
-    rig.gicv3().flush_tables().expect("flush");
-    assert_ne!(changed(&before, rig.memory()), [0; 0]);
-    assert_eq!(rig.gicv3().save().expect("save"), state, "a flush changes no state");
+    assert_eq!(rig.gicv3().flush_and_save().expect("save"), state, "a flush changes no state");
 }
 
 /// A state that is cut short, or longer than the VM, is refused as a whole (Cloud Hypervisor: shifted; Firecracker: cut; crosvm: what the
@@ -273,7 +275,7 @@ pub(crate) fn never_a_part_of_a_state<R: Rig>(log: &mut Log) {
     program::wires(&mut source);
     let state = save(&mut source);
     let mut target = used::<R>(source.config());
-    let before = target.gicv3().save().expect("save");
+    let before = target.gicv3().flush_and_save().expect("save");
     type Damage = fn(&mut Gicv3State);
     let damages: [Damage; 9] = [
         |state| state.spis.truncate(2),
@@ -291,13 +293,13 @@ pub(crate) fn never_a_part_of_a_state<R: Rig>(log: &mut Log) {
         damage(&mut damaged);
         let error = target.gicv3().restore(&damaged).expect_err("a part of a state");
         log.value("refused", error.to_string());
-        assert_eq!(target.gicv3().save().expect("save"), before);
+        assert_eq!(target.gicv3().flush_and_save().expect("save"), before);
     }
     let image = state.to_image().expect("image");
     for length in [0, 7, 64, image.len() / 2, image.len() - 1] {
         let error = target.gicv3().restore_image(&image[..length]).expect_err("a part of an image");
         log.value("refused", error.to_string());
-        assert_eq!(target.gicv3().save().expect("save"), before);
+        assert_eq!(target.gicv3().flush_and_save().expect("save"), before);
     }
 }
 

@@ -5,6 +5,7 @@ use crate::layout;
 use crate::log::Log;
 use crate::program::{self, Devices, Table};
 use crate::rig::{Config, Rig};
+use crate::save::Save as _;
 use vgic_state::gicv3::has_icc;
 use vgic_state::uapi::vgic_v3::dist::*;
 use vgic_state::uapi::vgic_v3::icc::*;
@@ -88,7 +89,7 @@ pub(crate) fn silent_successes<R: Rig>(log: &mut Log) {
     let config = Config::default();
     let mut rig = R::new(config);
     program::basics(&mut rig);
-    let before = rig.gicv3().save().expect("save");
+    let before = rig.gicv3().flush_and_save().expect("save");
     let beyond = config.nr_irqs;
     for offset in [
         // Not implemented, or not for software; not aligned; of interrupts that are not there.
@@ -126,7 +127,7 @@ pub(crate) fn silent_successes<R: Rig>(log: &mut Log) {
         rig.set_redist64(1, offset, layout::SPARE | 9);
         assert_eq!(rig.redist64(1, offset), before);
     }
-    assert_eq!(rig.gicv3().save().expect("save"), before);
+    assert_eq!(rig.gicv3().flush_and_save().expect("save"), before);
     // Without LPIs they can; one configuration table for all vCPUs. PTZ does not stay.
     rig.set_redist(1, GICR_CTLR, 0);
     rig.set_redist64(1, GICR_PENDBASER, u64::MAX);
@@ -142,7 +143,7 @@ pub(crate) fn silent_successes<R: Rig>(log: &mut Log) {
 pub(crate) fn implementation_revision<R: Rig>(log: &mut Log) {
     let mut source = R::new(Config::default());
     program::basics(&mut source);
-    let mut state = source.gicv3().save().expect("save");
+    let mut state = source.gicv3().flush_and_save().expect("save");
     assert_eq!(state.identity.iidr, 0x4b00_343b);
     for (revision, other) in [(1, true), (2, false), (4, true)] {
         let result = source.gicv3().gic_mut().set(Attr::dist(GICD_IIDR), 0x4b00_043b | revision << 12);

@@ -6,10 +6,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use vgic_state::audit::walk::{MAX_ID_BITS, device_ids};
 use vgic_state::gicv3::{Gicv3State, ItsUnit};
 use vgic_state::its::command::{Command, ErrorWord, RdBase};
 use vgic_state::its::{ENTRY_BYTES, FIRST_LPI, ItsMappings, PAGE_ENTRIES, baser_bytes};
+use vgic_state::judge::gicv3::walk::{MAX_ID_BITS, device_ids};
 use vgic_state::uapi::vgic_v3::its::{GITS_BASER_INDIRECT, GITS_BASER_VALID};
 
 /// An answer.

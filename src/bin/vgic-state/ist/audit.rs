@@ -1,14 +1,15 @@
 //! What is wrong with an interrupt state table.
 //!
-//! Source: the library's audit, for the entries; Arm GICv5 specification, `L1_ISTE`, for the first level.
+//! Source: the library's judgement, for the entries; Arm GICv5 specification, `L1_ISTE`, for the first level.
 //!
 //! Rule: an entry is judged as one of an image would be.
 
 use super::memory::{Level1, Shape, Walked};
 use crate::Failure;
 use crate::findings::Finding;
-use vgic_state::audit::{self, Problem, Severity};
-use vgic_state::gicv5::{CpuInterface, Gicv5State, Idr1, IrsIdentity, IrsState, Ist, IstBaser, IstCfgr, VcpuState};
+use vgic_state::gicv5::{CpuInterface, Gicv5State, Idr1, Idr2, IrsIdentity, IrsState, Ist, IstBaser, IstCfgr, VcpuState};
+use vgic_state::judge;
+use vgic_state::report::{Problem, Severity};
 use vgic_state::{IstKind, SpiCount, VcpuId, Vcpus};
 
 /// Judges the entries. Without vCPUs, any IAFFID that KVM can have is right.
@@ -16,19 +17,22 @@ pub(super) fn table(table: &Ist<'_>, vcpus: Option<&Vcpus>) -> Result<Vec<Findin
     let all = Vcpus::with_default_mpidrs(VcpuId::LIMIT)?;
     let vcpus = vcpus.unwrap_or(&all).iter();
     let vcpus = vcpus.map(|vcpu| VcpuState { vcpu, registers: CpuInterface::default() }).collect();
-    let mut irs = IrsState::default();
+    let (mut irs, mut idr2) = (IrsState::default(), Idr2::new());
     let (spi_count, spi_ist, lpi_ist) = match table.kind() {
         IstKind::Spi => (SpiCount::new(table.len() as u32)?, table.clone(), None),
         _ => {
             let bits = table.lpi_id_bits().map_or(0, |bits| bits.get() as u8);
+            // Registers that the table is right for: it alone is judged.
+            idr2 = idr2.with_id_bits(bits);
             irs.ist_cfgr = IstCfgr::new().with_lpi_id_bits(bits).into_bits();
             irs.ist_baser = IstBaser::new().with_valid(true).into_bits();
             (SpiCount::MIN, Ist::new(IstKind::Spi, vec![0; SpiCount::MIN.ist_bytes()])?, Some(table.clone()))
         }
     };
-    let identity = IrsIdentity { idr1: Idr1::new().with_priority_bits(4).into_bits(), ..IrsIdentity::default() };
+    let idr1 = Idr1::new().with_priority_bits(4);
+    let identity = IrsIdentity { idr1: idr1.into_bits(), idr2: idr2.into_bits(), ..IrsIdentity::default() };
     let state = Gicv5State { spi_count, identity, irs, vcpus, spi_ist, lpi_ist };
-    Ok(audit::gicv5(&state).findings.iter().map(Finding::from).collect())
+    Ok(judge::gicv5::problems(&state).findings.iter().map(Finding::from).collect())
 }
 
 /// Judges the first level.
@@ -43,7 +47,7 @@ pub(super) fn memory(shape: &Shape, walked: &Walked) -> Vec<Finding> {
         None => {
             let place = format!("level-1 entry {}, {:#x}", level1.index, level1.word);
             let (what, consequence) = (what.to_owned(), consequence.to_owned());
-            findings.push(Finding { severity, code, place, count: 1, what, consequence });
+            findings.push(Finding { severity, code, place, count: 1, what, consequence, refused: false });
         }
     };
     for (n, level1) in walked.level1.iter().enumerate() {

@@ -1,0 +1,132 @@
+//! What the kernel's error numbers mean, by operation and attribute.
+//!
+//! Source: Documentation/virt/kvm/devices/arm-vgic-v3.rst, arm-vgic-its.rst, arm-vgic-v5.rst; `arch/arm64/kvm/vgic/`.
+//!
+//! Rule: a meaning is what the number can mean there, and nothing else.
+
+use super::{AttrId, Command};
+use crate::Errno;
+use crate::uapi::{device as dev, vgic_v3 as v3, vgic_v5 as v5};
+use core::fmt;
+
+/// What was asked of the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Operation {
+    /// `KVM_GET_DEVICE_ATTR`.
+    Get,
+    /// `KVM_SET_DEVICE_ATTR`.
+    Set,
+    /// `KVM_HAS_DEVICE_ATTR`.
+    Has,
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Operation::Get => "get",
+            Operation::Set => "set",
+            Operation::Has => "has",
+        })
+    }
+}
+
+/// What an error number means for an operation on an attribute; empty where the kernel documents nothing.
+pub(crate) fn meaning(operation: Operation, attr: AttrId, errno: Errno) -> &'static str {
+    use Operation::{Get, Set};
+    match (operation, attr.group(), errno) {
+        (Set, dev::KVM_DEV_ARM_VGIC_GRP_CTRL, Errno::EFAULT) => "there is no guest memory where a table is",
+        (_, _, Errno::EFAULT) => "user memory is not accessible",
+        (_, _, Errno::EIO) => "the VM is dead",
+        (_, _, Errno::ENOTTY) => "not a KVM device, or not of this kind",
+
+        (Get, v5::KVM_DEV_ARM_VGIC_GRP_IST, Errno::EBUSY) => {
+            "a vCPU is in KVM_RUN or in another ioctl, the device is not initialised, or the interrupts of the VM did not come to \
+             rest: stop whatever injects interrupts"
+        }
+        (Set, v5::KVM_DEV_ARM_VGIC_GRP_IST, Errno::EBUSY) => {
+            "a vCPU is in KVM_RUN or in another ioctl or has run, the device is not initialised, or it already has an LPI table"
+        }
+        (_, v5::KVM_DEV_ARM_VGIC_GRP_IST, Errno::EINVAL) => {
+            "a table does not have the size that follows from NR_IRQS, IRS_IST_CFGR and IRS_IST_BASER, or IRS_IST_CFGR is illegal"
+        }
+        (Get, v5::KVM_DEV_ARM_VGIC_GRP_IST, Errno::ENXIO) => {
+            "IRS_IST_BASER was restored and the tables were not, or the kernel's own tables disagree"
+        }
+        (Set, v5::KVM_DEV_ARM_VGIC_GRP_IST, Errno::ENXIO) => "the kernel has no such table, or its own tables disagree",
+        (Get, v5::KVM_DEV_ARM_VGIC_GRP_IST, Errno::ETIMEDOUT) => "the hardware did not finish saving the VM",
+        (Set, v5::KVM_DEV_ARM_VGIC_GRP_IST, Errno::ETIMEDOUT) => "the hardware did not take the tables; the VM may be dead",
+
+        (Get, v5::KVM_DEV_ARM_VGIC_GRP_IRS_REGS | dev::KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, Errno::EBUSY) => {
+            "a vCPU is in KVM_RUN or in another ioctl, or the device is not initialised"
+        }
+        (Set, v5::KVM_DEV_ARM_VGIC_GRP_IRS_REGS | dev::KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, Errno::EBUSY) => {
+            "a vCPU is in KVM_RUN or in another ioctl or has run, or the device is not initialised"
+        }
+        (_, v5::KVM_DEV_ARM_VGIC_GRP_IRS_REGS, Errno::ENXIO) => "the IRS has no address yet, or KVM has no such register",
+        (Get, v5::KVM_DEV_ARM_VGIC_GRP_IRS_REGS, Errno::EINVAL) => "the VM has no vCPU, or the offset is not aligned",
+        (Set, v5::KVM_DEV_ARM_VGIC_GRP_IRS_REGS, Errno::EINVAL) => {
+            "the VM has no vCPU, or the value is not one that this VM can have"
+        }
+        (Set, dev::KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, Errno::EINVAL) => {
+            "no vCPU has this affinity, or this host's CPU interface cannot have the value or the register"
+        }
+        (_, dev::KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, Errno::EINVAL) => "no vCPU has this affinity",
+        (_, dev::KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, Errno::ENOENT | Errno::ENXIO) => "KVM has no such register",
+
+        (Set, dev::KVM_DEV_ARM_VGIC_GRP_NR_IRQS, Errno::EBUSY) => "already set, or the device is already initialised",
+        (Set, dev::KVM_DEV_ARM_VGIC_GRP_NR_IRQS, Errno::EINVAL) => "not a number of SPIs that this kernel accepts",
+        (Set, dev::KVM_DEV_ARM_VGIC_GRP_ADDR, Errno::EEXIST) => "already set",
+        (Set, dev::KVM_DEV_ARM_VGIC_GRP_ADDR, Errno::EINVAL) => "not aligned to 64 KiB, or beyond the end of the address space",
+        (Set, dev::KVM_DEV_ARM_VGIC_GRP_ADDR, Errno::E2BIG) => "beyond the guest physical address space",
+        (_, dev::KVM_DEV_ARM_VGIC_GRP_ADDR, Errno::ENXIO) => "not an address of this kind of device",
+        (Set, _, Errno::EBUSY) if attr == Command::ItsReset.id() => "a vCPU is in KVM_RUN or in another ioctl",
+        (Set, _, errno) if attr == Command::ItsRestoreTables.id() => match errno {
+            Errno::EBUSY => "a vCPU is in KVM_RUN or in another ioctl",
+            Errno::EINVAL => "the tables contradict themselves or the registers",
+            Errno::EEXIST => "a collection is there twice, or the tables were restored before",
+            Errno::ENXIO => "the ITS has no address yet",
+            _ => "",
+        },
+        (Set, _, errno) if [Command::ItsSaveTables, Command::SavePendingTables].map(Command::id).contains(&attr) => match errno {
+            Errno::EBUSY => "a vCPU is in KVM_RUN or in another ioctl",
+            Errno::EINVAL => "a table has no place for what the guest has mapped",
+            Errno::EACCES => "an LPI is forwarded to a GICv4, whose pending state cannot be read",
+            Errno::ENXIO => "the device has no address yet, or no such command",
+            _ => "",
+        },
+        (Set, dev::KVM_DEV_ARM_VGIC_GRP_CTRL, Errno::EBUSY) => "a vCPU is being created",
+        (Set, dev::KVM_DEV_ARM_VGIC_GRP_CTRL, Errno::ENODEV) => "the VM has no vCPU",
+        (Set, dev::KVM_DEV_ARM_VGIC_GRP_CTRL, Errno::EINVAL) => "a vCPU has EL2, which a virtual GICv5 does not support",
+        (Set, dev::KVM_DEV_ARM_VGIC_GRP_CTRL, Errno::E2BIG) => "a vcpu_id is beyond what the host supports",
+        (Set, dev::KVM_DEV_ARM_VGIC_GRP_CTRL, Errno::ENOSPC) => "the host has no VM id left",
+
+        (
+            _,
+            v3::KVM_DEV_ARM_VGIC_GRP_DIST_REGS
+            | v3::KVM_DEV_ARM_VGIC_GRP_REDIST_REGS
+            | v3::KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO
+            | v3::KVM_DEV_ARM_VGIC_GRP_ITS_REGS,
+            Errno::EBUSY,
+        ) => "a vCPU is in KVM_RUN or in another ioctl, the device is not initialised, or the ITS is enabled",
+        (
+            Get,
+            v3::KVM_DEV_ARM_VGIC_GRP_REDIST_REGS | v3::KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO | v3::KVM_DEV_ARM_VGIC_GRP_DIST_REGS,
+            Errno::EINVAL,
+        ) => "no vCPU has this affinity",
+        (
+            Set,
+            v3::KVM_DEV_ARM_VGIC_GRP_DIST_REGS
+            | v3::KVM_DEV_ARM_VGIC_GRP_REDIST_REGS
+            | v3::KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO
+            | v3::KVM_DEV_ARM_VGIC_GRP_ITS_REGS,
+            Errno::EINVAL,
+        ) => "not a value that this kernel can have here",
+        (_, v3::KVM_DEV_ARM_VGIC_GRP_ITS_REGS, Errno::ENXIO) => "the ITS has no address yet, or KVM has no such register",
+
+        (_, _, Errno::ENOMEM) => "the host has no memory left",
+        (_, _, Errno::ETIMEDOUT) => "the hardware did not answer",
+        (_, _, Errno::ENXIO) => "KVM has no such attribute",
+        _ => "",
+    }
+}

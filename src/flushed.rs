@@ -1,0 +1,64 @@
+//! What a flush of tables leaves for the save behind it.
+//!
+//! Source: Documentation/virt/kvm/devices/arm-vgic-its.rst, `KVM_DEV_ARM_ITS_SAVE_TABLES`.
+//!
+//! Rule: only a flush makes one, and a save consumes it: tables that are older than the last save cannot be saved.
+
+use crate::image::Kind;
+use crate::its::LpiState;
+use crate::memory::GuestRange;
+use alloc::vec::Vec;
+
+/// The tables that a flush had the kernel write, for one save of the same controller.
+///
+/// A save takes it by value, so that it is for one save, also if that fails: the guest may go on before the next. That no vCPU runs
+/// between the flush and the save is the VMM's part.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a save needs it"]
+pub struct Flushed {
+    kind: Kind,
+    /// ITSes of the controller.
+    its: Vec<u64>,
+    /// How many restores the backend had seen.
+    restores: u32,
+    written: Vec<GuestRange>,
+    lpis: Option<LpiState>,
+}
+
+impl Flushed {
+    /// Nothing: for a controller that keeps no tables.
+    pub(crate) const fn nothing(kind: Kind) -> Self {
+        Flushed { kind, its: Vec::new(), restores: 0, written: Vec::new(), lpis: None }
+    }
+
+    /// Into guest memory.
+    pub(crate) const fn written_to(its: Vec<u64>, restores: u32, written: Vec<GuestRange>) -> Self {
+        Flushed { kind: Kind::Gicv3, its, restores, written, lpis: None }
+    }
+
+    /// For the state.
+    pub(crate) const fn for_state(its: Vec<u64>, restores: u32, lpis: LpiState) -> Self {
+        Flushed { kind: Kind::Gicv3, its, restores, written: Vec::new(), lpis: Some(lpis) }
+    }
+
+    /// Guest memory that the kernel wrote: mark it dirty, and save it after this. The ranges may be more than was written; addresses are
+    /// the guest's, and may lie outside of its memory. Empty where tables go into the image, and where there are none.
+    #[must_use]
+    pub fn written(&self) -> &[GuestRange] {
+        &self.written
+    }
+
+    /// What goes into the state, of tables that were flushed for it.
+    pub(crate) const fn lpis(&self) -> Option<&LpiState> {
+        self.lpis.as_ref()
+    }
+
+    /// Whether this controller was flushed, and not restored since.
+    pub(crate) fn is_of(&self, kind: Kind, its: impl Iterator<Item = u64>, restores: u32) -> bool {
+        self.kind == kind && self.its.iter().copied().eq(its) && (self.its.is_empty() || self.restores == restores)
+    }
+
+    pub(crate) fn into_lpis(self) -> Option<LpiState> {
+        self.lpis
+    }
+}

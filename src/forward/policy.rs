@@ -1,0 +1,266 @@
+//! What an untrusted queue may ask of an ITS.
+//!
+//! Source: Arm IHI 0069, `GITS_TYPER`, "ITS commands"; the fields that have to be judged are those of pKVM's hardening of the ITS.
+//!
+//! Rule: what is not allowed is refused; arithmetic on untrusted values says when it does not fit.
+
+use super::refusal::Refusal;
+use crate::its::FIRST_LPI;
+use crate::its::command::{RdBase, Version};
+use crate::memory::GuestRange;
+
+/// What an untrusted queue may ask for.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy<'a> {
+    /// Ranges of IDs.
+    pub limits: Limits,
+    /// Targets of collections and vPEs.
+    pub targets: Targets<'a>,
+    /// Memory for tables.
+    pub memory: Memory<'a>,
+    /// What becomes of the queue when a command is refused.
+    pub on_refusal: OnRefusal,
+    /// Refuse a command with reserved bits set. Otherwise it is passed on without them.
+    pub strict: bool,
+    /// How many commands are looked at in one call, at most.
+    pub batch: u32,
+}
+
+/// What no ITS has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum SetupError {
+    /// The untrusted queue has 2 to 32768 commands of 32 bytes.
+    #[error("no such length of the untrusted queue")]
+    UntrustedQueue,
+    /// The trusted queue has 2 to 32768 commands.
+    #[error("no such length of the trusted queue")]
+    TrustedQueue,
+    /// One of [`Limits`] is not in its range.
+    #[error("a limit is out of its range")]
+    Limits,
+    /// The granule is no power of two.
+    #[error("the granule is no power of two")]
+    Granule,
+}
+
+/// What becomes of the queue when a command is refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnRefusal {
+    /// It stalls, until `GITS_CWRITER` is written with Retry (bit 0): the command is then fetched and judged again.
+    #[default]
+    Stall,
+    /// The command has no effect, and the next one is looked at.
+    Skip,
+}
+
+/// Ranges of IDs: what the ITS has, `GITS_TYPER`, and how far its tables reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Which commands there are.
+    pub version: Version,
+    /// Bytes of an entry of an interrupt translation table, 1 to 16.
+    pub itt_entry_bytes: u32,
+    /// Bits of a DeviceID, 1 to 32. The device table may be shorter.
+    pub device_bits: u32,
+    /// Bits of an EventID, 1 to 32.
+    pub event_bits: u32,
+    /// Number of collections: ICIDs are below. Those in the ITS (`GITS_TYPER.HCC`) and those in the collection table.
+    pub collections: u32,
+    /// Bits of an INTID, 14 to 32: `GICR_PROPBASER.IDbits` + 1, at most `GICD_TYPER.IDbits` + 1. For vINTIDs, too.
+    pub intid_bits: u32,
+    /// Number of vPEs: vPEIDs are below. The table of vPEs may be shorter.
+    pub vpes: u32,
+    /// The ITSes that take part in `VMOVP`; `None` if one of them is enough (`GITS_TYPER.VMOVP`), and the list is reserved.
+    pub its_list: Option<ItsList>,
+}
+
+/// The ITSes that take part in `VMOVP`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ItsList {
+    /// The number of this ITS, `GITS_CTLR.ITS_Number`: 0 to 15.
+    pub number: u8,
+    /// A bit for each ITS that gets commands from the same layer.
+    pub all: u16,
+}
+
+impl Limits {
+    /// From `GITS_TYPER`. Collections and vPEs are as many as their IDs have bits; INTIDs have 16 bits; `VMOVP` is for one ITS, number 0.
+    /// All of these are for the caller to make narrower or set right.
+    #[must_use]
+    pub const fn from_typer(typer: u64) -> Self {
+        let collection_bits = if typer >> 36 & 1 != 0 { (typer >> 32 & 0xf) as u32 + 1 } else { 16 };
+        Limits {
+            version: Version::from_typer(typer),
+            itt_entry_bytes: (typer >> 4 & 0xf) as u32 + 1,
+            device_bits: (typer >> 13 & 0x1f) as u32 + 1,
+            event_bits: (typer >> 8 & 0x1f) as u32 + 1,
+            collections: 1 << collection_bits,
+            intid_bits: 16,
+            vpes: 1 << 16,
+            its_list: if typer >> 37 & 1 != 0 { None } else { Some(ItsList { number: 0, all: 1 }) },
+        }
+    }
+}
+
+/// Targets of collections and vPEs: the field RDbase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Targets<'a> {
+    /// `GITS_TYPER.PTA` = 0: numbers of PEs below this one.
+    Processors(u32),
+    /// `GITS_TYPER.PTA` = 1: addresses of redistributors, multiples of 64 KiB.
+    Addresses(&'a [u64]),
+}
+
+/// Memory for tables. A table has to be in one range of its list: ranges that touch have to be given as one.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory<'a> {
+    /// For interrupt translation tables.
+    pub itts: &'a [GuestRange],
+    /// For virtual pending tables.
+    pub vpts: &'a [GuestRange],
+    /// For virtual configuration tables. The ITS only reads them.
+    pub vconfs: &'a [GuestRange],
+    /// For second levels of tables.
+    pub level2: &'a [GuestRange],
+    /// Never, whatever the other lists say.
+    pub protected: &'a [GuestRange],
+    /// Tables are rounded to multiples of this many bytes, a power of two: the page that the owner of the memory loses at once. No two
+    /// tables share one. 0 and 1 round nothing: [`Owner`](super::Owner) then has to count the tables in each page, which is what small
+    /// tables in one page need.
+    pub granule: u64,
+}
+
+/// What a table is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Itt,
+    Vpt,
+    Vconf,
+    Level2,
+}
+
+impl Policy<'_> {
+    pub(super) fn check(&self) -> Result<(), SetupError> {
+        let limits = &self.limits;
+        let bits = [limits.device_bits, limits.event_bits, limits.intid_bits];
+        let number = limits.its_list.map_or(0, |list| list.number);
+        if bits.iter().any(|bits| !(1..=32).contains(bits))
+            || limits.intid_bits < 14
+            || !(1..=16).contains(&limits.itt_entry_bytes)
+            || number > 15
+        {
+            return Err(SetupError::Limits);
+        }
+        self.memory.granule.max(1).is_power_of_two().then_some(()).ok_or(SetupError::Granule)
+    }
+
+    pub(super) fn target(&self, rdbase: RdBase) -> Result<(), Refusal> {
+        let allowed = match self.targets {
+            Targets::Processors(bound) => rdbase.get() < u64::from(bound),
+            Targets::Addresses(addresses) => addresses.contains(&rdbase.to_address()),
+        };
+        allowed.then_some(()).ok_or(Refusal::Target)
+    }
+
+    pub(super) fn collection(&self, icid: u16) -> Result<(), Refusal> {
+        (u32::from(icid) < self.limits.collections).then_some(()).ok_or(Refusal::CollectionOutOfRange)
+    }
+
+    pub(super) fn device(&self, device: u32) -> Result<(), Refusal> {
+        fits(device, self.limits.device_bits).then_some(()).ok_or(Refusal::DeviceOutOfRange)
+    }
+
+    pub(super) fn vpe(&self, vpe: u16) -> Result<(), Refusal> {
+        (u32::from(vpe) < self.limits.vpes).then_some(()).ok_or(Refusal::VpeOutOfRange)
+    }
+
+    pub(super) fn lpi(&self, intid: u32) -> Result<(), Refusal> {
+        is_lpi(intid, self.limits.intid_bits).then_some(()).ok_or(Refusal::IntidOutOfRange)
+    }
+
+    /// An LPI, or the number that says that there is none.
+    pub(super) fn doorbell(&self, intid: u32) -> Result<(), Refusal> {
+        const NONE: u32 = 1023;
+        if intid == NONE { Ok(()) } else { self.lpi(intid) }
+    }
+
+    /// The list of `VMOVP`; what is reserved becomes 0.
+    pub(super) fn its_list(&self, sequence: u16, list: u16) -> Result<(u16, u16), Refusal> {
+        let Some(ItsList { number, all }) = self.limits.its_list else { return Ok((0, 0)) };
+        let this = 1_u16.checked_shl(number.into()).unwrap_or(0);
+        if list & this == 0 || list & !all != 0 {
+            return Err(Refusal::ItsList);
+        }
+        Ok((sequence, list))
+    }
+
+    /// Where a table is, rounded to the granule, if it may be there.
+    pub(super) fn place(&self, kind: Kind, address: u64, bytes: u64) -> Result<GuestRange, Refusal> {
+        let lists = &self.memory;
+        let allowed = match kind {
+            Kind::Itt => lists.itts,
+            Kind::Vpt => lists.vpts,
+            Kind::Vconf => lists.vconfs,
+            Kind::Level2 => lists.level2,
+        };
+        let mask = lists.granule.max(1) - 1;
+        let end = address.checked_add(bytes).and_then(|end| end.checked_add(mask)).ok_or(Refusal::Memory)?;
+        let range = GuestRange { start: address & !mask, end: end & !mask };
+        let inside = |outer: &GuestRange| outer.start <= range.start && range.end <= outer.end;
+        if !allowed.iter().any(inside) || lists.protected.iter().any(|protected| overlap(*protected, range)) {
+            return Err(Refusal::Memory);
+        }
+        Ok(range)
+    }
+}
+
+/// The value has no more bits than these.
+pub(super) const fn fits(value: u32, bits: u32) -> bool {
+    bits >= 32 || value >> bits == 0
+}
+
+pub(super) const fn is_lpi(intid: u32, bits: u32) -> bool {
+    intid >= FIRST_LPI && fits(intid, bits)
+}
+
+pub(super) const fn overlap(a: GuestRange, b: GuestRange) -> bool {
+    a.start < b.end && b.start < a.end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_and_their_bits() {
+        assert!(fits(0, 1) && fits(1, 1) && !fits(2, 1) && fits(u32::MAX, 32) && !fits(u32::MAX, 31));
+        assert!(!is_lpi(8191, 32) && is_lpi(8192, 14) && is_lpi(16383, 14) && !is_lpi(16384, 14));
+    }
+
+    #[test]
+    fn ranges_that_touch_do_not_overlap() {
+        let range = |start, end| GuestRange { start, end };
+        assert!(!overlap(range(0, 4), range(4, 8)) && !overlap(range(4, 8), range(0, 4)));
+        assert!(overlap(range(0, 5), range(4, 8)) && overlap(range(0, 9), range(4, 8)) && overlap(range(5, 6), range(4, 8)));
+    }
+
+    #[test]
+    fn a_place_does_not_wrap_around() {
+        let all = &[GuestRange { start: 0, end: u64::MAX }];
+        let memory = |granule| Memory { itts: all, vpts: all, vconfs: all, level2: all, protected: &[], granule };
+        let policy = |granule| Policy {
+            limits: Limits::from_typer(0),
+            targets: Targets::Processors(0),
+            memory: memory(granule),
+            on_refusal: OnRefusal::Stall,
+            strict: false,
+            batch: 0,
+        };
+        let range = GuestRange { start: 0x1000, end: 0x3000 };
+        assert_eq!(policy(0x1000).place(Kind::Itt, 0x1fff, 2), Ok(range));
+        assert_eq!(policy(0).place(Kind::Vpt, 0x1fff, 2), Ok(GuestRange { start: 0x1fff, end: 0x2001 }));
+        assert_eq!(policy(0).place(Kind::Vconf, u64::MAX, 2), Err(Refusal::Memory));
+        assert_eq!(policy(0x1000).place(Kind::Level2, u64::MAX - 8, 2), Err(Refusal::Memory));
+    }
+}

@@ -1,0 +1,164 @@
+//! The backend: devices, guest memory, and what the devices were when it was attached.
+//!
+//! Source: Documentation/virt/kvm/devices/arm-vgic-v3.rst and arm-vgic-its.rst.
+//!
+//! Rule: what is given is compared with what the devices show of themselves, once.
+
+use super::access::{get, read_dist, read_its, read_redist};
+use crate::error::DeviceError;
+use crate::judge::Ranges;
+use crate::judge::gicv3::{Target, TargetVcpu};
+use crate::memory::{GuestMemoryRead, GuestRange};
+use crate::options::Options;
+use crate::registers::RegisterTable;
+use crate::state::gicv3::codec::MAX_ITS;
+use crate::state::gicv3::{DistIdentity, ItsIdentity, RedistIdentity};
+use crate::topology::{NrIrqs, Vcpus};
+use crate::uapi::vgic_v3::icc::SYS_ICC_CTLR_EL1;
+use crate::{Attr, AttrDevice, Error};
+use alloc::vec::Vec;
+
+/// `GICD_TYPER.LPIS`: the VM has LPIs, which it has with an ITS.
+const GICD_TYPER_LPIS: u32 = 1 << 17;
+/// `GICR_TYPER.Last`: the last redistributor of a region.
+const GICR_TYPER_LAST: u64 = 1 << 4;
+
+/// The state of a virtual GICv3 behind its devices: the GICv3 itself, and its ITSes.
+///
+/// `M` is guest memory, which KVM keeps the tables of an ITS in: read after a flush, to tell what the kernel has written. Without an
+/// ITS it is [`NoGuestMemory`](crate::NoGuestMemory).
+#[derive(Debug)]
+pub struct Gicv3<D, M> {
+    pub(super) gic: D,
+    pub(super) its: Vec<D>,
+    pub(super) memory: M,
+    pub(super) target: Target,
+    pub(super) options: Options,
+    /// Restores that were begun: what was flushed before is not what a save would save.
+    pub(super) restores: u32,
+}
+
+impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
+    /// Attaches to devices that are initialised and have their addresses: reads what they are, so that a state can be checked later
+    /// without touching them.
+    ///
+    /// No vCPU may be running, every vCPU is initialised. `vcpus` are all vCPUs of the VM, `its` all its ITSes, `memory` its memory.
+    ///
+    /// What is given is compared with what the device shows of itself: affinity and id of each vCPU, whether the last redistributor
+    /// is among them, whether there are ITSes. The interface does not tell how many vCPUs a VM has: a list that lacks one in the
+    /// middle is not found out, and its state is lost.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Access`]: a device cannot be read; `EINVAL`: the VM has no vCPU with this affinity. [`Error::Device`]: the vCPUs or
+    /// ITSes are not those of the VM, or the device reports what no device can.
+    pub fn attach(gic: D, its: Vec<D>, memory: M, vcpus: Vcpus) -> Result<Self, Error> {
+        let nr_irqs = get(&gic, Attr::nr_irqs(), None)?;
+        let nr_irqs = NrIrqs::new(nr_irqs).map_err(|_| DeviceError::Impossible {
+            attr: Attr::nr_irqs().id(),
+            value: nr_irqs.into(),
+            reason: "not a number of interrupts that the interface allows",
+        })?;
+        let identity = DistIdentity::read(|row| read_dist(&gic, row))?;
+        let mut per_vcpu = Vec::with_capacity(vcpus.len());
+        for vcpu in vcpus.iter() {
+            let redist = RedistIdentity::read(|row| read_redist(&gic, vcpu.mpidr, row))?;
+            // Affinity [63:32] without Aff3, and Processor_Number [23:8], which is the vcpu_id.
+            let names = u64::from(vcpu.mpidr.packed() & 0x00ff_ffff) << 32 | u64::from(vcpu.id.get()) << 8;
+            if redist.typer & 0x00ff_ffff_00ff_ff00 != names {
+                return Err(DeviceError::OtherVcpu { vcpu, typer: redist.typer }.into());
+            }
+            let icc_ctlr = get(&gic, Attr::cpu_sysreg(vcpu.mpidr, SYS_ICC_CTLR_EL1), None)?;
+            per_vcpu.push(TargetVcpu { vcpu, redist, icc_ctlr });
+        }
+        if per_vcpu.iter().all(|vcpu| vcpu.redist.typer & GICR_TYPER_LAST == 0) {
+            return Err(DeviceError::LastVcpuMissing.into());
+        }
+        let lpis = identity.typer & GICD_TYPER_LPIS != 0;
+        if lpis == its.is_empty() {
+            return Err(DeviceError::ItsMissing { lpis, given: its.len() }.into());
+        }
+        if its.len() > MAX_ITS as usize {
+            return Err(DeviceError::TooManyIts { given: its.len() }.into());
+        }
+        let mut units: Vec<(u64, ItsIdentity)> = Vec::with_capacity(its.len());
+        for its in &its {
+            let base = get(its, Attr::its_address(), None)?;
+            if units.iter().any(|(other, _)| *other == base) {
+                return Err(DeviceError::ItsTwice { base }.into());
+            }
+            units.push((base, ItsIdentity::read(|row| read_its(its, base, row))?));
+        }
+        let target = Target { nr_irqs, identity, vcpus, per_vcpu, its: units };
+        Ok(Gicv3 { gic, its, memory, target, options: Options::default(), restores: 0 })
+    }
+
+    /// The same with other options.
+    #[must_use]
+    pub fn with_options(mut self, options: Options) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// The options, to be changed from one save or restore to the next.
+    pub fn options_mut(&mut self) -> &mut Options {
+        &mut self.options
+    }
+
+    /// What a state is checked against.
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// The GICv3's own device.
+    #[must_use]
+    pub fn gic(&self) -> &D {
+        &self.gic
+    }
+
+    /// The ITSes' devices, in the order they were given in.
+    #[must_use]
+    pub fn its(&self) -> &[D] {
+        &self.its
+    }
+
+    /// The GICv3's own device, for what is outside of this crate's job. Writing state behind its back is not seen.
+    pub fn gic_mut(&mut self) -> &mut D {
+        &mut self.gic
+    }
+
+    /// The ITSes' devices, likewise.
+    pub fn its_mut(&mut self) -> &mut [D] {
+        &mut self.its
+    }
+
+    /// Guest memory.
+    #[must_use]
+    pub fn memory(&self) -> &M {
+        &self.memory
+    }
+
+    /// Guest memory: for the dirty logs of slots that were diverted, say.
+    pub fn memory_mut(&mut self) -> &mut M {
+        &mut self.memory
+    }
+
+    /// Gives everything back: the GICv3's own device, the ITSes' devices, guest memory.
+    #[must_use]
+    pub fn into_parts(self) -> (D, Vec<D>, M) {
+        (self.gic, self.its, self.memory)
+    }
+
+    /// What the guest owns, as it is now.
+    pub(super) fn ranges(&self) -> Ranges {
+        let everything = || alloc::vec![GuestRange::new(0, u64::MAX)];
+        let memory = || Ranges::new(self.memory.ranges().unwrap_or_else(everything), Vec::new());
+        self.options.ranges.clone().unwrap_or_else(memory)
+    }
+
+    /// Addresses of the ITSes, in the order they were given in.
+    pub(super) fn its_bases(&self) -> Vec<u64> {
+        self.target.its.iter().map(|(base, _)| *base).collect()
+    }
+}

@@ -1,0 +1,129 @@
+//! The contract of a backend, kept by the GICv3.
+//!
+//! Source: [`interrupt_state`](crate::interrupt_state).
+//!
+//! Rule: what a check refuses is refused before the first access of a restore.
+
+use super::attach::Gicv3;
+use crate::error::DeviceError;
+use crate::flushed::Flushed;
+use crate::image::Kind;
+use crate::interrupt_state::{DynInterruptState, GuestMemoryUse, InterruptState, Requirements};
+use crate::judge::gicv3::{fit, fits_memory, problems};
+use crate::memory::{GuestMemoryRead, join};
+use crate::options::{Options, TableStrategy};
+use crate::report::{Refusal, Report};
+use crate::state::gicv3::Gicv3State;
+use crate::state::gicv3::codec::{image_bytes, lpis_bytes};
+use crate::{AttrDevice, BufferError, Error};
+
+impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
+    /// Bytes of an image, with these mappings, or with any.
+    fn image_bytes(&self, lpis: Option<Option<&crate::its::LpiState>>) -> usize {
+        let (vcpus, its) = (self.target.vcpus.len(), self.target.its.len());
+        image_bytes(self.target.nr_irqs, vcpus, its) + lpis.map_or(0, |lpis| lpis_bytes(lpis, vcpus, its))
+    }
+
+    fn tables_in(&self, strategy: TableStrategy) -> bool {
+        !self.its.is_empty() && self.options.tables == strategy
+    }
+}
+
+impl<D: AttrDevice, M: GuestMemoryRead> InterruptState for Gicv3<D, M> {
+    type State<'a> = Gicv3State;
+
+    fn save(&self, flushed: Flushed) -> Result<Gicv3State, Error> {
+        if !flushed.is_of(Kind::Gicv3, self.target.its.iter().map(|(base, _)| *base), self.restores) {
+            return Err(DeviceError::OtherFlush.into());
+        }
+        self.read_state(flushed.into_lpis())
+    }
+
+    fn check(&self, state: &Gicv3State) -> Result<Report, Error> {
+        fit(state, &self.target)?;
+        let report = problems(state, &self.memory, &self.ranges(), &self.options.limits);
+        report.refuse(self.options.refuse_at)?;
+        if let Some(lpis) = &state.lpis {
+            if !self.memory.diverts() {
+                return Err(Refusal::NoShadow.into());
+            }
+            fits_memory(state, lpis, &self.memory).map_err(Refusal::Tables)?;
+        }
+        Ok(report)
+    }
+
+    fn restore(&mut self, state: &Gicv3State) -> Result<Report, Error> {
+        let mut report = self.check(state)?;
+        self.restores += 1;
+        self.replay(state, &mut report)?;
+        if !state.its.is_empty() && state.lpis.is_none() {
+            let tables = state.vcpus.iter().map(|vcpu| super::written::pending_table(&vcpu.redist));
+            report.guest_memory_written = join(tables.collect());
+        }
+        Ok(report)
+    }
+}
+
+impl<D: AttrDevice, M: GuestMemoryRead> DynInterruptState for Gicv3<D, M> {
+    fn kind(&self) -> Kind {
+        Kind::Gicv3
+    }
+
+    fn requirements(&self) -> Result<Requirements, Error> {
+        let image_max = self.image_bytes(self.tables_in(TableStrategy::Image).then_some(None));
+        let in_guest = self.tables_in(TableStrategy::GuestMemory);
+        let guest_memory = GuestMemoryUse { written_by_flush: in_guest, read_by_restore: in_guest, written_by_restore: in_guest };
+        Ok(Requirements { image_max, guest_memory })
+    }
+
+    fn options(&self) -> &Options {
+        &self.options
+    }
+
+    fn set_options(&mut self, options: Options) {
+        self.options = options;
+    }
+
+    /// The tables of ITSes and the pending bits of LPIs, as [`Options::tables`](crate::Options::tables) says; nothing without an ITS.
+    ///
+    /// Into guest memory: `SAVE_PENDING_TABLES` of the GICv3, then `SAVE_TABLES` of each ITS. The kernel writes: a device table entry for
+    /// each device that the guest has mapped, its interrupt translation table, at the address that the guest once gave, the collection
+    /// table, and the pending bits of LPIs. If the guest has put other data there since, as a guest that resumed from hibernation may
+    /// have, that data is overwritten. The ranges cover all of that, and may be more. Addresses are the guest's: a range may lie
+    /// outside of its memory.
+    ///
+    /// Into the image: the same commands, while the kernel sees shadow memory. No range, since no guest memory is written. What was
+    /// read from the shadow goes into the next save; each save needs a flush of its own.
+    ///
+    /// Linux 6.1.170 crashes here if the guest has unmapped a collection (`MAPC` with V = 0) that events are still mapped to; 7.3 does
+    /// not. Nothing that user space can read tells such a guest.
+    ///
+    /// # Errors
+    ///
+    /// Beside those of the trait: [`Error::Shadow`]: memory could not be diverted, or not put back. [`Error::Tables`]: tables of the
+    /// guest overlap, so that the kernel's writes destroy each other, or lie outside of guest memory; with
+    /// [`Options::verify_flush`](crate::Options::verify_flush), also what guest memory has lost, after it was written.
+    fn flush_tables(&mut self) -> Result<Flushed, Error> {
+        self.flush()
+    }
+
+    fn image_max(&self, flushed: &Flushed) -> Result<usize, Error> {
+        Ok(self.image_bytes(flushed.lpis().map(Some)))
+    }
+
+    fn save_image(&self, flushed: Flushed, image: &mut [u8]) -> Result<usize, Error> {
+        let (needed, found) = (self.image_max(&flushed)?, image.len());
+        if found < needed {
+            return Err(BufferError::ImageTooSmall { needed, found }.into());
+        }
+        self.save(flushed)?.encode(image)
+    }
+
+    fn check_image(&self, image: &[u8]) -> Result<Report, Error> {
+        self.check(&Gicv3State::parse(image)?)
+    }
+
+    fn restore_image(&mut self, image: &[u8]) -> Result<Report, Error> {
+        self.restore(&Gicv3State::parse(image)?)
+    }
+}

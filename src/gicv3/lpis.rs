@@ -1,0 +1,219 @@
+//! LPIs as a part of the state: the kernel writes its tables into shadow memory, and reads them from there.
+//!
+//! Source: Documentation/virt/kvm/devices/arm-vgic-its.rst; `arch/arm64/kvm/vgic/vgic-its.c`, `vgic-v3.c`. How and why, for the author
+//! of a VMM: `docs/its-in-image.md`.
+//!
+//! Rule: guest memory is read, for the configuration of LPIs, and never written.
+
+use crate::error::AccessError;
+use crate::its::build;
+use crate::its::geometry::{LPI_LIMIT, check_overlap, configuration_table, pending_bits};
+use crate::its::read::{InGuest, InShadow, Level2, Reader};
+use crate::its::{FIRST_LPI, ItsMappings, Lost, LpiConfiguration, LpiState, PendingLpis, Table, TableError};
+use crate::memory::{Divert, GuestMemoryRead, ShadowError, ShadowMemory};
+use crate::options::ConfigurationPolicy;
+use crate::state::gicv3::Gicv3State;
+use crate::state::gicv3::layout::Layout;
+use crate::{AttrDevice, Command, Error, Operation};
+use alloc::vec::Vec;
+
+/// Has the kernel save its tables into shadow memory, and reads what it has mapped.
+pub(super) fn save<D: AttrDevice>(
+    gic: &mut D,
+    its: &mut [D],
+    divert: &mut dyn Divert,
+    registers: &Layout,
+) -> Result<LpiState, Error> {
+    let mut saved = Err(ShadowError::Unavailable.into());
+    divert.divert(registers.level2_bytes(), &mut |shadow| saved = save_diverted(gic, its, shadow, registers))?;
+    saved
+}
+
+fn save_diverted<D: AttrDevice>(
+    gic: &mut D,
+    its: &mut [D],
+    shadow: &mut dyn ShadowMemory,
+    registers: &Layout,
+) -> Result<LpiState, Error> {
+    let mut lpis = LpiState::default();
+    prepare(shadow, registers)?;
+    save_tables(gic, its, registers)?;
+    if !shadow.is_zeroed() {
+        clear_itts(shadow, registers)?;
+        save_tables(gic, its, registers)?;
+    }
+    read(shadow, registers, &mut lpis)?;
+    check_overlap(&mut registers.tables(&lpis))?;
+    Ok(lpis)
+}
+
+/// What the guest has between the entries of ITTs goes, now that the kernel has said where they are.
+fn clear_itts(shadow: &mut dyn ShadowMemory, registers: &Layout) -> Result<(), TableError> {
+    for (geometry, level2) in registers.with_level2(shadow.extra().start) {
+        // Events are not looked for: what lies there is not theirs yet.
+        let devices = Reader::new(&InShadow(shadow)).devices(geometry, Level2::At(level2))?;
+        for device in &devices {
+            // All of it, even if that is more than there is memory for.
+            let empty = crate::its::Device { events: Vec::new(), ..*device };
+            let table = geometry.itt(&empty);
+            build::clear_memory(shadow, table.table, table.range)?;
+        }
+    }
+    level1(shadow, registers)
+}
+
+/// First levels of device tables, behind everything that may have cleared them: the kernel does not write them again.
+fn level1(shadow: &mut dyn ShadowMemory, registers: &Layout) -> Result<(), TableError> {
+    let mut two_levels = registers.with_level2(shadow.extra().start);
+    two_levels.try_for_each(|(geometry, level2)| build::level1(shadow, geometry, level2))
+}
+
+fn prepare(shadow: &mut dyn ShadowMemory, registers: &Layout) -> Result<(), TableError> {
+    for (geometry, level2) in registers.with_level2(shadow.extra().start) {
+        if geometry.has_devices() {
+            build::device_table(shadow, geometry, geometry.devices(), level2)?;
+        }
+        if geometry.has_collections() {
+            let table = geometry.collections(geometry.collection_entries() as usize);
+            build::clear(shadow, table.table, table.range)?;
+        }
+    }
+    clear_pending(shadow, registers)?;
+    level1(shadow, registers)
+}
+
+/// Pending tables of all vCPUs: where LPIs are disabled, the kernel reads them just the same.
+fn clear_pending(shadow: &mut dyn ShadowMemory, registers: &Layout) -> Result<(), TableError> {
+    registers.redists.iter().try_for_each(|(vcpu, redist)| {
+        build::clear_memory(shadow, Table::LpiPending { vcpu: vcpu.id }, pending_bits(redist.pendbaser))
+    })
+}
+
+/// The commands of a save, on whatever memory there is.
+pub(super) fn save_tables<D: AttrDevice>(gic: &mut D, its: &mut [D], registers: &Layout) -> Result<(), AccessError> {
+    let command = |device: &mut D, command: Command, its| {
+        device.command(command).map_err(|errno| AccessError { its, ..AccessError::new(Operation::Set, command.id(), errno) })
+    };
+    command(gic, Command::SavePendingTables, None)?;
+    its.iter_mut()
+        .zip(&registers.its)
+        .try_for_each(|(device, geometry)| command(device, Command::ItsSaveTables, Some(geometry.its)))
+}
+
+fn read(shadow: &dyn ShadowMemory, registers: &Layout, lpis: &mut LpiState) -> Result<(), TableError> {
+    let tables = InShadow(shadow);
+    for (geometry, level2) in registers.with_level2(shadow.extra().start) {
+        // The limit is one for each ITS.
+        lpis.its.push(Reader::new(&tables).mappings(geometry, Level2::At(level2))?);
+    }
+    lpis.its.sort_unstable_by_key(|its| its.base);
+    for (vcpu, pendbaser) in registers.pending() {
+        let intids = Reader::new(&tables).pending(Table::LpiPending { vcpu: vcpu.id }, pending_bits(pendbaser))?;
+        if !intids.is_empty() {
+            lpis.pending.push(PendingLpis { vcpu, intids });
+        }
+    }
+    lpis.pending.sort_unstable_by_key(|pending| pending.vcpu.id);
+    Ok(())
+}
+
+/// Adds the configuration of every LPI that an event is mapped to, from the guest's table. What is not memory reads as zero.
+pub(super) fn read_configuration(lpis: &mut LpiState, memory: &impl GuestMemoryRead, registers: &Layout) {
+    const CHUNK: u32 = 512;
+    let table = configuration_table(registers.propbaser());
+    lpis.configuration = lpis.mapped(|intid| LpiConfiguration { intid, byte: 0 });
+    let mut bytes = [0; CHUNK as usize];
+    let mut read = 0..0;
+    for lpi in &mut lpis.configuration {
+        // One read for neighbours.
+        if !read.contains(&lpi.intid) {
+            read = lpi.intid..lpi.intid.saturating_add(CHUNK).min(LPI_LIMIT).max(lpi.intid.saturating_add(1));
+            let address = table + u64::from(lpi.intid.saturating_sub(FIRST_LPI));
+            let Some(bytes) = bytes.get_mut(..read.len()) else { return };
+            if !memory.read(address, bytes) {
+                // Perhaps some of it is memory.
+                for (at, byte) in (address..).zip(bytes) {
+                    let mut one = [0];
+                    [*byte] = if memory.read(at, &mut one) { one } else { [0] };
+                }
+            }
+        }
+        lpi.byte = bytes.get((lpi.intid - read.start) as usize).copied().unwrap_or_default();
+    }
+}
+
+/// Does some work, the restore of the kernel's tables, while it sees the tables of a state in shadow memory.
+pub(super) fn restore(
+    divert: Option<&mut dyn Divert>,
+    state: &Gicv3State,
+    lpis: &LpiState,
+    policy: ConfigurationPolicy,
+    work: &mut dyn FnMut() -> Result<(), Error>,
+) -> Result<(), Error> {
+    let registers = Layout::of(state);
+    let divert = divert.ok_or(ShadowError::Unavailable)?;
+    let mut restored = Err(ShadowError::Unavailable.into());
+    divert.divert(registers.level2_bytes(), &mut |shadow| {
+        restored = build_tables(shadow, &registers, lpis, policy).map_err(Error::from).and_then(|()| work());
+    })?;
+    restored
+}
+
+/// Writes the tables of a state into shadow memory.
+fn build_tables(
+    shadow: &mut dyn ShadowMemory,
+    registers: &Layout,
+    lpis: &LpiState,
+    policy: ConfigurationPolicy,
+) -> Result<(), TableError> {
+    // First, since what a vCPU without LPIs has as its table may be anything.
+    clear_pending(shadow, registers)?;
+    for (geometry, level2) in registers.with_level2(shadow.extra().start) {
+        if let Some(mappings) = lpis.its.iter().find(|mappings| mappings.base == geometry.its) {
+            build::tables(shadow, geometry, mappings, level2)?;
+        }
+    }
+    build::configuration(shadow, registers.propbaser(), policy.bytes(lpis))?;
+    let mut all: Vec<u32> = lpis.pending.iter().flat_map(|pending| pending.intids.iter().copied()).collect();
+    all.sort_unstable();
+    let mut moved: Vec<(u32, u32)> = lpis.targets().filter(|(intid, _)| all.binary_search(intid).is_ok()).collect();
+    moved.sort_unstable_by_key(|(_, target)| *target);
+    for (vcpu, pendbaser) in registers.pending() {
+        let own = lpis.pending.iter().find(|pending| pending.vcpu == vcpu);
+        let mut intids: Vec<u32> = own.map(|pending| pending.intids.clone()).unwrap_or_default();
+        // The kernel looks for a bit in the table of the collection's target. After a `MOVALL`, it was not saved there.
+        let id = vcpu.id.get();
+        let first = moved.partition_point(|(_, target)| *target < id);
+        intids.extend(moved.iter().skip(first).take_while(|(_, target)| *target == id).map(|(intid, _)| *intid));
+        intids.sort_unstable();
+        intids.dedup();
+        build::pending(shadow, vcpu.id, pendbaser, &intids)?;
+    }
+    Ok(())
+}
+
+/// Compares what is mapped with the tables in guest memory.
+pub(super) fn verify(lpis: &LpiState, memory: &impl GuestMemoryRead, registers: &Layout) -> Result<(), TableError> {
+    let tables = InGuest(memory);
+    for geometry in &registers.its {
+        let Some(mapped) = lpis.its.iter().find(|mapped| mapped.base == geometry.its) else { continue };
+        // Tables that cannot be read have nothing that a restore would find.
+        let found = Reader::new(&tables).mappings(geometry, Level2::Guest).unwrap_or_default();
+        let lost = lost(mapped, &found);
+        if lost != (Lost { its: geometry.its, ..Lost::default() }) {
+            return Err(TableError::Lost(lost));
+        }
+    }
+    Ok(())
+}
+
+fn lost(mapped: &ItsMappings, found: &ItsMappings) -> Lost {
+    let same = |id: u32| found.devices.binary_search_by_key(&id, |device| device.id).ok().and_then(|n| found.devices.get(n));
+    let is_mapped = |id: &u32| mapped.devices.binary_search_by_key(id, |device| device.id).is_ok();
+    Lost {
+        its: mapped.base,
+        devices: mapped.devices.iter().filter(|device| same(device.id) != Some(device)).map(|device| device.id).collect(),
+        collections: mapped.collections.iter().filter(|one| !found.collections.contains(one)).map(|one| one.icid).collect(),
+        stale: found.devices.iter().map(|device| device.id).filter(|id| !is_mapped(id)).collect(),
+    }
+}

@@ -1,0 +1,172 @@
+//! Where in guest memory KVM keeps the tables of an ITS and the pending bits of LPIs.
+//!
+//! Source: Documentation/virt/kvm/devices/arm-vgic-its.rst, "ITS Table ABI REV0"; `arch/arm64/kvm/vgic/vgic-its.c` (save of tables),
+//! `vgic-v3.c` (save of pending tables).
+//!
+//! Rule: the work is bounded by `GITS_TYPER`, whatever a guest has put into its tables: every entry that a DeviceID can have is looked
+//! at once, and none is followed. What is reported may be more than was written, never less.
+
+use crate::its::geometry::{Geometry, pending_bits};
+use crate::its::{Cte, Dte, ENTRY_BYTES, Level1, PAGE_ENTRIES};
+use crate::memory::{GuestMemoryRead, GuestRange};
+use crate::state::gicv3::{ItsIdentity, ItsState, RedistState};
+use alloc::vec::Vec;
+
+/// Shows the entries `0..count` of a table, as far as they are memory. KVM cannot have written elsewhere.
+fn for_each_entry(memory: &impl GuestMemoryRead, table: u64, count: u64, mut entry: impl FnMut(u64, u64)) {
+    const CHUNK: u64 = 512;
+    let mut bytes = [0; (CHUNK * ENTRY_BYTES) as usize];
+    for first in (0..count).step_by(CHUNK as usize) {
+        let entries = CHUNK.min(count - first);
+        let Some(bytes) = bytes.get_mut(..(entries * ENTRY_BYTES) as usize) else { return };
+        // The address of a table has 52 bits.
+        let address = table + first * ENTRY_BYTES;
+        if memory.read(address, bytes) {
+            for (at, word) in (address..).step_by(ENTRY_BYTES as usize).zip(bytes.as_chunks().0) {
+                entry(at, u64::from_le_bytes(*word));
+            }
+            continue;
+        }
+        // The chunk crosses the end of memory.
+        for at in (address..).step_by(ENTRY_BYTES as usize).take(entries as usize) {
+            let mut word = [0; ENTRY_BYTES as usize];
+            if memory.read(at, &mut word) {
+                entry(at, u64::from_le_bytes(word));
+            }
+        }
+    }
+}
+
+/// What `SAVE_TABLES` has written: device table entries, interrupt translation tables, collection table entries. To be asked afterwards.
+pub(super) fn written_by_save(
+    its: &ItsIdentity,
+    registers: &ItsState,
+    memory: &impl GuestMemoryRead,
+    ranges: &mut Vec<GuestRange>,
+) {
+    let geometry = Geometry::new(0, its.typer, registers.baser0, registers.baser1);
+    if geometry.has_devices() {
+        devices(&geometry, memory, ranges);
+    }
+    if geometry.has_collections() {
+        collections(&geometry, memory, ranges);
+    }
+}
+
+fn devices(geometry: &Geometry, memory: &impl GuestMemoryRead, ranges: &mut Vec<GuestRange>) {
+    let mut device = |address: u64, entry: u64| {
+        let dte = Dte::from_bits(entry);
+        // KVM maps no device with more bits of EventID than it has.
+        if dte.valid() && dte.event_bits() <= geometry.event_bits {
+            ranges.push(GuestRange::new(address, ENTRY_BYTES));
+            ranges.push(GuestRange::new(dte.itt(), ENTRY_BYTES << dte.event_bits()));
+        }
+    };
+    if !geometry.is_indirect() {
+        return for_each_entry(memory, geometry.device_table(), geometry.device_ids(), device);
+    }
+    for_each_entry(memory, geometry.device_table(), geometry.level2_tables(), |_, entry| {
+        let level1 = Level1::from_bits(entry);
+        if level1.valid() {
+            for_each_entry(memory, level1.address(), PAGE_ENTRIES.min(geometry.device_ids()), &mut device);
+        }
+    });
+}
+
+fn collections(geometry: &Geometry, memory: &impl GuestMemoryRead, ranges: &mut Vec<GuestRange>) {
+    // The entry that ends the table is written too, if there is room for it.
+    let all = geometry.collections(1 << 16).range;
+    let mut end = all.end;
+    for_each_entry(memory, all.start, (all.end - all.start) / ENTRY_BYTES, |address, entry| {
+        if !Cte::from_bits(entry).valid() {
+            end = end.min(address + ENTRY_BYTES);
+        }
+    });
+    ranges.push(GuestRange { end, ..all });
+}
+
+/// The pending bits of a vCPU's LPIs: what `SAVE_PENDING_TABLES` may write, and what a restore clears as it takes them over. KVM asks
+/// neither whether LPIs are enabled nor how many the table is said to have.
+pub(super) const fn pending_table(redist: &RedistState) -> GuestRange {
+    pending_bits(redist.pendbaser)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::its::PAGE_BYTES;
+    use crate::uapi::vgic_v3::its::*;
+    use alloc::vec;
+    use core::cell::Cell;
+
+    /// Memory that is the same 64 KiB everywhere, and counts what is read.
+    struct Same {
+        page: Vec<u8>,
+        entries: Cell<u64>,
+    }
+
+    impl GuestMemoryRead for Same {
+        fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
+            self.entries.set(self.entries.get() + bytes.len() as u64 / ENTRY_BYTES);
+            let at = (address % PAGE_BYTES) as usize;
+            bytes.copy_from_slice(&self.page[at..at + bytes.len()]);
+            true
+        }
+    }
+
+    const IDENTITY: ItsIdentity = ItsIdentity { typer: 0x1_ef71, iidr: 0 };
+
+    fn same(entry: u64) -> Same {
+        Same { page: entry.to_le_bytes().repeat(PAGE_ENTRIES as usize), entries: Cell::new(0) }
+    }
+
+    #[test]
+    fn tables_that_lead_to_themselves_cost_no_more_than_the_device_ids_there_are() {
+        // Every entry of every table is valid, as a device and as a pointer to the next table.
+        let memory = same(!0x1f | 4);
+        for indirect in [0, GITS_BASER_INDIRECT] {
+            let registers =
+                ItsState { baser0: GITS_BASER_VALID | indirect | 0xff, baser1: GITS_BASER_VALID | 0xff, ..ItsState::default() };
+            let mut ranges = Vec::new();
+            memory.entries.set(0);
+            written_by_save(&IDENTITY, &registers, &memory, &mut ranges);
+            assert!(memory.entries.get() <= (1 << 16) + 8 + (1 << 16) + 1, "{} entries read", memory.entries.get());
+            assert!(ranges.len() <= 2 * (1 << 16) + 1);
+        }
+    }
+
+    #[test]
+    fn an_entry_with_more_event_bits_than_there_are_is_none_of_kvms() {
+        let valid = KVM_ITS_DTE_VALID | 0x4000 << 5;
+        for (size, expected) in [(0, 16), (15, 0x8_0000)] {
+            let mut ranges = Vec::new();
+            let registers = ItsState { baser0: GITS_BASER_VALID, ..ItsState::default() };
+            written_by_save(&IDENTITY, &registers, &same(valid | size), &mut ranges);
+            assert_eq!(ranges[1], GuestRange::new(0x40_0000, expected));
+        }
+        let mut ranges = Vec::new();
+        let registers = ItsState { baser0: GITS_BASER_VALID, ..ItsState::default() };
+        written_by_save(&IDENTITY, &registers, &same(valid | 16), &mut ranges);
+        assert_eq!(ranges, vec![]);
+    }
+
+    /// Memory that ends in the middle of a chunk.
+    struct Short(u64);
+
+    impl GuestMemoryRead for Short {
+        fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
+            bytes.fill(0xff);
+            bytes[0] = 0;
+            address + bytes.len() as u64 <= self.0
+        }
+    }
+
+    #[test]
+    fn what_is_not_memory_is_not_a_table() {
+        let mut seen = 0;
+        for_each_entry(&Short(0x1000 + 24), 0x1000, 512, |_, _| seen += 1);
+        assert_eq!(seen, 3);
+        for_each_entry(&Short(0), 0x000f_ffff_ffff_0000, 512, |_, _| seen += 1);
+        assert_eq!(seen, 3);
+    }
+}

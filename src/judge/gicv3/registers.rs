@@ -1,0 +1,90 @@
+//! The registers of distributor, redistributors and CPU interfaces: what no kernel takes, and what it drops.
+//!
+//! Source: `arch/arm64/kvm/vgic/vgic-mmio-v3.c`, `vgic-mmio.c`, `arch/arm64/kvm/vgic-sys-reg-v3.c`.
+//!
+//! Rule: what a kernel would refuse halfway, or drop without an error, is accepted by no threshold.
+
+use crate::Attr;
+use crate::registers::RegisterTable;
+use crate::report::{Place, Problem, Report};
+use crate::state::gicv3::bank::{BankAt, router};
+use crate::state::gicv3::{Bank, Gicv3State, VcpuState, has_icc};
+use crate::topology::{IntId, Mpidr};
+use crate::uapi::vgic_v3::dist::GICD_IIDR;
+use crate::uapi::vgic_v3::icc::SYS_ICC_SRE_EL1;
+use crate::uapi::vgic_v3::redist::{GICR_CTLR, GICR_PROPBASER};
+use alloc::vec::Vec;
+
+/// The first revision of KVM's distributor that kernels since Linux 4.20 can have.
+const FIRST_REVISION: u32 = 2;
+/// Bits of a word of four priorities that KVM does not keep: it has five bits of each.
+const PRIORITY_IGNORED: u32 = 0x0707_0707;
+
+/// Judges the registers of a state, but for those of ITSes.
+pub(super) fn registers(state: &Gicv3State, report: &mut Report) {
+    // SPIs that are not where they should be have no registers to name.
+    if state.has_all_spis() {
+        spis(state, report);
+    } else {
+        report.add_refused(Problem::SpisIncomplete, Place::register(Attr::nr_irqs().id(), state.nr_irqs.get()));
+    }
+    let revision = (state.identity.iidr >> 12) & 0xf;
+    if revision < FIRST_REVISION {
+        report.add_refused(Problem::RevisionUnknown, Place::register(Attr::dist(GICD_IIDR).id(), state.identity.iidr));
+    }
+    for (n, its) in state.its.iter().enumerate() {
+        if state.its.iter().take(n).any(|other| other.base == its.base) {
+            report.add_refused(Problem::ItsTwice, Place { its: Some(its.base), ..Place::default() });
+        }
+    }
+    let propbaser = state.vcpus.first().map_or(0, |vcpu| vcpu.redist.propbaser);
+    for vcpu in &state.vcpus {
+        of_vcpu(vcpu, propbaser, report);
+    }
+}
+
+fn of_vcpu(vcpu: &VcpuState, propbaser: u64, report: &mut Report) {
+    let mpidr = vcpu.vcpu.mpidr;
+    let redist = |offset: u32, value: u64| Place::register(Attr::redist(mpidr, offset).id(), value);
+    if vcpu.redist.lpis_enabled() && vcpu.identity.typer & 1 == 0 {
+        report.add_refused(Problem::LpisWithoutIts, redist(GICR_CTLR, vcpu.redist.ctlr.into()));
+    }
+    if vcpu.redist.propbaser != propbaser {
+        report.add_refused(Problem::PropbaserDiffers, redist(GICR_PROPBASER, vcpu.redist.propbaser));
+    }
+    let icc = |instr: u16, value: u64| Place::register(Attr::cpu_sysreg(mpidr, instr).id(), value);
+    if vcpu.icc.sre & 1 == 0 {
+        report.add_refused(Problem::SreClear, icc(SYS_ICC_SRE_EL1, vcpu.icc.sre));
+    }
+    for (row, value) in vcpu.icc.rows().filter(|(row, value)| *value != 0 && !has_icc(row.key, vcpu.icc.ctlr)) {
+        report.add_refused(Problem::ActivePriority, icc(row.key as u16, value));
+    }
+    priorities(BankAt::Private(mpidr), &vcpu.private, report);
+}
+
+fn spis(state: &Gicv3State, report: &mut Report) {
+    let mut affinities: Vec<Mpidr> = state.vcpus.iter().map(|vcpu| vcpu.vcpu.mpidr).collect();
+    affinities.sort_unstable();
+    let any = state.vcpus.first().map_or(Mpidr::from_packed(0), |vcpu| vcpu.vcpu.mpidr);
+    for spis in &state.spis {
+        priorities(BankAt::Spis(spis.first, any), &spis.bank, report);
+        for (n, target) in (0..).zip(spis.router) {
+            let intid = spis.first + n;
+            let place = Place::register(router(intid).id(), target);
+            // KVM keeps Aff2 to Aff0.
+            if target >> 24 != 0 {
+                report.add(Problem::IgnoredBits, place);
+            }
+            let enabled = spis.bank.enable >> n & 1 != 0;
+            if enabled && affinities.binary_search(&Mpidr::from_packed(target & 0x00ff_ffff)).is_err() {
+                report.add(Problem::SpiTargetUnknown, Place { interrupt: Some(IntId::Spi(intid)), ..place });
+            }
+        }
+    }
+}
+
+fn priorities(at: BankAt, bank: &Bank, report: &mut Report) {
+    for (n, word) in (0..).zip(bank.priority).filter(|(_, word)| word & PRIORITY_IGNORED != 0) {
+        report.add(Problem::IgnoredBits, Place::register(at.priority(n).id(), word));
+    }
+}

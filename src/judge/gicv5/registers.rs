@@ -1,0 +1,121 @@
+//! The registers of an IRS and of CPU interfaces: tables that they do not describe, and bits that KVM drops.
+//!
+//! Source: `arch/arm64/kvm/vgic/vgic-irs-v5.c`, `vgic-sys-reg-v5.c`, `vgic-v5-tables.c`, Linux 7.4.
+//!
+//! Rule: what the kernel would refuse halfway is accepted by no threshold; a bit that it drops is reported.
+
+use crate::Attr;
+use crate::buffer::IstKind;
+use crate::registers::RegisterTable;
+use crate::report::{Place, Problem, Report};
+use crate::state::gicv5::{Gicv5State, Idr2, Ist, IstBaser, IstCfgr};
+use crate::topology::LpiIdBits;
+use crate::uapi::vgic_v5::{icc, irs, irs_fields};
+
+/// Judges the registers, and whether the tables are those that they describe.
+pub(super) fn registers(state: &Gicv5State<'_>, report: &mut Report) {
+    let idr2 = Idr2::from_bits(state.identity.idr2);
+    let (min, max) = (idr2.min_lpi_id_bits(), idr2.id_bits());
+    if min > max {
+        let place = Place::register(Attr::irs(irs::GICV5_IRS_IDR2).id(), min).allowed(0_u8, max);
+        report.add_refused(Problem::LpiIdBounds, place);
+    }
+    kinds(state, report);
+    size(Place::register(Attr::nr_irqs().id(), 0_u32), &state.spi_ist, state.spi_count.ist_bytes(), report);
+    lpi_table(state, min, max, report);
+    ignored_bits(state, report);
+}
+
+/// Whether each table is in its place.
+fn kinds(state: &Gicv5State<'_>, report: &mut Report) {
+    for (expected, table) in [(IstKind::Spi, Some(&state.spi_ist)), (IstKind::Lpi, state.lpi_ist.as_ref())] {
+        if let Some(table) = table.filter(|table| table.kind() != expected) {
+            report.add_refused(Problem::IstKind, Place { interrupt: table.entries().next().map(|(id, _)| id), ..Place::default() });
+        }
+    }
+}
+
+/// Compares the size of a table with the one that a register gives it.
+fn size(place: Place, table: &Ist<'_>, expected: usize, report: &mut Report) {
+    let found = table.as_bytes().len();
+    if found != expected {
+        let place = Place { value: Some(found as u64), ..place }.allowed(expected as u64, expected as u64);
+        report.add_refused(Problem::IstMisfit, place);
+    }
+}
+
+fn lpi_table(state: &Gicv5State<'_>, min: u8, max: u8, report: &mut Report) {
+    let baser =
+        |found: bool, expected: bool| Place::register(Attr::irs(irs::GICV5_IRS_IST_BASER).id(), found).allowed(expected, expected);
+    let table = match (&state.lpi_ist, IstBaser::from_bits(state.irs.ist_baser).valid()) {
+        (None, false) => return, // the kernel judges IRS_IST_CFGR only once there is a table
+        (Some(_), false) => return report.add_refused(Problem::IstMisfit, baser(false, true)),
+        (None, true) => return report.add_refused(Problem::IstMisfit, baser(true, false)),
+        (Some(table), true) => table,
+    };
+    let register = Attr::irs(irs::GICV5_IRS_IST_CFGR).id();
+    let cfgr = IstCfgr::from_bits(state.irs.ist_cfgr);
+    if cfgr.structure() || cfgr.istsz() != 0 || cfgr.reserved() {
+        report.add_refused(Problem::IstCfgr, Place::register(register, state.irs.ist_cfgr));
+    }
+    let found = cfgr.lpi_id_bits();
+    let bits = LpiIdBits::new(found.into()).ok().filter(|_| (min..=max).contains(&found));
+    match bits {
+        Some(bits) => size(Place::register(register, 0_u32), table, bits.ist_bytes(), report),
+        None => {
+            let place = Place::register(register, found).allowed(min, u32::from(max).min(LpiIdBits::MAX.get()));
+            report.add_refused(Problem::LpiIdBits, place);
+        }
+    }
+}
+
+/// Bits that KVM keeps of an IRS register of class "state"; the rest is dropped without an error.
+fn irs_kept(offset: u32) -> u64 {
+    use irs_fields::*;
+    match offset {
+        irs::GICV5_IRS_CR0 => (GICV5_IRS_CR0_IRSEN | GICV5_IRS_CR0_IDLE).into(),
+        irs::GICV5_IRS_CR1 => (0xffff & !(GICV5_IRS_CR1_VMT_WA | GICV5_IRS_CR1_VPET_WA)).into(),
+        irs::GICV5_IRS_SPI_SELR => GICV5_IRS_SPI_SELR_ID.into(),
+        irs::GICV5_IRS_PE_SELR => GICV5_IRS_PE_SELR_IAFFID.into(),
+        irs::GICV5_IRS_IST_BASER => GICV5_IRS_IST_BASER_VALID | GICV5_IRS_IST_BASER_ADDR,
+        irs::GICV5_IRS_IST_CFGR => {
+            (GICV5_IRS_IST_CFGR_LPI_ID_BITS | GICV5_IRS_IST_CFGR_L2SZ | GICV5_IRS_IST_CFGR_ISTSZ | GICV5_IRS_IST_CFGR_STRUCTURE)
+                .into()
+        }
+        _ => u64::MAX,
+    }
+}
+
+/// Bits that KVM keeps of a CPU interface register. Where LINK and LINK_IDLE of `ICC_CR0_EL1` lie is not known: all of it is allowed.
+fn icc_kept(instr: u32) -> u64 {
+    const PRIORITYR0: u32 = icc::SYS_ICC_PPI_PRIORITYR0_EL1 as u32;
+    const PRIORITYR7: u32 = icc::SYS_ICC_PPI_PRIORITYR7_EL1 as u32;
+    const PRIORITYR8: u32 = icc::SYS_ICC_PPI_PRIORITYR8_EL1 as u32;
+    const PRIORITYR15: u32 = icc::SYS_ICC_PPI_PRIORITYR15_EL1 as u32;
+    const PPI_ENABLER1: u32 = icc::SYS_ICC_PPI_ENABLER1_EL1 as u32;
+    const PPI_SACTIVER1: u32 = icc::SYS_ICC_PPI_SACTIVER1_EL1 as u32;
+    const PPI_SPENDR1: u32 = icc::SYS_ICC_PPI_SPENDR1_EL1 as u32;
+    const ICSR: u32 = icc::SYS_ICC_ICSR_EL1 as u32;
+    const APR: u32 = icc::SYS_ICC_APR_EL1 as u32;
+    const PCR: u32 = icc::SYS_ICC_PCR_EL1 as u32;
+    match instr {
+        PRIORITYR0..=PRIORITYR7 => 0x1f1f_1f1f_1f1f_1f1f,
+        PRIORITYR8..=PRIORITYR15 | PPI_ENABLER1 | PPI_SACTIVER1 | PPI_SPENDR1 => 0,
+        // F, Enabled, Pending, IRM, Active, HM [5:0]; Priority [15:11]; IAFFID [47:32].
+        ICSR => 0x0000_ffff_0000_f83f,
+        APR => 0xffff_ffff,
+        PCR => 0x1f,
+        _ => u64::MAX,
+    }
+}
+
+fn ignored_bits(state: &Gicv5State<'_>, report: &mut Report) {
+    for (row, value) in state.irs.rows().filter(|(row, value)| value & !irs_kept(row.key) != 0) {
+        report.add(Problem::IgnoredBits, Place::register(Attr::irs(row.key).id(), value));
+    }
+    for vcpu in &state.vcpus {
+        for (row, value) in vcpu.registers.rows().filter(|(row, value)| value & !icc_kept(row.key) != 0) {
+            report.add(Problem::IgnoredBits, Place::register(Attr::cpu_sysreg(vcpu.vcpu.mpidr, row.key as u16).id(), value));
+        }
+    }
+}

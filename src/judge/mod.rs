@@ -1,0 +1,51 @@
+//! Judges a state before anything acts on it: what an image or a guest has put into registers, tables and mappings.
+//!
+//! KVM believes most of what lies in an ITS's tables: a crafted table makes it read and write wherever the guest has memory, two tables
+//! in one place destroy each other, and a chain that ends early loses interrupts without an error. A judgement reads the tables as
+//! `RESTORE_TABLES` does, touches no device, and says what would come of it.
+//!
+//! - [`gicv3::problems`]: registers, and tables in guest memory or mappings in the state; [`gicv3::fit`]: whether the VM is one for it.
+//! - [`gicv5::problems`], [`gicv5::fit`]: likewise.
+//!
+//! Every `check` and every restore of a backend does both.
+//!
+//! ```
+//! use vgic_state::judge::{Limits, Ranges, gicv3};
+//! use vgic_state::report::Severity;
+//! # use vgic_state::{GuestMemoryRead, GuestRange, gicv3::Gicv3State};
+//! # fn f(state: &Gicv3State, memory: &impl GuestMemoryRead, memory_of_the_guest: Vec<GuestRange>, firmware: GuestRange) -> bool {
+//!
+//! let ranges = Ranges::new(memory_of_the_guest, vec![firmware]);
+//! let report = gicv3::problems(state, memory, &ranges, &Limits::default());
+//! eprint!("{report}");
+//! report.refuse(Some(Severity::DEFAULT_THRESHOLD)).is_ok()
+//! # }
+//! ```
+//!
+//! What no judgement can find: an entry that was changed to another that means something as well, another vCPU, another LPI that is free,
+//! an empty table elsewhere. And a device or an event before the first one of its chain, or in a gap too wide for a distance: KVM does
+//! not record where a chain begins, and believes it.
+//!
+//! What is found and may be no attack: kernels before November 2024 leave the entries of devices and events that a guest has unmapped
+//! ([`Problem::EntryBehindChain`](crate::report::Problem::EntryBehindChain),
+//! [`Problem::EntryJumpedOver`](crate::report::Problem::EntryJumpedOver),
+//! [`Problem::EntryOffChain`](crate::report::Problem::EntryOffChain)).
+//!
+//! # Work
+//!
+//! [`Limits::entries`] bounds what is read, in entries of 8 bytes: of collection tables and device tables all entries, once for each
+//! place that leads to a table; of each device that KVM would take, as many as it has EventIDs; four for each command that is queued;
+//! one for 8 LPIs in the configuration table, one for 64 in a pending table. What turns out not to be memory is asked for once more,
+//! entry by entry. What is kept grows with the tables found, at most one for each DeviceID, and not with what is in them.
+//!
+//! Source: `arch/arm64/kvm/vgic/vgic-its.c`; Documentation/virt/kvm/devices/arm-vgic-its.rst.
+//!
+//! Rule: a judgement knows states, guest memory and the target, and no device. It reports, and a threshold of
+//! [`Severity`](crate::report::Severity) decides.
+
+pub mod gicv3;
+pub mod gicv5;
+mod identity;
+mod ranges;
+
+pub use ranges::{Limits, Ranges};

@@ -1,0 +1,154 @@
+//! Guest memory, as far as this crate looks into it: to find where KVM keeps a guest's interrupt tables; and the contract of shadow
+//! memory, which stands in for it while KVM runs a table command.
+//!
+//! Source: Documentation/virt/kvm/api.rst, `KVM_SET_USER_MEMORY_REGION`.
+//!
+//! Rule: reads only, and never believes an address: what is not there is an error of the reader, not a panic. What writes goes to
+//! shadow memory.
+
+mod error;
+mod shadow;
+
+pub use error::{ShadowError, ShadowStep};
+pub use shadow::{Divert, ShadowMemory};
+
+use alloc::vec::Vec;
+use core::fmt;
+
+/// Bytes of guest physical address space, `start` included and `end` not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GuestRange {
+    /// First byte.
+    pub start: u64,
+    /// Behind the last byte.
+    pub end: u64,
+}
+
+impl GuestRange {
+    /// `length` bytes from `start`, as far as the address space goes.
+    #[must_use]
+    pub const fn new(start: u64, length: u64) -> Self {
+        GuestRange { start, end: start.saturating_add(length) }
+    }
+}
+
+impl fmt::Display for GuestRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#x} to {:#x}", self.start, self.end)
+    }
+}
+
+/// Sorts ranges and joins those that touch.
+pub(crate) fn join(mut ranges: Vec<GuestRange>) -> Vec<GuestRange> {
+    ranges.retain(|range| range.start < range.end);
+    ranges.sort_unstable();
+    ranges.dedup_by(|next, joined| {
+        let touches = next.start <= joined.end;
+        if touches {
+            joined.end = joined.end.max(next.end);
+        }
+        touches
+    });
+    ranges
+}
+
+/// Reads guest memory. Implemented for vm-memory's guest memory with the feature `guest-memory`.
+pub trait GuestMemoryRead {
+    /// Fills `bytes` from guest physical address `address`; false if not all of it is memory.
+    #[must_use]
+    fn read(&self, address: u64, bytes: &mut [u8]) -> bool;
+
+    /// All memory there is, in any order; `None` if that is not known.
+    fn ranges(&self) -> Option<Vec<GuestRange>> {
+        None
+    }
+
+    /// Whether the kernel's accesses to this memory can be diverted to shadow memory.
+    fn diverts(&self) -> bool {
+        false
+    }
+
+    /// How they are diverted; `None` if they cannot be.
+    fn divert(&mut self) -> Option<&mut dyn Divert> {
+        None
+    }
+}
+
+impl<M: GuestMemoryRead + ?Sized> GuestMemoryRead for &M {
+    fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
+        (**self).read(address, bytes)
+    }
+
+    fn ranges(&self) -> Option<Vec<GuestRange>> {
+        (**self).ranges()
+    }
+}
+
+impl<M: GuestMemoryRead + ?Sized> GuestMemoryRead for &mut M {
+    fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
+        (**self).read(address, bytes)
+    }
+
+    fn ranges(&self) -> Option<Vec<GuestRange>> {
+        (**self).ranges()
+    }
+
+    fn diverts(&self) -> bool {
+        (**self).diverts()
+    }
+
+    fn divert(&mut self) -> Option<&mut dyn Divert> {
+        (**self).divert()
+    }
+}
+
+impl<M: GuestMemoryRead + ?Sized> GuestMemoryRead for alloc::sync::Arc<M> {
+    fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
+        (**self).read(address, bytes)
+    }
+
+    fn ranges(&self) -> Option<Vec<GuestRange>> {
+        (**self).ranges()
+    }
+}
+
+/// No guest memory: for a VM whose controller keeps nothing there (a GICv3 without ITS).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NoGuestMemory;
+
+impl GuestMemoryRead for NoGuestMemory {
+    fn read(&self, _: u64, _: &mut [u8]) -> bool {
+        false
+    }
+
+    fn ranges(&self) -> Option<Vec<GuestRange>> {
+        Some(Vec::new())
+    }
+}
+
+/// Regions of any type, `GuestMemoryMmap` with them.
+#[cfg(feature = "guest-memory")]
+impl<R: vm_memory::GuestMemoryRegion> GuestMemoryRead for vm_memory::GuestRegionCollection<R> {
+    fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
+        use vm_memory::Bytes;
+        self.read_slice(bytes, vm_memory::GuestAddress(address)).is_ok()
+    }
+
+    fn ranges(&self) -> Option<Vec<GuestRange>> {
+        use vm_memory::GuestMemoryBackend;
+        Some(self.iter().map(|region| GuestRange::new(region.start_addr().0, region.len())).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_that_touch_are_one() {
+        let range = |start, end| GuestRange { start, end };
+        let ranges = [range(8, 9), range(0, 2), range(2, 4), range(3, 5), range(7, 7), range(6, 8), range(20, 30), range(21, 22)];
+        assert_eq!(join(ranges.into()), [range(0, 5), range(6, 9), range(20, 30)]);
+        assert_eq!(GuestRange::new(u64::MAX - 1, 9).end, u64::MAX);
+    }
+}

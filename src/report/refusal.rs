@@ -1,0 +1,80 @@
+//! Why a VM cannot take a state.
+//!
+//! Rule: a refusal says what was expected and what was found. The device was not accessed.
+
+use super::Finding;
+use crate::AttrId;
+use crate::its::TableError;
+use crate::topology::{NrIrqs, SpiCount, Vcpu};
+use alloc::boxed::Box;
+
+/// A state that cannot be restored on this device. The device was not accessed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The VM lacks a vCPU that the state has, by both names.
+    #[error("the state has {vcpu}, the VM does not")]
+    VcpuMissing {
+        /// The vCPU of the state.
+        vcpu: Vcpu,
+    },
+    /// The VM has a vCPU that the state lacks, by both names.
+    #[error("the VM has {vcpu}, the state does not")]
+    VcpuUnexpected {
+        /// The vCPU of the VM.
+        vcpu: Vcpu,
+    },
+    /// The number of SPIs differs.
+    #[error("the state has {found} SPIs, the device {expected}", found = found.get(), expected = expected.get())]
+    SpiCount {
+        /// SPIs of the device.
+        expected: SpiCount,
+        /// SPIs of the state.
+        found: SpiCount,
+    },
+    /// The number of interrupts of a GICv3 differs.
+    #[error("the state has {found} interrupts, the device {expected}", found = found.get(), expected = expected.get())]
+    NrIrqs {
+        /// Interrupts of the device.
+        expected: NrIrqs,
+        /// Interrupts of the state.
+        found: NrIrqs,
+    },
+    /// The number of ITSes differs.
+    #[error("the state has {found} ITSes, the VM {expected}")]
+    ItsCount {
+        /// ITSes of the VM.
+        expected: usize,
+        /// ITSes of the state.
+        found: usize,
+    },
+    /// The VM lacks an ITS that the state has.
+    #[error("the state has an ITS at {base:#x}, the VM does not")]
+    ItsMissing {
+        /// Guest physical address.
+        base: u64,
+    },
+    /// An identification register that the target cannot honour.
+    #[error("{register}.{field} is {found}, the device has {expected}: {rule}")]
+    Identity {
+        /// The register.
+        register: AttrId,
+        /// The field, by its Arm name.
+        field: &'static str,
+        /// The value of the device.
+        expected: u64,
+        /// The value of the state.
+        found: u64,
+        /// What the kernel accepts.
+        rule: &'static str,
+    },
+    /// The state has the tables in it, and the backend was given guest memory that cannot be diverted.
+    #[error("the state has tables in it: the backend needs the memory slots of the VM to restore it")]
+    NoShadow,
+    /// The tables that the state has in it need guest memory where this VM has none, or none that can be read.
+    #[error(transparent)]
+    Tables(TableError),
+    /// Something is wrong with the state itself, and it is as bad as the threshold of the VMM or worse, or accepted by none.
+    #[error("{}, {}: {_0}", _0.severity(), _0.problem.code())]
+    Problem(Box<Finding>),
+}

@@ -1,0 +1,108 @@
+//! Where the tables of ITSes and of LPIs are in guest memory, by the registers.
+//!
+//! Source: Arm IHI 0069, `GITS_BASER<n>`, `GICR_PROPBASER`, `GICR_PENDBASER`; `arch/arm64/kvm/vgic/vgic-its.c`, `vgic-v3.c`.
+//!
+//! Rule: a range holds what the kernel reads and writes for given mappings, and no more.
+
+use super::{Gicv3State, ItsIdentity, ItsState, RedistState};
+use crate::its::geometry::{Geometry, configuration_table, pending_bits};
+use crate::its::{FIRST_LPI, LpiState, PAGE_BYTES, Table, TableRange};
+use crate::memory::GuestRange;
+use crate::topology::Vcpu;
+use alloc::vec::Vec;
+
+/// The registers that say where tables are, and how large.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    /// In the order of the vCPUs.
+    pub(crate) redists: Vec<(Vcpu, RedistState)>,
+    /// In the order of the ITSes.
+    pub(crate) its: Vec<Geometry>,
+}
+
+impl Layout {
+    pub(crate) fn new(
+        redists: Vec<(Vcpu, RedistState)>,
+        its: &[ItsState],
+        units: impl IntoIterator<Item = (u64, ItsIdentity)>,
+    ) -> Self {
+        let its = its.iter().zip(units).map(|(registers, (base, identity))| geometry(base, &identity, registers));
+        Layout { redists, its: its.collect() }
+    }
+
+    pub(crate) fn of(state: &Gicv3State) -> Self {
+        Layout {
+            redists: state.vcpus.iter().map(|vcpu| (vcpu.vcpu, vcpu.redist)).collect(),
+            its: state.its.iter().map(|its| geometry(its.base, &its.identity, &its.registers)).collect(),
+        }
+    }
+
+    /// KVM has one value for all vCPUs.
+    pub(crate) fn propbaser(&self) -> u64 {
+        self.redists.first().map_or(0, |(_, redist)| redist.propbaser)
+    }
+
+    /// vCPUs that can have pending LPIs, and their table.
+    pub(crate) fn pending(&self) -> impl Iterator<Item = (Vcpu, u64)> {
+        self.redists.iter().filter(|(_, redist)| redist.lpis_enabled()).map(|(vcpu, redist)| (*vcpu, redist.pendbaser))
+    }
+
+    /// Bytes for the level-2 device tables of all ITSes.
+    pub(crate) fn level2_bytes(&self) -> u64 {
+        self.its.iter().map(Geometry::level2_tables).sum::<u64>() * PAGE_BYTES
+    }
+
+    /// Each ITS, and where its level-2 device tables go.
+    pub(crate) fn with_level2(&self, start: u64) -> impl Iterator<Item = (&Geometry, u64)> {
+        self.its.iter().scan(start, |next, geometry| {
+            let start = *next;
+            *next += geometry.level2_tables() * PAGE_BYTES;
+            Some((geometry, start))
+        })
+    }
+
+    /// Every table that the kernel writes or reads for these mappings, but for level-2 device tables, which are nobody else's.
+    pub(crate) fn tables(&self, lpis: &LpiState) -> Vec<TableRange> {
+        let mut tables: Vec<TableRange> = Vec::new();
+        for (vcpu, pendbaser) in self.pending() {
+            tables.push(TableRange { range: pending_bits(pendbaser), table: Table::LpiPending { vcpu: vcpu.id } });
+        }
+        for mappings in &lpis.its {
+            let Some(geometry) = self.its.iter().find(|geometry| geometry.its == mappings.base) else { continue };
+            if geometry.has_devices() {
+                tables.push(geometry.devices_read(&mappings.devices));
+            }
+            if geometry.has_collections() {
+                tables.push(geometry.collections(mappings.collections.len()));
+            }
+            tables.extend(mappings.devices.iter().map(|device| geometry.itt(device)));
+        }
+        tables
+    }
+
+    /// The bytes of every table that the kernel reads or writes for these mappings. The pending table of a vCPU that no LPI is for is none.
+    pub(crate) fn used_tables(&self, lpis: &LpiState) -> Vec<TableRange> {
+        let mut targeted: Vec<u32> = lpis.targets().map(|(_, target)| target).collect();
+        targeted.extend(lpis.pending.iter().map(|pending| pending.vcpu.id.get()));
+        targeted.sort_unstable();
+        let mut tables = self.tables(lpis);
+        tables.retain(|table| match table.table {
+            Table::LpiPending { vcpu } => targeted.binary_search(&vcpu.get()).is_ok(),
+            _ => true,
+        });
+        tables.extend(self.configuration(lpis));
+        tables
+    }
+
+    /// The configuration of the mapped LPIs.
+    fn configuration(&self, lpis: &LpiState) -> Option<TableRange> {
+        let (first, last) = (lpis.configuration.first()?.intid, lpis.configuration.last()?.intid);
+        let start = configuration_table(self.propbaser()) + u64::from(first.saturating_sub(FIRST_LPI));
+        let length = u64::from(last.saturating_sub(first)) + 1;
+        Some(TableRange { range: GuestRange::new(start, length), table: Table::LpiConfiguration })
+    }
+}
+
+fn geometry(base: u64, identity: &ItsIdentity, registers: &ItsState) -> Geometry {
+    Geometry::new(base, identity.typer, registers.baser0, registers.baser1)
+}

@@ -1,0 +1,17 @@
+//! The state of a virtual GICv3 and its ITSes.
+//!
+//! Source: Documentation/virt/kvm/devices/arm-vgic-v3.rst and arm-vgic-its.rst.
+//!
+//! Rule: a register is defined once, in a register table; everything else goes through the table.
+
+pub(crate) mod bank;
+pub(crate) mod codec;
+pub(crate) mod layout;
+mod registers;
+mod state;
+
+pub use bank::{Bank, SpiBank};
+pub use registers::{
+    CpuInterface, DistIdentity, DistState, ItsIdentity, ItsState, NOT_STATE, RedistIdentity, RedistState, has_icc,
+};
+pub use state::{Gicv3State, ItsUnit, VcpuState};

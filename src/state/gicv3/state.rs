@@ -1,0 +1,78 @@
+//! The state of a virtual GICv3 and its ITSes as data.
+//!
+//! Source: Documentation/virt/kvm/devices/arm-vgic-v3.rst and arm-vgic-its.rst.
+//!
+//! Rule: a value is found by its name: a register by its field, interrupts by their first INTID, a vCPU by its affinity and id, an ITS
+//! by its address.
+
+use super::{Bank, CpuInterface, DistIdentity, DistState, ItsIdentity, ItsState, RedistIdentity, RedistState, SpiBank};
+use crate::its::LpiState;
+use crate::topology::{NrIrqs, TopologyError, Vcpu, Vcpus};
+use alloc::vec::Vec;
+
+/// The whole state of a virtual GICv3. The tables of its ITSes and the LPI pending tables are in guest memory, or in the state, as the
+/// VMM chose ([`TableStrategy`](crate::gicv3::TableStrategy)).
+///
+/// Not in it either: what a guest with an EL2 of its own (nested virtualization) has, the `ICH_*` registers and the maintenance
+/// interrupt.
+///
+/// Tables in guest memory: flush them there with [`flush_tables`](crate::DynInterruptState::flush_tables), then save guest memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gicv3State {
+    /// Number of interrupts.
+    pub nr_irqs: NrIrqs,
+    /// What the distributor is.
+    pub identity: DistIdentity,
+    /// Distributor.
+    pub dist: DistState,
+    /// SPIs, 32 by 32.
+    pub spis: Vec<SpiBank>,
+    /// Redistributors and CPU interfaces, each with the vCPU it belongs to.
+    pub vcpus: Vec<VcpuState>,
+    /// ITSes: none, one or several.
+    pub its: Vec<ItsUnit>,
+    /// Mappings and LPIs, if the tables are in the state; `None` if they are in guest memory.
+    pub lpis: Option<LpiState>,
+}
+
+/// Redistributor and CPU interface of one vCPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VcpuState {
+    /// The vCPU.
+    pub vcpu: Vcpu,
+    /// What the redistributor is.
+    pub identity: RedistIdentity,
+    /// Redistributor.
+    pub redist: RedistState,
+    /// SGIs and PPIs.
+    pub private: Bank,
+    /// CPU interface.
+    pub icc: CpuInterface,
+}
+
+/// One ITS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ItsUnit {
+    /// Guest physical address of its registers.
+    pub base: u64,
+    /// What it is.
+    pub identity: ItsIdentity,
+    /// Its registers.
+    pub registers: ItsState,
+}
+
+impl Gicv3State {
+    /// Whether the SPIs are all there, 32 by 32, each once and in order.
+    pub(crate) fn has_all_spis(&self) -> bool {
+        self.spis.iter().map(|spis| spis.first).eq(self.nr_irqs.spi_banks())
+    }
+
+    /// The vCPUs that a VM must have before this state can be restored.
+    ///
+    /// # Errors
+    ///
+    /// [`TopologyError`]: the vCPUs of the state are no possible set.
+    pub fn topology(&self) -> Result<Vcpus, TopologyError> {
+        Vcpus::new(self.vcpus.iter().map(|state| state.vcpu))
+    }
+}
