@@ -7,7 +7,10 @@
 mod allocator;
 pub mod audit;
 pub mod bound;
+pub mod codes;
 pub mod commands;
+#[path = "../../tests/common/codes.rs"]
+mod fit;
 pub mod forward;
 pub mod gicv3;
 pub mod gicv5;
@@ -22,6 +25,7 @@ pub mod tool;
 #[allow(dead_code, reason = "the tool needs all of it")]
 #[path = "../../src/bin/vgic-state/input.rs"]
 mod input;
+#[allow(dead_code, reason = "the tool needs all of it")]
 #[path = "../../src/bin/vgic-state/judged.rs"]
 mod judged;
 #[allow(dead_code, reason = "the tool needs all of it")]

@@ -24,22 +24,27 @@ struct Options {
     ram: RamArgs,
 }
 
-/// One file for each process, in memory where there is such a file system.
-static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
+static FILE: LazyLock<PathBuf> = LazyLock::new(|| file("input"));
+
+/// One file of a name for each process, in memory where there is such a file system.
+pub(crate) fn file(name: &str) -> PathBuf {
     let shm = Path::new("/dev/shm");
     let directory = if shm.is_dir() { shm.to_owned() } else { std::env::temp_dir() };
-    directory.join(format!("vgic-state-fuzz-{}", std::process::id()))
-});
+    directory.join(format!("vgic-state-fuzz-{}-{name}", std::process::id()))
+}
+
+/// The options of a dump.
+pub(crate) fn options(dump: &Path, base: Option<u64>) -> RamArgs {
+    let mut arguments: Vec<OsString> = ["fuzz", "--ram"].map(OsString::from).into();
+    arguments.push(dump.into());
+    arguments.extend(base.into_iter().flat_map(|base| ["--base".into(), format!("{base:#x}").into()]));
+    Options::parse_from(arguments).ram
+}
 
 pub fn run(data: &[u8]) {
     File::create(&*FILE).and_then(|mut file| file.write_all(data)).expect("a file for the input");
-    let mut arguments: Vec<OsString> = ["fuzz", "--ram"].map(OsString::from).into();
-    arguments.push(FILE.clone().into());
-    let elf = Options::parse_from(&arguments).ram;
-    arguments.extend(["--base", "0x4000_0000"].map(OsString::from));
-    let raw = Options::parse_from(&arguments).ram;
-
-    for (options, base) in [(elf, None), (raw, Some(0x4000_0000))] {
+    for base in [None, Some(0x4000_0000)] {
+        let options = options(&FILE, base);
         let (bytes, opened) = allocated(|| options.open());
         assert!(bytes <= DUMP.0 * data.len() + DUMP.1, "{bytes} bytes were asked for");
         match opened {

@@ -10,10 +10,10 @@ use vgic_state::judge::Ranges;
 use vgic_state::report::Problem::{self, *};
 use vgic_state::report::{QueuedCommands, Severity};
 
-type Change = fn(&mut Subject);
+pub(crate) type Change = fn(&mut Subject);
 
 /// What is changed, in flat tables or in two levels, how, and exactly what is found.
-type Case = (&'static str, bool, Change, &'static [Problem]);
+pub(crate) type Case = (&'static str, bool, Change, &'static [Problem]);
 
 const FLAT: bool = false;
 const TWO_LEVELS: bool = true;
@@ -21,7 +21,7 @@ const TWO_LEVELS: bool = true;
 /// Memory of nobody, in the middle of what the guest owns otherwise.
 const HOLE: u64 = RAM + 0xa0_0000;
 
-const PLACES: &[Case] = &[
+pub(crate) const PLACES: &[Case] = &[
     (
         "device table partly outside",
         FLAT,
@@ -104,7 +104,7 @@ const PLACES: &[Case] = &[
     ("pending tables of two vCPUs", FLAT, |s| s.state.vcpus[1].redist.pendbaser = pending(0), &[PendingTablesShared]),
 ];
 
-const CHAINS: &[Case] = &[
+pub(crate) const CHAINS: &[Case] = &[
     ("device: no next", FLAT, |s| s.dte(3, |e| e.with_next(0)), &[EntryBehindChain, PendingUnmapped]),
     ("device: next too far", FLAT, |s| s.dte(3, |e| e.with_next(100)), &[EntryJumpedOver, NextNamesNone, PendingUnmapped]),
     ("device: next too near", FLAT, |s| s.dte(3, |e| e.with_next(66)), &[NextNamesNone]),
@@ -153,7 +153,7 @@ const CHAINS: &[Case] = &[
     ("level 1: reserved bits", TWO_LEVELS, |s| s.write(level1(0), VALID | devices(0) | 1 << 52 | 1), &[ReservedBits]),
 ];
 
-const ENTRIES: &[Case] = &[
+pub(crate) const ENTRIES: &[Case] = &[
     (
         "device: DeviceID above Devbits",
         FLAT,
@@ -193,7 +193,7 @@ const ENTRIES: &[Case] = &[
     ("no LPI: pending", FLAT, |s| s.write_byte(pending(1) + 1023, 0xff), &[]),
 ];
 
-const REGISTERS: &[Case] = &[
+pub(crate) const REGISTERS: &[Case] = &[
     ("PROPBASER of the second vCPU", FLAT, |s| s.state.vcpus[1].redist.propbaser = CONFIGURATION | 14, &[PropbaserDiffers]),
     ("BASER0 not valid", FLAT, |s| s.state.its[0].registers.baser0 &= !VALID, &[TableNotValid, PendingUnmapped]),
     ("BASER1 not valid", FLAT, |s| s.state.its[0].registers.baser1 &= !VALID, &[CollectionUnknown, TableNotValid]),
@@ -225,7 +225,7 @@ const REGISTERS: &[Case] = &[
 ];
 
 /// A command that is queued, alone, and what is found beside that.
-const COMMANDS: &[(&str, [u64; 4], &[Problem])] = &[
+pub(crate) const COMMANDS: &[(&str, [u64; 4], &[Problem])] = &[
     ("MAPD elsewhere", [0x08 | 9 << 32, 4, VALID | (itts(0) + 0x4000), 0], &[]),
     ("MAPD of a device to the table that it has", [0x08 | 3 << 32, 4, VALID | itts(0), 0], &[]),
     ("MAPD V=0", [0x08 | 3 << 32, 0, 0, 0], &[]),

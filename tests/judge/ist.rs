@@ -23,8 +23,26 @@ pub(crate) const CASES: &[(Problem, Iste)] = &[
     (PendingDisabled, ENTRY.with_enable(false).with_pending(true)),
 ];
 
+pub(crate) type Change = fn(&mut Gicv5State<'static>);
+
+/// A table that is not the one of its registers, and what is found, all of it refused.
+pub(crate) const MISFITS: &[(Change, &[Problem])] = &[
+    (|s| s.irs.ist_cfgr = 9, &[IstMisfit]),
+    (|s| s.irs.ist_cfgr = 7, &[LpiIdBits]),
+    (|s| s.irs.ist_cfgr = 31, &[LpiIdBits]),
+    (|s| s.irs.ist_cfgr |= 1 << 16, &[IstCfgr]),
+    (|s| s.irs.ist_cfgr |= 1 << 8, &[IstCfgr]),
+    (|s| s.identity.idr2 = s.identity.idr2 & !0x03df | 9 << 6 | 8, &[LpiIdBits, LpiIdBounds]),
+    (|s| s.identity.idr2 = s.identity.idr2 & !0x03df | 8 << 6 | 7, &[LpiIdBits, LpiIdBounds]),
+    (|s| s.irs.ist_baser = 0, &[IstMisfit]),
+    (|s| s.lpi_ist = None, &[IstMisfit]),
+    (|s| s.spi_ist = Ist::new(IstKind::Spi, vec![0; 256]).expect("table"), &[IstMisfit]),
+    (|s| s.spi_ist = Ist::new(IstKind::Lpi, vec![0; 128]).expect("table"), &[IstKind]),
+    (|s| core::mem::swap(&mut s.spi_ist, s.lpi_ist.as_mut().expect("table")), &[IstKind, IstKind, IstMisfit, IstMisfit]),
+];
+
 /// SPIs and LPIs with these entries, 2 bits of priority.
-fn state(spis: &[(usize, Iste)], lpis: &[(usize, Iste)]) -> Gicv5State<'static> {
+pub(crate) fn state(spis: &[(usize, Iste)], lpis: &[(usize, Iste)]) -> Gicv5State<'static> {
     let mut state = fresh(&vcpus(2), 32).flush_and_save().expect("save");
     let table = |kind, size: usize, entries: &[(usize, Iste)]| {
         let mut bytes = vec![0; size];
@@ -65,22 +83,7 @@ fn each_is_found_as_what_it_is_and_as_nothing_else() {
 
 #[test]
 fn a_table_that_is_not_the_one_of_its_registers() {
-    type Change = fn(&mut Gicv5State<'static>);
-    let cases: &[(Change, &[Problem])] = &[
-        (|s| s.irs.ist_cfgr = 9, &[IstMisfit]),
-        (|s| s.irs.ist_cfgr = 7, &[LpiIdBits]),
-        (|s| s.irs.ist_cfgr = 31, &[LpiIdBits]),
-        (|s| s.irs.ist_cfgr |= 1 << 16, &[IstCfgr]),
-        (|s| s.irs.ist_cfgr |= 1 << 8, &[IstCfgr]),
-        (|s| s.identity.idr2 = s.identity.idr2 & !0x03df | 9 << 6 | 8, &[LpiIdBits, LpiIdBounds]),
-        (|s| s.identity.idr2 = s.identity.idr2 & !0x03df | 8 << 6 | 7, &[LpiIdBits, LpiIdBounds]),
-        (|s| s.irs.ist_baser = 0, &[IstMisfit]),
-        (|s| s.lpi_ist = None, &[IstMisfit]),
-        (|s| s.spi_ist = Ist::new(IstKind::Spi, vec![0; 256]).expect("table"), &[IstMisfit]),
-        (|s| s.spi_ist = Ist::new(IstKind::Lpi, vec![0; 128]).expect("table"), &[IstKind]),
-        (|s| core::mem::swap(&mut s.spi_ist, s.lpi_ist.as_mut().expect("table")), &[IstKind, IstKind, IstMisfit, IstMisfit]),
-    ];
-    for (change, expected) in cases {
+    for (change, expected) in MISFITS {
         let mut state = state(&[], &[]);
         change(&mut state);
         let report = judge::gicv5::problems(&state);

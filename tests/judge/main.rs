@@ -18,6 +18,7 @@ mod believed;
 mod bits;
 mod cases;
 mod clean;
+mod codes;
 mod ist;
 mod mappings;
 mod random;

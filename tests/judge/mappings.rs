@@ -10,7 +10,7 @@ use vgic_state::report::Problem::{self, *};
 use vgic_state::report::Report;
 use vgic_state::{Vcpu, VcpuId};
 
-type Change = fn(&mut LpiState);
+pub(crate) type Change = fn(&mut LpiState);
 
 pub(crate) const CASES: &[(&str, Change, &[Problem])] = &[
     ("nothing", |_| {}, &[]),
@@ -49,7 +49,7 @@ pub(crate) const CASES: &[(&str, Change, &[Problem])] = &[
     ("pending on no vCPU", |s| s.pending[1].vcpu.id = VcpuId::new(8).expect("id"), &[TargetUnknown]),
 ];
 
-fn as_data(subject: &Subject) -> LpiState {
+pub(crate) fn as_data(subject: &Subject) -> LpiState {
     let its: Vec<ItsMappings> = (0..)
         .zip(&subject.mappings)
         .map(|(n, mappings)| ItsMappings {

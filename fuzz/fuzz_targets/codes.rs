@@ -1,0 +1,7 @@
+//! See `src/codes.rs`.
+//!
+//! Rule: nothing but the call.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| vgic_state_fuzz::codes::run(data));
