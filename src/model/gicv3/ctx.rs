@@ -5,8 +5,9 @@
 //!
 //! Rule: one LPI per ID, whatever ITS and however many translations refer to it; its configuration is what was read last.
 
-use super::Host;
+use super::behaviour::Behaviour;
 use super::cpu::Cpu;
+use super::host::Host;
 use super::irq::{FIRST_LPI, Irq, Irqs};
 use super::ram::Ram;
 use super::registers::PENDBASER_PTZ;
@@ -54,7 +55,7 @@ pub(super) fn sanitise_pendbaser(register: u64) -> u64 {
 impl Ctx<'_> {
     /// The vCPU that an ITS command or a collection names.
     pub(super) fn vcpu_named(&self, id: u32) -> Option<usize> {
-        if self.host.kernel.takes_vcpu_id_for_index() {
+        if !self.host.kernel.has(Behaviour::NamesVcpusById) {
             return (id as usize).lt(&self.cpus.len()).then_some(id as usize);
         }
         self.cpus.iter().position(|cpu| cpu.vcpu.id.get() == id)
@@ -95,10 +96,17 @@ impl Ctx<'_> {
         }
     }
 
-    /// A translation to `intid` is made: an LPI that exists is shared as it is, a new one is read from guest memory. Its pending
-    /// bit there is taken over and cleared.
+    /// A translation to `intid` is made: an LPI that exists is shared as it is, or refused with `EEXIST`; a new one is read from guest
+    /// memory. Its pending bit there is taken over and cleared.
     pub(super) fn add_lpi(&mut self, intid: u32, target: Option<usize>) -> Result<(), Errno> {
         if let Some(irq) = self.irqs.lpis.get_mut(&intid) {
+            if self.host.kernel.has(Behaviour::OneEventForAnLpi) {
+                if irq.references != 0 {
+                    return Err(Errno::EEXIST);
+                }
+                // One that is still on a list of a vCPU.
+                irq.target = target;
+            }
             irq.references += 1;
             return Ok(());
         }

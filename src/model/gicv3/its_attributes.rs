@@ -5,6 +5,7 @@
 //!
 //! Rule: a register is 64 bits wide to user space, whatever the architecture says.
 
+use super::behaviour::Behaviour;
 use super::dist::check_range;
 use super::gic_attributes::UNDEFINED;
 use super::its::{Register, Run};
@@ -75,7 +76,7 @@ pub(super) fn set(state: &mut State, index: usize, id: AttrId, user: &mut User<'
                     its.reset(ctx);
                     Ok(())
                 }
-                _ if !ctx.host.kernel.its_refuses_unknown_commands() => Ok(()),
+                _ if !ctx.host.kernel.has(Behaviour::RefusesUnknownItsCommands) => Ok(()),
                 _ => Err(Errno::ENXIO),
             });
             let done = done.unwrap_or(Err(Errno::EBADF));

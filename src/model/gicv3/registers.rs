@@ -5,6 +5,7 @@
 //! Rule: the two sides differ in pending state (user space sees the latch) and in `GICD_CTLR`, `GICD_IIDR` and `GICD_TYPER2`;
 //! everything else is one code.
 
+use super::behaviour::Behaviour;
 use super::ctx::{self, Ctx};
 use super::irq::{Irq, PRIVATE_IRQS};
 use super::regions::{self, Reg, Region};
@@ -158,7 +159,7 @@ impl State {
         if (own ^ value) & !IIDR_REVISION != 0 {
             return Err(Errno::EINVAL);
         }
-        if !self.host.kernel.applies_implementation_revision() {
+        if !self.host.kernel.has(Behaviour::AppliesImplementationRevision) {
             return Ok(());
         }
         match (value & IIDR_REVISION) >> 12 {
@@ -174,7 +175,7 @@ impl State {
         if own == value {
             return Ok(());
         }
-        if !self.host.kernel.presets_before_init() {
+        if !self.host.kernel.has(Behaviour::PresetsBeforeInit) {
             return Err(Errno::EINVAL);
         }
         if self.dist.initialised {

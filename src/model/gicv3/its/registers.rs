@@ -6,6 +6,7 @@
 
 use super::Its;
 use crate::Errno;
+use crate::model::gicv3::behaviour::Behaviour;
 use crate::model::gicv3::ctx::{Ctx, sanitise};
 use crate::model::gicv3::registers::merge;
 use crate::uapi::vgic_v3::its::{
@@ -187,7 +188,7 @@ impl Its {
         let forced = GITS_BASER_PAGE_SIZE | READ_ONLY;
         *register = sanitise(written, 10, 59, 53) & !forced | initial & forced;
         let gone = *register & VALID == 0;
-        let changed = ctx.host.kernel.changed_baser_frees_mappings() && *register != old;
+        let changed = ctx.host.kernel.has(Behaviour::ChangedBaserFreesMappings) && *register != old;
         match index {
             0 if gone || changed => self.free_devices(ctx),
             1 if gone || changed => self.free_collections(),
