@@ -5,9 +5,9 @@
 //!
 //! Rule: what is acknowledged is what hardware would signal out of the interrupts that KVM has on the vCPU's list.
 
-use super::Guest;
 use super::behaviour::Behaviour;
 use super::cpu::Icc;
+use super::guest::Guest;
 use super::irq::{FIRST_LPI, SGIS};
 use crate::VcpuId;
 

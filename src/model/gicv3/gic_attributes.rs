@@ -8,8 +8,8 @@ use super::behaviour::Behaviour;
 use super::cpu;
 use super::irq::{PRIVATE_IRQS, SGIS};
 use super::registers::{By, Frame};
-use super::vm::State;
-use crate::model::User;
+use super::state::State;
+use crate::model::user::User;
 use crate::uapi::device::{
     KVM_DEV_ARM_VGIC_CTRL_INIT, KVM_DEV_ARM_VGIC_GRP_ADDR as ADDR, KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS as CPU_SYSREGS,
     KVM_DEV_ARM_VGIC_GRP_CTRL as CTRL, KVM_DEV_ARM_VGIC_GRP_NR_IRQS as NR_IRQS, KVM_DEV_ARM_VGIC_SYSREG_INSTR_MASK,

@@ -9,8 +9,8 @@ use super::behaviour::Behaviour;
 use super::dist::check_range;
 use super::gic_attributes::UNDEFINED;
 use super::its::{Register, Run};
-use super::vm::State;
-use crate::model::User;
+use super::state::State;
+use crate::model::user::User;
 use crate::uapi::device::{KVM_DEV_ARM_VGIC_CTRL_INIT, KVM_DEV_ARM_VGIC_GRP_ADDR as ADDR, KVM_DEV_ARM_VGIC_GRP_CTRL as CTRL};
 use crate::uapi::vgic_v3::{
     KVM_DEV_ARM_ITS_CTRL_RESET, KVM_DEV_ARM_ITS_RESTORE_TABLES, KVM_DEV_ARM_ITS_SAVE_TABLES,

@@ -7,7 +7,8 @@
 
 use super::behaviour::Behaviour;
 use super::irq::{PRIVATE_IRQS, SGIS};
-use super::vm::{State, Vm};
+use super::state::State;
+use super::vm::Vm;
 use crate::uapi::vgic_v3::KVM_VGIC_V3_ITS_SIZE;
 use crate::{Errno, VcpuId};
 

@@ -69,6 +69,7 @@ mod ctx;
 mod delivery;
 mod device;
 mod dist;
+mod fields;
 mod gic_attributes;
 mod guest;
 mod host;
@@ -81,8 +82,11 @@ mod lines;
 mod ram;
 mod regions;
 mod registers;
+mod run;
+mod setup;
 #[cfg(target_os = "linux")]
 mod slots;
+mod state;
 mod trace;
 mod vm;
 

@@ -5,8 +5,8 @@
 //!
 //! Rule: a command that fails is skipped, and the guest is told nothing.
 
+use super::mappings::{Ite, Its, NOT_MAPPED};
 use super::table::ID_BITS;
-use super::{Ite, Its, NOT_MAPPED};
 use crate::Errno;
 use crate::model::gicv3::behaviour::Behaviour;
 use crate::model::gicv3::ctx::Ctx;

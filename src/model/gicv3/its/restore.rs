@@ -5,9 +5,9 @@
 //!
 //! Rule: what the kernel does not check is believed: overlaps, aliases, chains that end early, entries before the first saved one.
 
-use super::registers::{INDIRECT, VALID, address, table_bytes};
+use super::baser::{INDIRECT, VALID, address, table_bytes};
+use super::mappings::{Ite, Its, NOT_MAPPED};
 use super::table::{ENTRY, ID_BITS, L2_ENTRIES};
-use super::{Ite, Its, NOT_MAPPED};
 use crate::Errno;
 use crate::model::gicv3::behaviour::Behaviour;
 use crate::model::gicv3::ctx::Ctx;

@@ -5,9 +5,9 @@
 //!
 //! Rule: entries are written one by one, devices first; a failure leaves those before it in guest memory.
 
-use super::registers::{VALID, address, table_bytes};
+use super::baser::{VALID, address, table_bytes};
+use super::mappings::{Collection, Device, Its};
 use super::table::ENTRY;
-use super::{Collection, Device, Its};
 use crate::Errno;
 use crate::model::gicv3::behaviour::Behaviour;
 use crate::model::gicv3::ctx::Ctx;
