@@ -5,6 +5,7 @@
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
 
+mod conversation;
 #[cfg(all(target_arch = "aarch64", target_os = "linux"))]
 mod crash;
 #[cfg(all(target_arch = "aarch64", target_os = "linux"))]

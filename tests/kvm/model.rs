@@ -44,6 +44,11 @@ fn this_machine() -> Host {
 }
 
 impl ModelRig {
+    /// Whether the host has not crashed.
+    pub(crate) fn is_alive(&self) -> bool {
+        !self.vm.is_dead()
+    }
+
     fn lower(&self, vcpu: usize, intid: u32) {
         match intid {
             16..32 => self.vm.set_ppi_level(self.config.vcpu(vcpu).id, intid, false).expect("PPI line"),

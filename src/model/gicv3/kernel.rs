@@ -28,7 +28,7 @@ pub struct Kernel {
     behaviours: u32,
 }
 
-/// A stable line, and the patch levels of it that were looked at, with their page sizes.
+/// A stable line, and the patch levels of it that were looked at: the first, the last, and what change logs tell of those between.
 struct Line {
     major: u16,
     minor: u16,
@@ -111,6 +111,18 @@ impl Kernel {
         Kernel::V7_3,
         Kernel::V7_3_4,
     ];
+
+    /// Every release that the model knows, the oldest first.
+    pub fn known() -> impl Iterator<Item = Kernel> {
+        let releases = LINES.iter().flat_map(|line| (line.first..=line.last).map(|patch| (line.major, line.minor, patch)));
+        releases.filter(|release| !Behaviour::is_unknown_for(*release)).map(Kernel::of)
+    }
+
+    /// The stable line of the release: 6 and 12 of 6.12.118.
+    #[must_use]
+    pub const fn line(self) -> (u16, u16) {
+        (self.release.0, self.release.1)
+    }
 
     const fn of(release: Release) -> Kernel {
         Kernel { release, behaviours: Behaviour::of(release) }
