@@ -84,7 +84,7 @@ fn redist_step() -> impl Strategy<Value = Step> {
         (vcpu.clone(), any::<u32>()).prop_map(|(vcpu, value)| Step::Redist(vcpu, redist::GICR_ICFGR1, value & 0x3fff)),
         (vcpu.clone(), 0..2_u32).prop_map(|(vcpu, value)| Step::Redist(vcpu, redist::GICR_CTLR, value)),
         (vcpu.clone(), 0..16_u32, 0..2_u32).prop_map(|(vcpu, bits, place)| {
-            Step::Redist(vcpu, redist::GICR_PROPBASER, layout::CONFIGURATION as u32 + 0x1000 * place | bits)
+            Step::Redist(vcpu, redist::GICR_PROPBASER, (layout::CONFIGURATION as u32 + 0x1000 * place) | bits)
         }),
         (vcpu, 0..4_usize).prop_map(|(vcpu, place)| Step::Redist(vcpu, redist::GICR_PENDBASER, layout::pending(place) as u32)),
     ]

@@ -87,8 +87,12 @@ impl Kernel {
     pub const V6_18: Kernel = Kernel::of((6, 18, 15));
     /// 6.19.14, the last of its line.
     pub const V6_19: Kernel = Kernel::of((6, 19, 14));
+    /// 7.0.4, before the fixes of 2026.
+    pub const V7_0_4: Kernel = Kernel::of((7, 0, 4));
     /// 7.1.13, the last of its line.
     pub const V7_1: Kernel = Kernel::of((7, 1, 13));
+    /// 7.2.6.
+    pub const V7_2_6: Kernel = Kernel::of((7, 2, 6));
     /// 7.2.13.
     pub const V7_2: Kernel = Kernel::of((7, 2, 13));
     /// 7.3 as it was released.
@@ -96,8 +100,8 @@ impl Kernel {
     /// 7.3.4, the newest one of November 2026.
     pub const V7_3_4: Kernel = Kernel::of((7, 3, 4));
 
-    /// One release for each set of behaviours that was seen, the oldest first.
-    pub const ALL: [Kernel; 12] = [
+    /// One release for each set of behaviours that the oldest and the newest kernels of the lines have, the oldest first.
+    pub const ALL: [Kernel; 14] = [
         Kernel::V6_1,
         Kernel::V6_1_170,
         Kernel::V6_1_192,
@@ -106,7 +110,9 @@ impl Kernel {
         Kernel::V6_16,
         Kernel::V6_18,
         Kernel::V6_19,
+        Kernel::V7_0_4,
         Kernel::V7_1,
+        Kernel::V7_2_6,
         Kernel::V7_2,
         Kernel::V7_3,
         Kernel::V7_3_4,
