@@ -161,7 +161,7 @@ const TABLE: &[Row] = &[
         behaviour: Behaviour::HasEl2Registers,
         title: "gives user space the `ICH_*_EL2` registers of a nested guest",
         commit: "9fe9663e47e2 \"KVM: arm64: Expose GICv3 EL2 registers via KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS\"",
-        matters: "without it, a nested guest cannot be saved",
+        matters: "without it, a nested guest cannot be saved (told by the commit: the scenarios have no nested guest)",
         has: &[Span::mainline(6, 17)],
         unknown: &[],
     },

@@ -87,8 +87,6 @@ impl Kernel {
     pub const V6_18: Kernel = Kernel::of((6, 18, 15));
     /// 6.19.14, the last of its line.
     pub const V6_19: Kernel = Kernel::of((6, 19, 14));
-    /// 7.0.4, before the fixes of 2026.
-    pub const V7_0_4: Kernel = Kernel::of((7, 0, 4));
     /// 7.1.13, the last of its line.
     pub const V7_1: Kernel = Kernel::of((7, 1, 13));
     /// 7.2.6.
@@ -101,7 +99,7 @@ impl Kernel {
     pub const V7_3_4: Kernel = Kernel::of((7, 3, 4));
 
     /// One release for each set of behaviours that the oldest and the newest kernels of the lines have, the oldest first.
-    pub const ALL: [Kernel; 14] = [
+    pub const ALL: [Kernel; 13] = [
         Kernel::V6_1,
         Kernel::V6_1_170,
         Kernel::V6_1_192,
@@ -110,7 +108,6 @@ impl Kernel {
         Kernel::V6_16,
         Kernel::V6_18,
         Kernel::V6_19,
-        Kernel::V7_0_4,
         Kernel::V7_1,
         Kernel::V7_2_6,
         Kernel::V7_2,
