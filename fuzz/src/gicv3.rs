@@ -249,7 +249,7 @@ pub fn run(data: &[u8]) {
         nr_irqs: 64 + 32 * u32::from(input.shape >> 2 & 1),
         its: [1, 2, 0, 1][usize::from(input.shape >> 3 & 3)],
         host: Host {
-            kernel: if input.shape >> 5 & 1 == 0 { Kernel::V7_3 } else { Kernel::V6_12 },
+            kernel: if input.shape >> 5 & 1 == 0 { Kernel::V7_3 } else { Kernel::V6_12_118 },
             pri_bits: 5 + u32::from(input.shape >> 6),
             ..Host::default()
         },

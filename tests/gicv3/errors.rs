@@ -6,7 +6,7 @@ use crate::save::SaveImage as _;
 use crate::snapshot::snapshot;
 use vgic_state::gicv3::{Gicv3, Gicv3State};
 use vgic_state::model::Fault;
-use vgic_state::model::gicv3::{Host, Kernel};
+use vgic_state::model::gicv3::{Behaviour, Host, Kernel};
 use vgic_state::report::Problem;
 use vgic_state::{
     AccessError, Attr, AttrDevice, AttrId, BufferError, Command, DynInterruptState, Errno, Error, InterruptState, NoGuestMemory,
@@ -161,11 +161,11 @@ fn a_write_that_the_kernel_drops_is_found_out() {
         let (_, mut destination) = fresh(Config { host, ..config() }, copy(&memory));
         match destination.restore(&state) {
             Ok(_) => {
-                assert!(kernel.applies_implementation_revision());
+                assert!(kernel.has(Behaviour::AppliesImplementationRevision));
                 assert_eq!(destination.flush_and_save().expect("save").identity.iidr, state.identity.iidr);
             }
             Err(Error::ReadBack(error)) => {
-                assert!(!kernel.applies_implementation_revision());
+                assert!(!kernel.has(Behaviour::AppliesImplementationRevision));
                 assert_eq!((error.attr, error.written), (Attr::dist(0x8).id(), state.identity.iidr.into()));
                 assert!(Error::ReadBack(error.clone()).can_retry_on_same_memory());
                 assert_eq!(error.applied.last, None, "the first step");
@@ -196,13 +196,13 @@ fn a_guest_of_a_host_without_gicv4_1_on_one_that_has_it() {
             vm.create_vcpu(vcpu).expect("vCPU");
         }
         let mut gic = vm.create_device(KVM_DEV_TYPE_ARM_VGIC_V3).expect("GICv3");
-        assert_eq!(preset(&mut gic, &state.identity), Ok(kernel.presets_before_init()));
+        assert_eq!(preset(&mut gic, &state.identity), Ok(kernel.has(Behaviour::PresetsBeforeInit)));
         gic.set(Attr::nr_irqs(), 64).expect("NR_IRQS");
         gic.set(Attr::dist_address(), 0x0800_0000).expect("address");
         gic.set(Attr::redist_address(), 0x0810_0000).expect("address");
         gic.command(Command::Init).expect("INIT");
         let mut gic = Gicv3::attach(gic, vec![], NoGuestMemory, crate::common::vcpus(2)).expect("attach");
-        assert_eq!(gic.restore(&state).is_ok(), kernel.presets_before_init());
+        assert_eq!(gic.restore(&state).is_ok(), kernel.has(Behaviour::PresetsBeforeInit));
     }
 }
 

@@ -57,7 +57,7 @@ fn dte_more_than_16_event_id_bits() {
             change(s);
             s.write(itts(0) + 0x2000, 8500 << 16 | 8);
         };
-        believed(false, Kernel::V6_12, change, EventWidth, true);
+        believed(false, Kernel::V6_12_74, change, EventWidth, true);
     }
 }
 

@@ -6,7 +6,7 @@
 use crate::fault::Faulty;
 use crate::faults::Faults;
 use crate::layout;
-use crate::rig::{Config, Gic, Memory, Rig};
+use crate::rig::{BeforeInit, Config, Gic, Memory, Rig};
 use kvm_bindings::{KVM_ARM_VCPU_PSCI_0_2, KVM_MSI_VALID_DEVID, kvm_msi, kvm_userspace_memory_region, kvm_vcpu_init};
 use kvm_ioctls::{Kvm, VcpuExit, VcpuFd, VmFd};
 use std::os::unix::thread::JoinHandleExt;
@@ -15,6 +15,7 @@ use std::thread::{JoinHandle, sleep};
 use std::time::{Duration, Instant};
 use vgic_state::gicv3::Gicv3;
 use vgic_state::kvm::{KvmDevice, VmMemslot, VmMemslots};
+use vgic_state::model::gicv3::{Behaviour, Kernel};
 use vgic_state::shadow::{Backing, Memslot, Shadowed};
 use vgic_state::uapi::vgic_v3::dist::{GICD_CTLR, GICD_TYPER2};
 use vgic_state::uapi::vgic_v3::icc::SYS_ICC_CTLR_EL1;
@@ -74,16 +75,27 @@ pub(crate) struct KernelRig {
     memory: Memory,
 }
 
-/// Version of the kernel.
+/// Release of the kernel.
+#[allow(dead_code, reason = "not for the benchmarks")]
 pub(crate) fn release() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("release of the kernel").trim().to_string()
+    uname("osrelease")
 }
 
-/// The first two numbers of it.
-pub(crate) fn version() -> (u32, u32) {
-    let release = release();
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap_or_default());
-    (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default())
+fn uname(which: &str) -> String {
+    std::fs::read_to_string(format!("/proc/sys/kernel/{which}")).expect("release of the kernel").trim().to_string()
+}
+
+/// What the model knows of this machine's kernel; `VGIC_STATE_MODEL_KERNEL` names another release that it is to be like, where the
+/// model does not know it.
+pub(crate) fn linux() -> Kernel {
+    static KERNEL: OnceLock<Kernel> = OnceLock::new();
+    *KERNEL.get_or_init(|| {
+        let kernel = match std::env::var("VGIC_STATE_MODEL_KERNEL") {
+            Ok(like) => like.parse(),
+            Err(_) => Kernel::from_uname(&release(), &uname("version")),
+        };
+        kernel.unwrap_or_else(|error| panic!("{error} (VGIC_STATE_MODEL_KERNEL=RELEASE: take it for that one)"))
+    })
 }
 
 /// What KVM takes over from the host: `ICC_CTLR_EL1` and `GICD_TYPER2` of a fresh VM.
@@ -192,12 +204,19 @@ impl Rig for KernelRig {
         KernelRig { gicv3, faults, vcpus: vcpus.into_iter().map(Some).collect(), vm, config, memory }
     }
 
+    fn before_init() -> BeforeInit {
+        let vm = Kvm::new().and_then(|kvm| kvm.create_vm()).expect("a VM from /dev/kvm");
+        let _vcpu = vm.create_vcpu(0).expect("vCPU");
+        let mut gic = KvmDevice::create_gicv3(&vm).expect("GICv3");
+        BeforeInit::ask(&mut gic, || line(&vm, kvm_bindings::KVM_ARM_IRQ_TYPE_SPI, 0, 7, true))
+    }
+
     fn config(&self) -> Config {
         self.config
     }
 
-    fn linux() -> (u32, u32) {
-        version()
+    fn kernel() -> Kernel {
+        linux()
     }
 
     fn memory(&self) -> &Memory {
@@ -279,9 +298,9 @@ impl Rig for KernelRig {
     }
 }
 
-/// How `KVM_IRQ_LINE` names a vCPU: by its id; before Linux 6.7 by its place in the order of creation.
+/// How `KVM_IRQ_LINE` names a vCPU: by its id or by its place in the order of creation.
 fn line_vcpu(config: Config, vcpu: usize) -> u32 {
-    if version() < (6, 7) { vcpu as u32 } else { config.vcpu(vcpu).id.get() }
+    if linux().has(Behaviour::NamesVcpusById) { config.vcpu(vcpu).id.get() } else { vcpu as u32 }
 }
 
 /// Drives an interrupt line.

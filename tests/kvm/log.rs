@@ -51,6 +51,23 @@ impl Log {
         }
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Forgets all but the first lines.
+    pub(crate) fn truncate(&mut self, lines: usize) {
+        self.0.truncate(lines);
+    }
+
+    /// The first line that another log has not.
+    pub(crate) fn difference(&self, other: &Log) -> Option<String> {
+        let differs = |n: &usize| self.0.get(*n) != other.0.get(*n);
+        let line = (0..self.0.len().max(other.0.len())).find(differs)?;
+        let of = |log: &Log| log.0.get(line).cloned().unwrap_or_default();
+        Some(format!("line {line}:\n  the model:  {}\n  the kernel: {}", of(self), of(other)))
+    }
+
     /// What the model observed is what the kernel observed.
     #[cfg(all(target_arch = "aarch64", target_os = "linux"))]
     pub(crate) fn assert_same(&self, kernel: &Log) {

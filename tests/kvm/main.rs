@@ -9,6 +9,9 @@
 #[path = "../common/save.rs"]
 mod save;
 
+mod conversation;
+#[cfg(all(target_arch = "aarch64", target_os = "linux"))]
+mod crash;
 #[cfg(all(target_arch = "aarch64", target_os = "linux"))]
 mod dump;
 mod fault;
@@ -89,6 +92,13 @@ scenarios! {
     errors::another_try_on_the_same_memory,
     errors::a_vm_that_is_made_otherwise,
     errors::values_that_no_kernel_takes,
+    kernels::before_init,
+    kernels::active_interrupts_and_list_registers,
+    kernels::one_lpi_for_two_events,
+    kernels::whose_lpis_are_moved,
+    kernels::an_event_without_collection,
+    kernels::a_table_that_changes_its_place,
+    kernels::what_is_unmapped_between_two_saves,
     registers::its_registers,
     registers::silent_successes,
     registers::implementation_revision,

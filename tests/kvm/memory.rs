@@ -3,6 +3,7 @@
 use crate::layout;
 use crate::rig::Memory;
 use std::fs::File;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use vgic_state::GuestRange;
 use vm_memory::{Bytes, FileOffset, GuestAddress, GuestMemoryBackend, GuestMemoryRegion};
@@ -18,6 +19,17 @@ pub(crate) fn of(regions: impl Iterator<Item = (u64, usize, bool)>) -> Memory {
     let file = |bytes: usize| FileOffset::new(file(bytes as u64), 0);
     let regions = regions.map(|(start, bytes, in_file)| (GuestAddress(start), bytes, in_file.then(|| file(bytes))));
     Memory::from_ranges_with_files(regions.collect::<Vec<_>>()).expect("memory")
+}
+
+/// Bytes of a page of this machine.
+#[allow(dead_code, reason = "for the tests")]
+pub(crate) fn page() -> u64 {
+    static PAGE: OnceLock<u64> = OnceLock::new();
+    *PAGE.get_or_init(|| {
+        let Ok(mappings) = std::fs::read_to_string("/proc/self/smaps") else { return 4096 };
+        let kibibytes = mappings.lines().find_map(|line| line.strip_prefix("KernelPageSize:")?.trim().strip_suffix(" kB"));
+        kibibytes.and_then(|kibibytes| kibibytes.parse::<u64>().ok()).expect("the size of a page") << 10
+    })
 }
 
 /// A file without a name.

@@ -3,7 +3,7 @@
 use crate::fault::Faulty;
 use crate::faults::Faults;
 use crate::layout;
-use crate::rig::{Config, Gic, Memory, Rig};
+use crate::rig::{BeforeInit, Config, Gic, Memory, Rig};
 use vgic_state::gicv3::Gicv3;
 use vgic_state::model::gicv3::{Device, Host, Kernel, Slots, Vm};
 use vgic_state::shadow::Shadowed;
@@ -30,16 +30,10 @@ fn host() -> Host {
 
 #[cfg(all(target_arch = "aarch64", target_os = "linux"))]
 fn this_machine() -> Host {
-    let kernel = match crate::kernel::version() {
-        version if version < (6, 8) => Kernel::V6_1Stable,
-        version if version < (7, 2) => Kernel::V6_12,
-        (7, 2) => Kernel::V7_2,
-        _ => Kernel::V7_3,
-    };
     let (icc_ctlr, typer2) = crate::kernel::host_registers();
     let bit = |n: u32| icc_ctlr >> n & 1 != 0;
     Host {
-        kernel,
+        kernel: crate::kernel::linux(),
         pri_bits: (icc_ctlr >> 8 & 7) as u32 + 1,
         id_bits: if bit(11) { 24 } else { 16 },
         seis: bit(14),
@@ -50,6 +44,11 @@ fn this_machine() -> Host {
 }
 
 impl ModelRig {
+    /// Whether the host has not crashed.
+    pub(crate) fn is_alive(&self) -> bool {
+        !self.vm.is_dead()
+    }
+
     fn lower(&self, vcpu: usize, intid: u32) {
         match intid {
             16..32 => self.vm.set_ppi_level(self.config.vcpu(vcpu).id, intid, false).expect("PPI line"),
@@ -86,17 +85,19 @@ impl Rig for ModelRig {
         ModelRig { gicv3, faults, vm, config, memory }
     }
 
+    fn before_init() -> BeforeInit {
+        let vm = Vm::new(host(), Memory::default());
+        vm.create_vcpu(Config::default().vcpu(0)).expect("vCPU");
+        let mut gic = vm.create_device(KVM_DEV_TYPE_ARM_VGIC_V3).expect("GICv3");
+        BeforeInit::ask(&mut gic, || vm.set_spi_level(7, true))
+    }
+
     fn config(&self) -> Config {
         self.config
     }
 
-    fn linux() -> (u32, u32) {
-        match host().kernel {
-            Kernel::V6_1 | Kernel::V6_1Stable => (6, 1),
-            Kernel::V6_12 => (6, 12),
-            Kernel::V7_2 => (7, 2),
-            _ => (7, 3),
-        }
+    fn kernel() -> Kernel {
+        host().kernel
     }
 
     fn memory(&self) -> &Memory {

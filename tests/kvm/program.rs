@@ -3,6 +3,7 @@
 use crate::layout;
 use crate::rig::{Config, Rig};
 use vgic_state::Errno;
+use vgic_state::model::gicv3::Behaviour;
 use vgic_state::uapi::vgic_v3::{dist, icc, its, redist};
 use vm_memory::{Bytes, GuestAddress};
 
@@ -173,9 +174,9 @@ pub(crate) fn wires<R: Rig>(rig: &mut R) {
         }
         rig.set_dist(dist::GICD_ISPENDR + at, 0x0001_0021_u32.rotate_left(bank));
         if bank < 4 {
-            // Three in all: before Linux 6.19, KVM gives its list registers to active interrupts first, and a vCPU with as many of
-            // those as it has list registers is given no other interrupt.
-            rig.set_dist(dist::GICD_ISACTIVER + at, 0x0000_0040);
+            // At most two for a vCPU: an older KVM gives its list registers to active interrupts first, and a vCPU with as many of
+            // those as it has list registers, the one that it handles included, is given no other.
+            rig.set_dist(dist::GICD_ISACTIVER + at, if bank == 2 { 0x80 } else { 0x40 });
         }
     }
     // Devices hold level interrupts.
@@ -191,9 +192,9 @@ pub(crate) fn wires<R: Rig>(rig: &mut R) {
 }
 
 /// Whether KVM takes the id of a vCPU for its place in the order of creation, where a PPI's line is driven and where an ITS is told the
-/// target of a collection: Linux before 6.7.
+/// target of a collection.
 pub(crate) fn takes_id_for_index<R: Rig>(config: Config) -> bool {
-    config.id_step != 1 && R::linux() < (6, 7)
+    config.id_step != 1 && !R::kernel().has(Behaviour::NamesVcpusById)
 }
 
 /// What an ITS knows a vCPU by.

@@ -4,8 +4,10 @@ use crate::fault::Faulty;
 use crate::faults::Faults;
 use crate::memory;
 use vgic_state::gicv3::Gicv3;
+use vgic_state::model::gicv3::Kernel;
 use vgic_state::shadow::{Memslots, ShadowKind, Shadowed};
-use vgic_state::{Attr, AttrDevice, Errno, Mpidr, Vcpu, Vcpus};
+use vgic_state::uapi::vgic_v3::{KVM_DEV_ARM_VGIC_GRP_MAINT_IRQ, dist};
+use vgic_state::{Attr, AttrDevice, AttrId, Errno, Mpidr, Vcpu, Vcpus};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 pub(crate) type Memory = GuestMemoryMmap<()>;
@@ -45,6 +47,25 @@ impl Config {
     }
 }
 
+/// Answers of a GICv3 before `INIT`.
+#[derive(Debug)]
+pub(crate) struct BeforeInit {
+    pub(crate) iidr: Result<u32, Errno>,
+    pub(crate) typer2: Result<(), Errno>,
+    pub(crate) maintenance_irq: Result<(), Errno>,
+    /// `KVM_IRQ_LINE` of an SPI that there is not.
+    pub(crate) no_spi: Result<(), Errno>,
+}
+
+impl BeforeInit {
+    pub(crate) fn ask(gic: &mut impl AttrDevice, no_spi: impl FnOnce() -> Result<(), Errno>) -> Self {
+        let iidr = gic.get(Attr::dist(dist::GICD_IIDR));
+        let typer2 = gic.get(Attr::dist(dist::GICD_TYPER2)).and_then(|value| gic.set(Attr::dist(dist::GICD_TYPER2), value));
+        let maintenance_irq = gic.has(AttrId::from_raw(KVM_DEV_ARM_VGIC_GRP_MAINT_IRQ, 0));
+        BeforeInit { iidr, typer2, maintenance_irq, no_spi: no_spi() }
+    }
+}
+
 /// Guest memory and its slots, as a backend has it.
 pub(crate) type Guest<R> = Shadowed<Memory, Faulty<<R as Rig>::Slots>>;
 
@@ -64,10 +85,13 @@ pub(crate) trait Rig: Sized {
     /// A VM with memory that has something in it, or holes.
     fn with_memory(config: Config, memory: Memory) -> Self;
 
+    /// What is asked of a VM whose GICv3 has no `INIT` yet.
+    fn before_init() -> BeforeInit;
+
     fn config(&self) -> Config;
 
-    /// The version of the kernel, to name a difference between kernels.
-    fn linux() -> (u32, u32);
+    /// The kernel: what it does and others do not.
+    fn kernel() -> Kernel;
 
     fn memory(&self) -> &Memory;
 

@@ -165,5 +165,5 @@ fn maintenance_interrupt() {
     assert_eq!(rig.gic.ioctl(Op::Get, id, User::U32(&mut value)), Ok(()));
     assert_eq!(value, 27);
     assert_eq!(set(&ready(0), 15), Err(Errno::EBUSY), "initialised, before the value");
-    assert_eq!(set(&created_with(on(Kernel::V6_12), 0, new_memory()), 27), Err(Errno::ENXIO), "no such group");
+    assert_eq!(set(&created_with(on(Kernel::V6_12_118), 0, new_memory()), 27), Err(Errno::ENXIO), "no such group");
 }

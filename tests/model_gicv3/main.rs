@@ -9,6 +9,7 @@ mod commands;
 mod common;
 mod decoder;
 mod dist;
+mod documented;
 mod groups;
 mod guest;
 mod icc;

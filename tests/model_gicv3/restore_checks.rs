@@ -158,7 +158,7 @@ fn devices_at(index: u64) -> u64 {
 fn wide_event_ids_of_an_older_kernel() {
     let memory = saved(false);
     for (bits, events) in [(17, 2), (28, 2), (29, 0), (32, 0)] {
-        let mut rig = target(&memory, Kernel::V6_12, false);
+        let mut rig = target(&memory, Kernel::V6_12_74, false);
         let dte = rig.read64(LAST_DTE);
         rig.write64(LAST_DTE, dte & !0x1f | (bits - 1));
         // From 29 bits on the length of the table comes out as 0: only the first event is looked at.

@@ -5,8 +5,8 @@
 //! Rule: what a register of user space holds is what was written and could be held; a comparison that fails leaves what the fields
 //! before it have changed, as in KVM.
 
-use super::Host;
-use super::ctx::INITIAL_BASER;
+use super::fields::INITIAL_BASER;
+use super::host::Host;
 use crate::uapi::vgic_v3::icc::*;
 use crate::{Errno, Vcpu};
 

@@ -5,11 +5,12 @@
 //!
 //! Rule: one LPI per ID, whatever ITS and however many translations refer to it; its configuration is what was read last.
 
-use super::Host;
+use super::behaviour::Behaviour;
 use super::cpu::Cpu;
+use super::fields::PENDBASER_PTZ;
+use super::host::Host;
 use super::irq::{FIRST_LPI, Irq, Irqs};
 use super::ram::Ram;
-use super::registers::PENDBASER_PTZ;
 use crate::Errno;
 
 /// What an ITS works with: everything of the VM but the ITSes.
@@ -23,38 +24,14 @@ pub(super) struct Ctx<'a> {
 
 const PROPBASER_ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 const PENDBASER_ADDRESS: u64 = 0x000f_ffff_ffff_0000;
-const PROPBASER_RES0: u64 = 0xf8f0_0000_0000_0060;
-const PENDBASER_RES0: u64 = 0xb8f0_0000_0000_f07f;
 /// Priority in a configuration byte; an LPI has six bits of it.
 const CONFIG_PRIORITY: u8 = 0xfc;
 const CONFIG_ENABLE: u8 = 1;
-/// Inner write-back, inner shareable: `GICR_PENDBASER` of a new vCPU, and `GICR_PROPBASER` whenever an ITS is created.
-pub(super) const INITIAL_BASER: u64 = 3 << 7 | 1 << 10;
-
-/// Memory attributes that KVM has: shareability and cacheability fields at the given positions.
-pub(super) fn sanitise(register: u64, share: u32, inner: u32, outer: u32) -> u64 {
-    let field = |at: u32, mask: u64| register >> at & mask;
-    let replace = |register: u64, at: u32, mask: u64, value: u64| register & !(mask << at) | value << at;
-    // Outer shareable becomes inner shareable; not cached inside becomes write-back; anything cached outside becomes the same as
-    // inside.
-    let shareability = if field(share, 3) == 2 { 1 } else { field(share, 3) };
-    let inner_cache = if field(inner, 7) <= 1 { 3 } else { field(inner, 7) };
-    let outer_cache = if field(outer, 7) == 1 { 1 } else { 0 };
-    replace(replace(replace(register, share, 3, shareability), inner, 7, inner_cache), outer, 7, outer_cache)
-}
-
-pub(super) fn sanitise_propbaser(register: u64) -> u64 {
-    sanitise(register, 10, 7, 56) & !PROPBASER_RES0
-}
-
-pub(super) fn sanitise_pendbaser(register: u64) -> u64 {
-    sanitise(register, 10, 7, 56) & !PENDBASER_RES0
-}
 
 impl Ctx<'_> {
     /// The vCPU that an ITS command or a collection names.
     pub(super) fn vcpu_named(&self, id: u32) -> Option<usize> {
-        if self.host.kernel.takes_vcpu_id_for_index() {
+        if !self.host.kernel.has(Behaviour::NamesVcpusById) {
             return (id as usize).lt(&self.cpus.len()).then_some(id as usize);
         }
         self.cpus.iter().position(|cpu| cpu.vcpu.id.get() == id)
@@ -95,10 +72,17 @@ impl Ctx<'_> {
         }
     }
 
-    /// A translation to `intid` is made: an LPI that exists is shared as it is, a new one is read from guest memory. Its pending
-    /// bit there is taken over and cleared.
+    /// A translation to `intid` is made: an LPI that exists is shared as it is, or refused with `EEXIST`; a new one is read from guest
+    /// memory. Its pending bit there is taken over and cleared.
     pub(super) fn add_lpi(&mut self, intid: u32, target: Option<usize>) -> Result<(), Errno> {
         if let Some(irq) = self.irqs.lpis.get_mut(&intid) {
+            if self.host.kernel.has(Behaviour::OneEventForAnLpi) {
+                if irq.references != 0 {
+                    return Err(Errno::EEXIST);
+                }
+                // One that is still on a list of a vCPU.
+                irq.target = target;
+            }
             irq.references += 1;
             return Ok(());
         }

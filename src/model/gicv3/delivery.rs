@@ -5,8 +5,9 @@
 //!
 //! Rule: what is acknowledged is what hardware would signal out of the interrupts that KVM has on the vCPU's list.
 
-use super::Guest;
+use super::behaviour::Behaviour;
 use super::cpu::Icc;
+use super::guest::Guest;
 use super::irq::{FIRST_LPI, SGIS};
 use crate::VcpuId;
 
@@ -83,6 +84,11 @@ impl Guest<'_> {
         self.state(|state| {
             state.irqs.prune();
             let bits = state.host.pri_bits;
+            // Each takes a list register, and there is none left for one that is pending.
+            let crowded = state.irqs.active(vcpu) >= state.host.list_registers as usize;
+            if crowded && !state.host.kernel.has(Behaviour::PendingBeforeActive) {
+                return None;
+            }
             let icc = &mut state.cpus.get_mut(vcpu)?.icc;
             let enabled = |of1: bool| if of1 { icc.igrpen1 } else { icc.igrpen0 };
             let signalled = state.irqs.signalled(vcpu).filter(|(_, irq)| enabled(irq.group1));

@@ -1,13 +1,20 @@
 //! The descriptor of a device: one way in for typed and for raw attributes, with faults and record.
 //!
-//! Source: `virt/kvm/kvm_main.c`, `kvm_device_ioctl`; Documentation/virt/kvm/api.rst, `KVM_GET_DEVICE_ATTR` and its siblings.
+//! Source: `virt/kvm/kvm_main.c`, `kvm_device_ioctl`, `kvm_ioctl_create_device`; Documentation/virt/kvm/api.rst, `KVM_GET_DEVICE_ATTR` and its siblings.
 //!
 //! Rule: an access is recorded once, whether it succeeded or not; a fault comes before any effect.
 
-use super::vm::{State, Vm};
-use super::{Origin, Traced, gic_attributes, its_attributes};
-use crate::model::fault::Log;
-use crate::model::{Access, Fault, Op, User};
+use super::dist::Dist;
+use super::fields::INITIAL_BASER;
+use super::its::Its;
+use super::state::State;
+use super::trace::{Origin, Traced};
+use super::vm::Vm;
+use super::{gic_attributes, its_attributes};
+use crate::model::fault::{Fault, Log};
+use crate::model::trace::{Access, Op};
+use crate::model::user::User;
+use crate::uapi::device::{KVM_DEV_TYPE_ARM_VGIC_ITS, KVM_DEV_TYPE_ARM_VGIC_V3};
 use crate::{Attr, AttrDevice, AttrId, Command, Errno, Word};
 
 /// A descriptor of the GICv3 or of one ITS of a VM. A clone is the same device.
@@ -17,11 +24,50 @@ pub struct Device {
     origin: Origin,
 }
 
-impl Device {
-    pub(super) fn new(vm: Vm, origin: Origin) -> Self {
-        Device { vm, origin }
+impl Vm {
+    /// `KVM_CREATE_DEVICE` with the flag `KVM_CREATE_DEVICE_TEST`: only asks.
+    ///
+    /// # Errors
+    ///
+    /// - `EIO`: the VM is dead.
+    /// - `ENODEV`: neither the type of a GICv3 nor of an ITS, or the host has none. The model knows no other device.
+    pub fn test_device(&self, type_: u32) -> Result<(), Errno> {
+        self.lock().test_device(type_)
     }
 
+    /// `KVM_CREATE_DEVICE`: a GICv3 once, ITSes as many as wanted, in any order.
+    ///
+    /// # Errors
+    ///
+    /// In this order; Documentation/virt/kvm/api.rst, `KVM_CREATE_DEVICE`, and `vgic-init.c`:
+    /// - `EIO`, `ENODEV`: as [`Vm::test_device`].
+    /// - `EBUSY`: GICv3; a vCPU is locked by another thread.
+    /// - `EEXIST`: GICv3; the VM has one.
+    /// - `EBUSY`: GICv3; a vCPU has run.
+    pub fn create_device(&self, type_: u32) -> Result<Device, Errno> {
+        let mut state = self.lock();
+        state.test_device(type_)?;
+        let origin = if type_ == KVM_DEV_TYPE_ARM_VGIC_V3 {
+            state.lock_vcpus()?;
+            if state.dist.exists {
+                return Err(Errno::EEXIST);
+            }
+            if state.cpus.iter().any(|cpu| cpu.has_run) {
+                return Err(Errno::EBUSY);
+            }
+            state.dist = Dist::new(state.host.nassgicap);
+            // vCPUs that exist get their redistributors with the address of the region.
+            Origin::Gic
+        } else {
+            state.its.push(Its::new());
+            (state.has_its, state.propbaser) = (true, INITIAL_BASER);
+            Origin::Its(state.its.len() - 1)
+        };
+        Ok(Device { vm: self.clone(), origin })
+    }
+}
+
+impl Device {
     /// Which device of its VM.
     #[must_use]
     pub fn origin(&self) -> Origin {
@@ -101,6 +147,15 @@ impl Device {
 }
 
 impl State {
+    fn test_device(&self, type_: u32) -> Result<(), Errno> {
+        self.alive()?;
+        match type_ {
+            KVM_DEV_TYPE_ARM_VGIC_V3 if self.host.gicv3 => Ok(()),
+            KVM_DEV_TYPE_ARM_VGIC_ITS if self.host.gicv3 && self.host.its => Ok(()),
+            _ => Err(Errno::ENODEV),
+        }
+    }
+
     /// The answer that a fault gives to an access. Every log counts it.
     fn intercept(&mut self, origin: Origin, op: Op, id: AttrId) -> Result<(), Errno> {
         let mut answer = self.faults.intercept(op, id);

@@ -4,11 +4,12 @@
 //!
 //! Rule: first which vCPU is named, then the value comes in, then every vCPU is locked, then the device must be initialised.
 
+use super::behaviour::Behaviour;
 use super::cpu;
 use super::irq::{PRIVATE_IRQS, SGIS};
 use super::registers::{By, Frame};
-use super::vm::State;
-use crate::model::User;
+use super::state::State;
+use crate::model::user::User;
 use crate::uapi::device::{
     KVM_DEV_ARM_VGIC_CTRL_INIT, KVM_DEV_ARM_VGIC_GRP_ADDR as ADDR, KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS as CPU_SYSREGS,
     KVM_DEV_ARM_VGIC_GRP_CTRL as CTRL, KVM_DEV_ARM_VGIC_GRP_NR_IRQS as NR_IRQS, KVM_DEV_ARM_VGIC_SYSREG_INSTR_MASK,
@@ -45,7 +46,7 @@ pub(super) fn get(state: &mut State, id: AttrId, user: &mut User<'_>) -> Result<
             let cpu = state.cpus.get(vcpu).ok_or(Errno::EINVAL)?;
             user.write(cpu.icc.get(instr(attr))?)
         }
-        (MAINT_IRQ, _) if state.host.kernel.has_maintenance_irq() => user.write(state.dist.maintenance),
+        (MAINT_IRQ, _) if state.host.kernel.has(Behaviour::HasMaintenanceIrq) => user.write(state.dist.maintenance),
         (DIST_REGS | REDIST_REGS | LEVEL_INFO, _) => {
             let vcpu = accessible(state, id, None)?;
             user.write(state.read_attribute(id, vcpu)?)
@@ -79,7 +80,7 @@ pub(super) fn set(state: &mut State, id: AttrId, user: &mut User<'_>) -> Result<
             let host = state.host;
             state.cpus.get_mut(vcpu).ok_or(Errno::EINVAL)?.icc.set(instr(attr), value, &host)
         }
-        (MAINT_IRQ, _) if state.host.kernel.has_maintenance_irq() => {
+        (MAINT_IRQ, _) if state.host.kernel.has(Behaviour::HasMaintenanceIrq) => {
             let intid = user.read()?;
             if state.dist.initialised {
                 return Err(Errno::EBUSY);
@@ -103,7 +104,7 @@ pub(super) fn has(state: &State, id: AttrId) -> Result<(), Errno> {
     let offset = id.attr() as u32;
     let exists = match (id.group(), id.attr()) {
         (ADDR, DIST | REDIST | REDIST_REGION) | (NR_IRQS, _) | (CTRL, INIT | SAVE_PENDING_TABLES) => true,
-        (MAINT_IRQ, _) => state.host.kernel.has_maintenance_irq(),
+        (MAINT_IRQ, _) => state.host.kernel.has(Behaviour::HasMaintenanceIrq),
         (LEVEL_INFO, _) => offset & KVM_DEV_ARM_VGIC_LINE_LEVEL_INFO_MASK == 0,
         (DIST_REGS, _) => named_vcpu(state, id).map(|_| state.implements(Frame::Dist, offset))?,
         (REDIST_REGS, _) => named_vcpu(state, id).map(|_| state.implements(Frame::Redist, offset))?,
@@ -132,7 +133,7 @@ fn accessible(state: &State, id: AttrId, incoming: Option<&User<'_>>) -> Result<
     incoming.map_or(Ok(0), User::read::<u32>)?;
     state.lock_vcpus()?;
     let preset = id.group() == DIST_REGS && matches!(id.attr() as u32, GICD_IIDR | GICD_TYPER2);
-    if !(state.dist.initialised || preset && state.host.kernel.presets_before_init()) {
+    if !(state.dist.initialised || preset && state.host.kernel.has(Behaviour::PresetsBeforeInit)) {
         return Err(Errno::EBUSY);
     }
     Ok(vcpu)

@@ -7,7 +7,8 @@
 
 use super::its::{Register, Run};
 use super::registers::{By, Frame};
-use super::vm::{State, Vm};
+use super::state::State;
+use super::vm::Vm;
 use crate::uapi::vgic_v3::icc::{
     SYS_ICC_AP0R0_EL1, SYS_ICC_AP0R3_EL1, SYS_ICC_AP1R0_EL1, SYS_ICC_AP1R3_EL1, SYS_ICC_BPR0_EL1, SYS_ICC_BPR1_EL1,
     SYS_ICC_CTLR_EL1, SYS_ICC_IGRPEN0_EL1, SYS_ICC_IGRPEN1_EL1, SYS_ICC_PMR_EL1, SYS_ICC_SRE_EL1,

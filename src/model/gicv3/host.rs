@@ -4,7 +4,9 @@
 //!
 //! Rule: a host is what two ends of a migration may differ in; nothing here changes while a VM lives.
 
-use super::Kernel;
+#[cfg(doc)]
+use super::behaviour::Behaviour;
+use super::kernel::Kernel;
 use crate::VcpuId;
 
 /// A host and the parts of a VM's configuration that its GICv3 follows.
@@ -22,12 +24,15 @@ pub struct Host {
     pub gicv3: bool,
     /// Whether KVM offers an ITS; it does wherever it offers a GICv3. Default: true.
     pub its: bool,
-    /// The version of Linux. Default: [`Kernel::V7_3`].
+    /// The release of Linux. Default: [`Kernel::V7_3`].
     pub kernel: Kernel,
     /// Bits of priority that the CPU interface has, 5 to 8: `ICC_CTLR_EL1.PRIbits` + 1. Default: 5.
     pub pri_bits: u32,
     /// Bits of interrupt ID that the CPU interface has, 16 or 24: `ICC_CTLR_EL1.IDbits`. Default: 16.
     pub id_bits: u32,
+    /// List registers of a CPU, 1 to 16: what user space cannot see, and what an [older kernel](Behaviour::PendingBeforeActive) runs
+    /// out of. Default: 4, as in many CPUs.
+    pub list_registers: u32,
     /// `ICC_CTLR_EL1.SEIS`: locally generated SErrors. Default: false.
     pub seis: bool,
     /// `ICC_CTLR_EL1.A3V`: affinity level 3. Default: true.
@@ -49,6 +54,7 @@ impl Default for Host {
             kernel: Kernel::V7_3,
             pri_bits: 5,
             id_bits: 16,
+            list_registers: 4,
             seis: false,
             a3v: true,
             nassgicap: false,
@@ -64,6 +70,7 @@ impl Host {
         Host {
             pri_bits: self.pri_bits.clamp(5, 8),
             id_bits: if self.id_bits > 16 { 24 } else { 16 },
+            list_registers: self.list_registers.clamp(1, 16),
             ipa_bits: self.ipa_bits.clamp(32, 52),
             max_vcpus: self.max_vcpus.clamp(1, VcpuId::LIMIT),
             ..self

@@ -5,10 +5,10 @@
 //!
 //! Rule: looking changes nothing and counts as no access.
 
-use super::Vm;
 use super::irq::{FIRST_LPI, Irq};
-use super::its::Its;
-use super::vm::State;
+use super::its::{Its, NOT_MAPPED};
+use super::state::State;
+use super::vm::Vm;
 use crate::{Errno, VcpuId};
 
 /// An LPI as KVM keeps it.
@@ -129,7 +129,7 @@ impl Mappings {
         collections.sort_unstable_by_key(|(_, collection)| collection.made);
         let collections = collections.into_iter().map(|(id, collection)| MappedCollection {
             id: *id,
-            target: (collection.target != super::its::NOT_MAPPED).then_some(collection.target),
+            target: (collection.target != NOT_MAPPED).then_some(collection.target),
         });
         Mappings { devices: devices.collect(), collections: collections.collect() }
     }

@@ -155,6 +155,12 @@ impl Irqs {
         spis.chain(lpis).filter(move |(_, irq)| irq.queued == Some(vcpu) && !irq.active && irq.oracle(self.on) == Some(vcpu))
     }
 
+    /// How many active interrupts are on a vCPU's list.
+    pub(super) fn active(&self, vcpu: usize) -> usize {
+        let private = self.private.get(vcpu).into_iter().flatten();
+        private.chain(&self.spis).filter(|irq| irq.active && irq.queued == Some(vcpu)).count()
+    }
+
     /// The LPIs for a vCPU.
     pub(super) fn lpis_of(&self, vcpu: usize) -> Vec<u32> {
         self.lpis.iter().filter(|(_, irq)| irq.target == Some(vcpu)).map(|(intid, _)| *intid).collect()

@@ -5,11 +5,12 @@
 //!
 //! Rule: a register is 64 bits wide to user space, whatever the architecture says.
 
+use super::behaviour::Behaviour;
 use super::dist::check_range;
 use super::gic_attributes::UNDEFINED;
 use super::its::{Register, Run};
-use super::vm::State;
-use crate::model::User;
+use super::state::State;
+use crate::model::user::User;
 use crate::uapi::device::{KVM_DEV_ARM_VGIC_CTRL_INIT, KVM_DEV_ARM_VGIC_GRP_ADDR as ADDR, KVM_DEV_ARM_VGIC_GRP_CTRL as CTRL};
 use crate::uapi::vgic_v3::{
     KVM_DEV_ARM_ITS_CTRL_RESET, KVM_DEV_ARM_ITS_RESTORE_TABLES, KVM_DEV_ARM_ITS_SAVE_TABLES,
@@ -75,7 +76,7 @@ pub(super) fn set(state: &mut State, index: usize, id: AttrId, user: &mut User<'
                     its.reset(ctx);
                     Ok(())
                 }
-                _ if !ctx.host.kernel.its_refuses_unknown_commands() => Ok(()),
+                _ if !ctx.host.kernel.has(Behaviour::RefusesUnknownItsCommands) => Ok(()),
                 _ => Err(Errno::ENXIO),
             });
             let done = done.unwrap_or(Err(Errno::EBADF));

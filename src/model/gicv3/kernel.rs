@@ -1,100 +1,223 @@
-//! Versions of Linux, and what differs between them.
+//! Releases of Linux, and what differs between them.
 //!
-//! Source: the history of `arch/arm64/kvm/vgic/`; where a sentence says so, the behaviour was observed on that kernel.
+//! Source: [`Behaviour`]; the packaged kernels that `docs/kernels.md` lists, which were looked at.
 //!
-//! Rule: a difference is one method with one sentence; nothing else in the model asks which kernel it is.
+//! Rule: a kernel is its behaviours. A release that nobody looked at is an error and never one that seems near.
 
-/// A version of Linux whose GICv3 and ITS the model can be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum Kernel {
-    /// Linux 6.1 as it was released, December 2022.
-    V6_1,
-    /// Linux 6.1.170 to 6.1.192, the long-term kernel of 2026.
-    V6_1Stable,
-    /// Linux 6.12.117, the long-term kernel of 2026.
-    V6_12,
-    /// Linux 7.2.
-    V7_2,
-    /// Linux 7.3.
-    V7_3,
+use super::behaviour::{Behaviour, Release};
+use core::fmt;
+use core::str::FromStr;
+
+/// A release of Linux whose GICv3 and ITS the model can be: its number, and what it does.
+///
+/// It is found from what `uname` prints. Of a kernel whose release lacks the patch level, as Debian's 6.1, the version has it:
+///
+/// ```
+/// use vgic_state::model::gicv3::{Behaviour, Kernel};
+///
+/// let kernel = Kernel::from_uname("6.1.0-56-cloud-arm64", "#1 SMP Debian 6.1.192-2 (2026-11-20)")?;
+/// assert_eq!(kernel.to_string(), "6.1.192");
+/// assert!(kernel.has(Behaviour::AppliesImplementationRevision));
+/// // The model knows no 5.10, and does not guess.
+/// assert!("5.10.200".parse::<Kernel>().is_err());
+/// # Ok::<(), vgic_state::model::gicv3::UnknownKernel>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Kernel {
+    release: Release,
+    behaviours: u32,
 }
 
+/// A stable line, and the patch levels of it that were looked at: the first, the last, and what change logs tell of those between.
+struct Line {
+    major: u16,
+    minor: u16,
+    first: u16,
+    last: u16,
+}
+
+const LINES: &[Line] = &[
+    // Debian's change log of 6.1 goes back to its release.
+    Line { major: 6, minor: 1, first: 0, last: 192 },
+    Line { major: 6, minor: 12, first: 43, last: 118 },
+    Line { major: 6, minor: 16, first: 3, last: 12 },
+    Line { major: 6, minor: 17, first: 8, last: 13 },
+    Line { major: 6, minor: 18, first: 5, last: 15 },
+    Line { major: 6, minor: 19, first: 6, last: 14 },
+    Line { major: 7, minor: 0, first: 4, last: 13 },
+    Line { major: 7, minor: 1, first: 3, last: 13 },
+    Line { major: 7, minor: 2, first: 6, last: 13 },
+    // The first one is 7.3-rc7.
+    Line { major: 7, minor: 3, first: 0, last: 4 },
+];
+
+/// A release that the model does not know: nobody has looked what it does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownKernel {
+    release: String,
+    why: &'static str,
+}
+
+impl fmt::Display for UnknownKernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the model does not know Linux {}: {}; it knows", self.release, self.why)?;
+        for (n, Line { major, minor, first, last }) in LINES.iter().enumerate() {
+            write!(f, "{} {major}.{minor}.{first} to {major}.{minor}.{last}", if n == 0 { "" } else { "," })?;
+        }
+        Ok(())
+    }
+}
+
+impl core::error::Error for UnknownKernel {}
+
 impl Kernel {
-    /// Every version, the oldest first.
-    pub const ALL: [Kernel; 5] = [Kernel::V6_1, Kernel::V6_1Stable, Kernel::V6_12, Kernel::V7_2, Kernel::V7_3];
+    /// 6.1 as it was released, December 2022.
+    pub const V6_1: Kernel = Kernel::of((6, 1, 0));
+    /// 6.1.170, of April 2026: Debian 12 at its last point release.
+    pub const V6_1_170: Kernel = Kernel::of((6, 1, 170));
+    /// 6.1.192, the long-term kernel of November 2026.
+    pub const V6_1_192: Kernel = Kernel::of((6, 1, 192));
+    /// 6.12.74, of February 2026, before the fixes of that year.
+    pub const V6_12_74: Kernel = Kernel::of((6, 12, 74));
+    /// 6.12.118, the long-term kernel of November 2026.
+    pub const V6_12_118: Kernel = Kernel::of((6, 12, 118));
+    /// 6.16.12, the last of its line.
+    pub const V6_16: Kernel = Kernel::of((6, 16, 12));
+    /// 6.18.15.
+    pub const V6_18: Kernel = Kernel::of((6, 18, 15));
+    /// 6.19.14, the last of its line.
+    pub const V6_19: Kernel = Kernel::of((6, 19, 14));
+    /// 7.1.13, the last of its line.
+    pub const V7_1: Kernel = Kernel::of((7, 1, 13));
+    /// 7.2.6.
+    pub const V7_2_6: Kernel = Kernel::of((7, 2, 6));
+    /// 7.2.13.
+    pub const V7_2: Kernel = Kernel::of((7, 2, 13));
+    /// 7.3 as it was released.
+    pub const V7_3: Kernel = Kernel::of((7, 3, 0));
+    /// 7.3.4, the newest one of November 2026.
+    pub const V7_3_4: Kernel = Kernel::of((7, 3, 4));
 
-    /// The revision that user space writes to `GICD_IIDR` takes effect; older kernels say success and keep their own (fixed in
-    /// 2026).
-    #[must_use]
-    pub const fn applies_implementation_revision(self) -> bool {
-        matches!(self, Kernel::V7_2 | Kernel::V7_3)
+    /// One release for each set of behaviours that the oldest and the newest kernels of the lines have, the oldest first.
+    pub const ALL: [Kernel; 13] = [
+        Kernel::V6_1,
+        Kernel::V6_1_170,
+        Kernel::V6_1_192,
+        Kernel::V6_12_74,
+        Kernel::V6_12_118,
+        Kernel::V6_16,
+        Kernel::V6_18,
+        Kernel::V6_19,
+        Kernel::V7_1,
+        Kernel::V7_2_6,
+        Kernel::V7_2,
+        Kernel::V7_3,
+        Kernel::V7_3_4,
+    ];
+
+    /// Every release that the model knows, the oldest first.
+    pub fn known() -> impl Iterator<Item = Kernel> {
+        let releases = LINES.iter().flat_map(|line| (line.first..=line.last).map(|patch| (line.major, line.minor, patch)));
+        releases.filter(|release| !Behaviour::is_unknown_for(*release)).map(Kernel::of)
     }
 
-    /// `GICD_IIDR` and `GICD_TYPER2` can be accessed before `INIT`, and `GICD_TYPER2` loses nASSGIcap there; afterwards another
-    /// value is `EBUSY` (Linux 6.17). Older kernels compare, and give `EINVAL`.
+    /// The stable line of the release: 6 and 12 of 6.12.118.
     #[must_use]
-    pub const fn presets_before_init(self) -> bool {
-        matches!(self, Kernel::V7_2 | Kernel::V7_3)
+    pub const fn line(self) -> (u16, u16) {
+        (self.release.0, self.release.1)
     }
 
-    /// The device has the group `MAINT_IRQ` (Linux 6.15).
-    #[must_use]
-    pub const fn has_maintenance_irq(self) -> bool {
-        matches!(self, Kernel::V7_2 | Kernel::V7_3)
+    const fn of(release: Release) -> Kernel {
+        Kernel { release, behaviours: Behaviour::of(release) }
     }
 
-    /// `RESTORE_TABLES` refuses a device table entry with more than 16 EventID bits (May 2026); older kernels accept it.
+    /// Whether this kernel does so.
     #[must_use]
-    pub const fn refuses_wide_event_ids(self) -> bool {
-        matches!(self, Kernel::V7_2 | Kernel::V7_3)
+    pub const fn has(self, behaviour: Behaviour) -> bool {
+        self.behaviours & behaviour.bit() != 0
     }
 
-    /// `SAVE_TABLES` leaves out a device whose entry has no place, because its level-1 entry is not valid or its page is not
-    /// mapped, and reports success (observed on 6.12 and later); 6.1 answers `EINVAL`.
+    /// This kernel, but with a behaviour: a patched one.
     #[must_use]
-    pub const fn save_skips_devices_without_entry(self) -> bool {
-        !matches!(self, Kernel::V6_1 | Kernel::V6_1Stable)
+    pub const fn with(self, behaviour: Behaviour) -> Kernel {
+        Kernel { behaviours: self.behaviours | behaviour.bit(), ..self }
     }
 
-    /// `SAVE_TABLES` clears the entry of an event whose collection is unmapped (observed on 7.3). On 6.1.170 the
-    /// host crashes, and a guest can bring that about; the model's VM is dead then.
+    /// This kernel, but without a behaviour.
     #[must_use]
-    pub const fn save_clears_events_without_collection(self) -> bool {
-        !matches!(self, Kernel::V6_1 | Kernel::V6_1Stable)
+    pub const fn without(self, behaviour: Behaviour) -> Kernel {
+        Kernel { behaviours: self.behaviours & !behaviour.bit(), ..self }
     }
 
-    /// ITS commands, collection table entries and `KVM_IRQ_LINE` name a vCPU by its place in the order of creation (until Linux
-    /// 6.7; observed on 6.1.170), and `MAPC` wants one that exists even with V = 0; newer kernels know a vCPU by its `vcpu_id`.
-    #[must_use]
-    pub const fn takes_vcpu_id_for_index(self) -> bool {
-        matches!(self, Kernel::V6_1 | Kernel::V6_1Stable)
+    /// The kernel that `uname -r` (`release`) and `uname -v` (`version`) tell of. The version is what counts where a distribution
+    /// puts the release of its kernel there, as Debian does: `... Debian 6.1.192-2 (...)`.
+    ///
+    /// # Errors
+    ///
+    /// The model does not know that release, or neither of the two has its patch level.
+    pub fn from_uname(release: &str, version: &str) -> Result<Kernel, UnknownKernel> {
+        let packaged = version.split_once("Debian ").map(|(_, package)| package.split('-').next().unwrap_or(package));
+        // A release candidate: "7.3~rc7".
+        packaged.map_or_else(|| release.parse(), |package| package.replace('~', "-").parse())
     }
+}
 
-    /// An ITS answers `ENXIO` to a `GRP_CTRL` attribute that it does not have; 6.1 does nothing and says success (observed on
-    /// 6.1.170).
-    #[must_use]
-    pub const fn its_refuses_unknown_commands(self) -> bool {
-        !matches!(self, Kernel::V6_1 | Kernel::V6_1Stable)
+impl FromStr for Kernel {
+    type Err = UnknownKernel;
+
+    /// A release as `uname -r` prints it: `6.12.118+deb13-cloud-arm64`, `7.3.4`, `7.3-rc7`. The model knows a release candidate as the
+    /// release.
+    ///
+    /// # Errors
+    ///
+    /// The model does not know that release, or the string has no patch level.
+    fn from_str(release: &str) -> Result<Kernel, UnknownKernel> {
+        let unknown = |why| UnknownKernel { release: release.to_string(), why };
+        let numbers = release.split(|c: char| c != '.' && !c.is_ascii_digit()).next().unwrap_or_default();
+        let mut numbers = numbers.split('.').map(str::parse::<u16>);
+        let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else {
+            return Err(unknown("that is no release"));
+        };
+        let patch = match numbers.next() {
+            Some(Ok(patch)) => patch,
+            None if release.contains("-rc") => 0,
+            _ => return Err(unknown("its patch level is not told")),
+        };
+        let line = LINES.iter().find(|line| (line.major, line.minor) == (major, minor));
+        let line = line.ok_or_else(|| unknown("nobody has looked at that line"))?;
+        if patch < line.first || patch > line.last {
+            return Err(unknown("nobody has looked at that patch level"));
+        }
+        // Debian's older kernels have an ABI number behind "6.1.0".
+        if patch == 0 && !release.contains("-rc") && release.contains("-arm64") {
+            return Err(unknown("its patch level is not told: the version has it (uname -v)"));
+        }
+        let release = (major, minor, patch);
+        if Behaviour::is_unknown_for(release) {
+            return Err(unknown("it lies between two releases that differ, and nobody has looked which of them it is like"));
+        }
+        Ok(Kernel::of(release))
     }
+}
 
-    /// `KVM_IRQ_LINE` on a device that is not initialised is `EBUSY` whatever the interrupt (observed on 7.3); on older kernels an
-    /// impossible interrupt comes first.
-    #[must_use]
-    pub const fn irq_line_needs_init_first(self) -> bool {
-        matches!(self, Kernel::V7_2 | Kernel::V7_3)
+impl fmt::Display for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (major, minor, patch) = self.release;
+        write!(f, "{major}.{minor}.{patch}")
     }
+}
 
-    /// A write that changes a `GITS_BASER` frees what the table maps even if the register stays valid (observed on 6.12 and later).
-    #[must_use]
-    pub const fn changed_baser_frees_mappings(self) -> bool {
-        !matches!(self, Kernel::V6_1 | Kernel::V6_1Stable)
-    }
-
-    /// `MAPD` with V = 0 clears the device table entry and `DISCARD` the translation entry in guest memory (November 2024, also in
-    /// long-term kernels); older kernels leave a stale entry that a later restore believes.
-    #[must_use]
-    pub const fn clears_unmapped_entries(self) -> bool {
-        !matches!(self, Kernel::V6_1)
+impl fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Kernel({self}")?;
+        let of_release = Kernel::of(self.release);
+        for behaviour in Behaviour::ALL {
+            match (self.has(behaviour), of_release.has(behaviour)) {
+                (true, false) => write!(f, " with {behaviour:?}")?,
+                (false, true) => write!(f, " without {behaviour:?}")?,
+                _ => {}
+            }
+        }
+        write!(f, ")")
     }
 }

@@ -5,8 +5,10 @@
 //!
 //! Rule: a rising edge makes an edge interrupt pending; a level interrupt is pending as long as its line is high.
 
+use super::behaviour::Behaviour;
 use super::irq::{PRIVATE_IRQS, SGIS};
-use super::vm::{State, Vm};
+use super::state::State;
+use super::vm::Vm;
 use crate::uapi::vgic_v3::KVM_VGIC_V3_ITS_SIZE;
 use crate::{Errno, VcpuId};
 
@@ -19,7 +21,7 @@ impl Vm {
     /// - `EIO`: the VM is dead.
     /// - `ENXIO`: no GICv3.
     /// - `EINVAL`: below 32.
-    /// - `EBUSY`: the GICv3 is not initialised; [from Linux 7 on](super::Kernel::irq_line_needs_init_first) before the interrupt.
+    /// - `EBUSY`: the GICv3 is not initialised; [on newer kernels](Behaviour::IrqLineNeedsInitFirst) before the interrupt.
     /// - `EINVAL`: no such interrupt. An LPI that is mapped is one.
     pub fn set_spi_level(&self, intid: u32, level: bool) -> Result<(), Errno> {
         let mut state = self.lock();
@@ -31,8 +33,8 @@ impl Vm {
         state.irqs.inject(0, intid, level)
     }
 
-    /// `KVM_IRQ_LINE` of type PPI, by INTID: 16 to 31. An [old kernel](super::Kernel::takes_vcpu_id_for_index) takes the number for
-    /// a place in the order of creation.
+    /// `KVM_IRQ_LINE` of type PPI, by INTID: 16 to 31. An [old kernel](Behaviour::NamesVcpusById) takes the number for a
+    /// place in the order of creation.
     ///
     /// KVM ignores those that its timers and PMU own; the model has none of these, and every PPI is user space's.
     ///
@@ -42,14 +44,14 @@ impl Vm {
     /// - `EIO`: the VM is dead.
     /// - `ENXIO`: no GICv3.
     /// - `EINVAL`: no such vCPU, or not a PPI.
-    /// - `EBUSY`: the GICv3 is not initialised; [from Linux 7 on](super::Kernel::irq_line_needs_init_first) before the interrupt.
+    /// - `EBUSY`: the GICv3 is not initialised; [on newer kernels](Behaviour::IrqLineNeedsInitFirst) before the interrupt.
     pub fn set_ppi_level(&self, id: VcpuId, intid: u32, level: bool) -> Result<(), Errno> {
         let mut state = self.lock();
         state.in_kernel()?;
-        let vcpu = if state.host.kernel.takes_vcpu_id_for_index() {
-            Some(id.get() as usize).filter(|index| *index < state.cpus.len())
-        } else {
+        let vcpu = if state.host.kernel.has(Behaviour::NamesVcpusById) {
             state.index_of(id)
+        } else {
+            Some(id.get() as usize).filter(|index| *index < state.cpus.len())
         };
         let vcpu = vcpu.ok_or(Errno::EINVAL)?;
         if !(SGIS..PRIVATE_IRQS).contains(&intid) {
@@ -91,7 +93,7 @@ impl State {
         if !self.dist.exists {
             return Err(Errno::ENXIO);
         }
-        if self.host.kernel.irq_line_needs_init_first() { self.initialised() } else { Ok(()) }
+        if self.host.kernel.has(Behaviour::IrqLineNeedsInitFirst) { self.initialised() } else { Ok(()) }
     }
 
     fn initialised(&self) -> Result<(), Errno> {

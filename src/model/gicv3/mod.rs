@@ -8,7 +8,7 @@
 //!
 //! What is modelled: the life of devices and vCPUs, all attribute groups with their silent successes, the distributor, the
 //! redistributors and the CPU interface, LPIs with their tables in guest memory, the ITS commands that KVM executes, and the tables
-//! of ABI revision 0; [differences between kernels](Kernel). What is not: time, KVM's timers and PMU, irqfds, GICv2 on GICv3,
+//! of ABI revision 0; [differences between kernels](Behaviour). What is not: time, KVM's timers and PMU, irqfds, GICv2 on GICv3,
 //! nested guests.
 //!
 //! ```
@@ -63,11 +63,13 @@
 //! assert_eq!(vm.run(vcpu.id, |guest| guest.acknowledge())?, Some(8192));
 //! # Ok::<(), Errno>(())
 //! ```
+mod behaviour;
 mod cpu;
 mod ctx;
 mod delivery;
 mod device;
 mod dist;
+mod fields;
 mod gic_attributes;
 mod guest;
 mod host;
@@ -80,17 +82,21 @@ mod lines;
 mod ram;
 mod regions;
 mod registers;
+mod run;
+mod setup;
 #[cfg(target_os = "linux")]
 mod slots;
+mod state;
 mod trace;
 mod vm;
 
+pub use behaviour::Behaviour;
 pub use device::Device;
 pub use guest::Guest;
 pub use host::Host;
 pub use inspect::{Lpi, MappedCollection, MappedDevice, MappedEvent, Mappings};
 pub use its::{CommandError, Executed};
-pub use kernel::Kernel;
+pub use kernel::{Kernel, UnknownKernel};
 #[cfg(target_os = "linux")]
 pub use slots::Slots;
 pub use trace::{Origin, Traced};

@@ -5,10 +5,12 @@
 //! Rule: the two sides differ in pending state (user space sees the latch) and in `GICD_CTLR`, `GICD_IIDR` and `GICD_TYPER2`;
 //! everything else is one code.
 
-use super::ctx::{self, Ctx};
+use super::behaviour::Behaviour;
+use super::ctx::Ctx;
+use super::fields::{self, PENDBASER_PTZ, merge};
 use super::irq::{Irq, PRIVATE_IRQS};
 use super::regions::{self, Reg, Region};
-use super::vm::State;
+use super::state::State;
 use crate::Errno;
 use crate::uapi::vgic_v3::dist::{GICD_IIDR, GICD_TYPER, GICD_TYPER2};
 
@@ -49,7 +51,6 @@ const PIDR2_VALUE: u32 = 0x3b;
 const PRIORITY_MASK: u8 = 0xf8;
 /// Aff2, Aff1 and Aff0: KVM's distributor has no Aff3.
 const ROUTER_MASK: u64 = 0xff_ffff;
-pub(super) const PENDBASER_PTZ: u64 = 1 << 62;
 
 impl State {
     fn region(&self, frame: Frame, offset: u32, width: u32) -> Option<&'static Region> {
@@ -102,10 +103,10 @@ impl State {
             Reg::Zero | Reg::Ones | Reg::Ids | Reg::RedistIidr | Reg::RedistTyper => {}
             Reg::RedistCtlr => self.write_redist_ctlr(vcpu, value as u32),
             Reg::Propbaser | Reg::Pendbaser if self.cpus.get(vcpu).is_none_or(|cpu| cpu.lpis_enabled) => {}
-            Reg::Propbaser => self.propbaser = ctx::sanitise_propbaser(merge(self.propbaser, offset, width, value)),
+            Reg::Propbaser => self.propbaser = fields::sanitise_propbaser(merge(self.propbaser, offset, width, value)),
             Reg::Pendbaser => {
                 if let Some(cpu) = self.cpus.get_mut(vcpu) {
-                    cpu.pendbaser = ctx::sanitise_pendbaser(merge(cpu.pendbaser, offset, width, value));
+                    cpu.pendbaser = fields::sanitise_pendbaser(merge(cpu.pendbaser, offset, width, value));
                 }
             }
             Reg::InvalidateLpi | Reg::InvalidateAll => self.invalidate(region.reg, vcpu, offset, value),
@@ -158,7 +159,7 @@ impl State {
         if (own ^ value) & !IIDR_REVISION != 0 {
             return Err(Errno::EINVAL);
         }
-        if !self.host.kernel.applies_implementation_revision() {
+        if !self.host.kernel.has(Behaviour::AppliesImplementationRevision) {
             return Ok(());
         }
         match (value & IIDR_REVISION) >> 12 {
@@ -174,7 +175,7 @@ impl State {
         if own == value {
             return Ok(());
         }
-        if !self.host.kernel.presets_before_init() {
+        if !self.host.kernel.has(Behaviour::PresetsBeforeInit) {
             return Err(Errno::EINVAL);
         }
         if self.dist.initialised {
@@ -278,13 +279,4 @@ fn flag(set: bool, bit: u32) -> u32 {
 /// The half of a 64-bit register that starts at `offset`.
 fn upper_half(value: u64, offset: u32) -> u64 {
     if offset & 4 != 0 { value >> 32 } else { value }
-}
-
-/// A 64-bit register after a write of 4 or 8 bytes.
-pub(super) fn merge(old: u64, offset: u32, width: u32, value: u64) -> u64 {
-    match (width, offset & 4) {
-        (8, _) => value,
-        (_, 0) => old & !0xffff_ffff | value & 0xffff_ffff,
-        _ => old & 0xffff_ffff | value << 32,
-    }
 }

@@ -4,7 +4,7 @@
 //!
 //! Rule: what the model reads and writes is what the slots are over at that moment.
 
-use super::Vm;
+use super::vm::Vm;
 use crate::shadow::{Backing, Memslot, Memslots, ShadowRegion};
 use crate::{Errno, GuestRange};
 use std::sync::Arc;

@@ -4,7 +4,7 @@
 //!
 //! Rule: one order for all devices of a VM, since restoring them is one sequence.
 
-use crate::model::{Access, Op};
+use crate::model::trace::{Access, Op};
 use crate::uapi::device::KVM_DEV_ARM_VGIC_GRP_CTRL;
 use core::fmt;
 

@@ -75,8 +75,10 @@ pub(crate) fn tables_restored_twice<R: Rig>(log: &mut Log) {
     assert_eq!(save(&mut target).its, state.its);
 }
 
-/// Memory without some bytes.
-fn with_a_hole(of: &Memory, hole: u64, length: u64) -> Memory {
+/// Memory without the host's page at an address: a memory slot is of whole pages.
+fn with_a_hole(of: &Memory, hole: u64) -> Memory {
+    let length = crate::memory::page();
+    let hole = hole / length * length;
     let end = layout::RAM + layout::RAM_BYTES as u64;
     let parts = [(layout::RAM, hole), (hole + length, end)];
     let ranges: Vec<_> = parts.iter().map(|(from, to)| (GuestAddress(*from), (to - from) as usize)).collect();
@@ -102,7 +104,7 @@ pub(crate) fn no_memory_under_a_table<R: Rig>(log: &mut Log) {
         ("pending table", layout::pending(1)),
         ("configuration table", layout::CONFIGURATION),
     ] {
-        let mut target = R::with_memory(config, with_a_hole(source.memory(), hole, 0x1000));
+        let mut target = R::with_memory(config, with_a_hole(source.memory(), hole));
         match target.gicv3().restore(&state) {
             Err(Error::Refused(refusal)) => {
                 assert!(matches!(*refusal, Refusal::Problem(finding) if finding.problem == Problem::TableOutsideMemory), "{name}");
@@ -118,7 +120,7 @@ pub(crate) fn no_memory_under_a_table<R: Rig>(log: &mut Log) {
         assert!(applied.memory_consumed && !applied.can_retry_on_same_memory(), "{name}");
     }
     // The command queue is not looked at.
-    let mut target = R::with_memory(config, with_a_hole(source.memory(), layout::queue(0), 0x1000));
+    let mut target = R::with_memory(config, with_a_hole(source.memory(), layout::queue(0)));
     target.gicv3().options_mut().refuse_at = None;
     target.gicv3().restore(&state).expect("restore");
 }

@@ -172,7 +172,7 @@ fn moves<R: Rig>(log: &mut Log, config: Config, devices: &Devices) {
     let report = target.gicv3().restore(&state).expect("restore");
     assert_covered(source.memory(), target.memory(), &report.guest_memory_written);
     assert_same_after_flush(&mut source, &mut target, &state);
-    // A guest whose vCPU ids have gaps does not run before Linux 6.7: its timers take an id for a place too, and the kernel warns.
+    // A guest whose vCPU ids have gaps does not run on such a kernel: its timers take an id for a place too, and the kernel warns.
     if !program::takes_id_for_index::<R>(config) {
         assert_served(log, &state, &pending, &mut [&mut source, &mut target]);
     }

@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod errors;
+pub(crate) mod kernels;
 pub(crate) mod migrate;
 pub(crate) mod peers;
 pub(crate) mod registers;

@@ -7,6 +7,7 @@ use crate::program::{self, Devices, Table};
 use crate::rig::{Config, Rig};
 use crate::save::Save as _;
 use vgic_state::gicv3::has_icc;
+use vgic_state::model::gicv3::Behaviour;
 use vgic_state::uapi::vgic_v3::dist::*;
 use vgic_state::uapi::vgic_v3::icc::*;
 use vgic_state::uapi::vgic_v3::its::*;
@@ -139,7 +140,7 @@ pub(crate) fn silent_successes<R: Rig>(log: &mut Log) {
     log.value("PROPBASER", rig.redist64(1, GICR_PROPBASER));
 }
 
-/// `GICD_IIDR` selects how KVM behaves. Kernels before the fix of 2026 say success to another revision and keep their own.
+/// `GICD_IIDR` selects how KVM behaves. Some kernels say success to another revision and keep their own.
 pub(crate) fn implementation_revision<R: Rig>(log: &mut Log) {
     let mut source = R::new(Config::default());
     program::basics(&mut source);
@@ -164,8 +165,8 @@ pub(crate) fn implementation_revision<R: Rig>(log: &mut Log) {
         }
         Err(error) => panic!("{error}"),
     }
-    let later = R::linux() >= (7, 2);
-    assert_eq!(target.dist(GICD_IIDR) == 0x4b00_243b, later, "the revision takes effect since the fix of 2026");
+    let applied = R::kernel().has(Behaviour::AppliesImplementationRevision);
+    assert_eq!(target.dist(GICD_IIDR) == 0x4b00_243b, applied, "the revision takes effect");
 }
 
 /// Which registers set and which clear, and what they read.
@@ -282,8 +283,7 @@ pub(crate) fn widths_and_names<R: Rig>(log: &mut Log) {
     });
     let its = &mut rig.gicv3().its_mut()[0];
     log.value("again", (its.set(Attr::its_address(), 0), its.command(Command::Init)));
-    // 6.1 says success, and does nothing.
-    let refused = if R::linux() < (6, 12) { Ok(()) } else { Err(Errno::ENXIO) };
+    let refused = if R::kernel().has(Behaviour::RefusesUnknownItsCommands) { Err(Errno::ENXIO) } else { Ok(()) };
     assert_eq!(its.command(Command::SavePendingTables), refused, "a command of another device");
 }
 

@@ -5,9 +5,10 @@
 //!
 //! Rule: a command that fails is skipped, and the guest is told nothing.
 
+use super::mappings::{Ite, Its, NOT_MAPPED};
 use super::table::ID_BITS;
-use super::{Ite, Its, NOT_MAPPED};
 use crate::Errno;
+use crate::model::gicv3::behaviour::Behaviour;
 use crate::model::gicv3::ctx::Ctx;
 use crate::model::gicv3::irq::FIRST_LPI;
 
@@ -192,7 +193,7 @@ impl Its {
         self.free_device(fields.device(), false, ctx);
         if fields.valid() {
             self.add_device(fields.device(), fields.itt(), fields.event_bits());
-        } else if ctx.host.kernel.clears_unmapped_entries() {
+        } else if ctx.host.kernel.has(Behaviour::ClearsUnmappedEntries) {
             ctx.ram.write_entry(entry, 0)?;
         }
         Ok(())
@@ -202,7 +203,7 @@ impl Its {
         let id = fields.collection();
         let target = ctx.vcpu_named(fields.target()).ok_or(MAPC_PROCNUM_OOR);
         if !fields.valid() {
-            if ctx.host.kernel.takes_vcpu_id_for_index() {
+            if !ctx.host.kernel.has(Behaviour::NamesVcpusById) {
                 target?;
             }
             self.free_collection(id);
@@ -281,7 +282,7 @@ impl Its {
         if let Some(ite) = device.events.remove(&fields.event()) {
             ctx.irqs.put(ite.intid);
         }
-        if ctx.host.kernel.clears_unmapped_entries() {
+        if ctx.host.kernel.has(Behaviour::ClearsUnmappedEntries) {
             ctx.ram.write_entry(device.event_entry(fields.event()), 0)?;
         }
         Ok(())
@@ -294,7 +295,9 @@ fn movall(fields: &Fields, ctx: &mut Ctx<'_>) -> Outcome {
     if from.is_none() || to.is_none() {
         return Err(MOVALL_PROCNUM_OOR);
     }
-    for irq in ctx.irqs.lpis.values_mut().filter(|irq| irq.target == from) {
+    let only_from = ctx.host.kernel.has(Behaviour::MovallKeepsOthers);
+    // From a vCPU to itself is nothing, whatever the kernel.
+    for irq in ctx.irqs.lpis.values_mut().filter(|irq| from != to && (irq.target == from || !only_from)) {
         irq.target = to;
     }
     Ok(())

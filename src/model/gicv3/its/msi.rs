@@ -4,7 +4,7 @@
 //!
 //! Rule: what a guest did not map is blocked, which is no error; what it did not enable yet is `EBUSY`.
 
-use super::Its;
+use super::mappings::Its;
 use crate::Errno;
 use crate::model::gicv3::ctx::Ctx;
 

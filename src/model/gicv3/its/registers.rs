@@ -4,20 +4,18 @@
 //!
 //! Rule: what an enabled ITS would have to ignore is ignored, with success.
 
-use super::Its;
+use super::baser::{INDIRECT, INITIAL_COLLECTION_BASER, INITIAL_DEVICE_BASER, VALID};
+use super::mappings::Its;
 use crate::Errno;
-use crate::model::gicv3::ctx::{Ctx, sanitise};
-use crate::model::gicv3::registers::merge;
+use crate::model::gicv3::behaviour::Behaviour;
+use crate::model::gicv3::ctx::Ctx;
+use crate::model::gicv3::fields::{merge, sanitise};
 use crate::uapi::vgic_v3::its::{
-    GITS_BASER, GITS_BASER_ENTRY_SIZE, GITS_BASER_INDIRECT, GITS_BASER_PAGE_SIZE, GITS_BASER_SIZE, GITS_BASER_TYPE,
-    GITS_BASER_VALID, GITS_CBASER, GITS_CBASER_SIZE, GITS_CBASER_VALID, GITS_CMD_OFFSET, GITS_CREADR, GITS_CTLR, GITS_CTLR_ENABLE,
-    GITS_CTLR_QUIESCENT, GITS_CWRITER, GITS_IIDR, GITS_IIDR_REV, GITS_TYPER,
+    GITS_BASER, GITS_BASER_ENTRY_SIZE, GITS_BASER_PAGE_SIZE, GITS_BASER_TYPE, GITS_CBASER, GITS_CBASER_SIZE, GITS_CBASER_VALID,
+    GITS_CMD_OFFSET, GITS_CREADR, GITS_CTLR, GITS_CTLR_ENABLE, GITS_CTLR_QUIESCENT, GITS_CWRITER, GITS_IIDR, GITS_IIDR_REV,
+    GITS_TYPER,
 };
 
-pub(super) const VALID: u64 = GITS_BASER_VALID;
-pub(super) const INDIRECT: u64 = GITS_BASER_INDIRECT;
-/// Bytes of a table page, the only size that KVM has.
-pub(super) const PAGE: u64 = 0x1_0000;
 /// `GITS_PIDR4`: identification registers from here, up to the end of the control frame.
 const IDS: u64 = 0xffd0;
 const FRAME: u64 = 0x1_0000;
@@ -28,20 +26,6 @@ const BASERS_END: u64 = GITS_BASER as u64 + 0x40;
 const IIDR: u64 = 0x4b00_043b;
 /// Physical LPIs, entries of 8 bytes, 16 bits of EventID and of DeviceID.
 const TYPER: u64 = 0x1_ef71;
-/// Type, entry size, page size and memory attributes of a table that was never set.
-const INITIAL_BASER: u64 = 3 << 59 | 1 << 10 | 2 << 8 | 7 << 48;
-pub(super) const INITIAL_DEVICE_BASER: u64 = INITIAL_BASER | 1 << 56;
-pub(super) const INITIAL_COLLECTION_BASER: u64 = INITIAL_BASER | 4 << 56;
-
-/// Address of a table: bits 51:48 are in bits 15:12 of the register.
-pub(super) fn address(baser: u64) -> u64 {
-    baser & 0x0000_ffff_ffff_0000 | (baser >> 12 & 0xf) << 48
-}
-
-pub(super) fn table_bytes(baser: u64) -> u64 {
-    ((baser & GITS_BASER_SIZE) + 1) * PAGE
-}
-
 /// A register by its place in the frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::model::gicv3) enum Register {
@@ -187,7 +171,7 @@ impl Its {
         let forced = GITS_BASER_PAGE_SIZE | READ_ONLY;
         *register = sanitise(written, 10, 59, 53) & !forced | initial & forced;
         let gone = *register & VALID == 0;
-        let changed = ctx.host.kernel.changed_baser_frees_mappings() && *register != old;
+        let changed = ctx.host.kernel.has(Behaviour::ChangedBaserFreesMappings) && *register != old;
         match index {
             0 if gone || changed => self.free_devices(ctx),
             1 if gone || changed => self.free_collections(),

@@ -5,10 +5,11 @@
 //!
 //! Rule: what the kernel does not check is believed: overlaps, aliases, chains that end early, entries before the first saved one.
 
-use super::registers::{INDIRECT, VALID, address, table_bytes};
+use super::baser::{INDIRECT, VALID, address, table_bytes};
+use super::mappings::{Ite, Its, NOT_MAPPED};
 use super::table::{ENTRY, ID_BITS, L2_ENTRIES};
-use super::{Ite, Its, NOT_MAPPED};
 use crate::Errno;
+use crate::model::gicv3::behaviour::Behaviour;
 use crate::model::gicv3::ctx::Ctx;
 use crate::model::gicv3::irq::FIRST_LPI;
 use crate::uapi::vgic_v3::its::{
@@ -123,7 +124,7 @@ impl Its {
             return Err(Errno::EINVAL);
         }
         let event_bits = (entry & KVM_ITS_DTE_SIZE) as u32 + 1;
-        if event_bits > ID_BITS && ctx.host.kernel.refuses_wide_event_ids() {
+        if event_bits > ID_BITS && ctx.host.kernel.has(Behaviour::RefusesWideEventIds) {
             return Err(Errno::EINVAL);
         }
         let itt = (entry & KVM_ITS_DTE_ITTADDR) >> 5 << 8;
@@ -155,7 +156,11 @@ impl Its {
             return Err(Errno::EINVAL);
         }
         // That the LPI is within GICR_PROPBASER.IDbits is not checked.
-        ctx.add_lpi(intid, self.target(Some(id), ctx))?;
+        match ctx.add_lpi(intid, self.target(Some(id), ctx)) {
+            // The second event of an LPI is left out, and nobody is told.
+            Err(Errno::EEXIST) => return Ok(distance(next)),
+            added => added?,
+        }
         if let Some(mapped) = self.devices.get_mut(&device).and_then(|devices| devices.last_mut()) {
             mapped.events.insert(event, Ite { intid, collection: Some(id) });
         }

@@ -5,11 +5,13 @@
 //!
 //! Rule: entries are written one by one, devices first; a failure leaves those before it in guest memory.
 
-use super::registers::{VALID, address, table_bytes};
+use super::baser::{VALID, address, table_bytes};
+use super::mappings::{Collection, Device, Its};
 use super::table::ENTRY;
-use super::{Collection, Device, Ite, Its};
 use crate::Errno;
+use crate::model::gicv3::behaviour::Behaviour;
 use crate::model::gicv3::ctx::Ctx;
+use std::ops::Bound::{Excluded, Unbounded};
 
 /// Greatest distance that a device table entry can hold.
 const DTE_NEXT_MAX: u32 = (1 << 14) - 1;
@@ -26,7 +28,7 @@ impl Its {
         if self.device_baser & VALID == 0 {
             return Ok(());
         }
-        let skips = ctx.host.kernel.save_skips_devices_without_entry();
+        let skips = ctx.host.kernel.has(Behaviour::SaveSkipsDevicesWithoutEntry);
         // KVM's sort turns devices with one ID round, every time; commands find the one that comes first.
         self.devices.values_mut().for_each(|devices| devices.reverse());
         let devices = self.devices.iter().flat_map(|(id, devices)| devices.iter().map(|device| (*id, device)));
@@ -62,14 +64,15 @@ impl Its {
 
 impl Device {
     fn save_events(&self, ctx: &mut Ctx<'_>) -> Result<(), Errno> {
-        let clears = ctx.host.kernel.save_clears_events_without_collection();
-        let saved = |ite: &Ite| ite.collection.is_some() || !clears;
-        let mut following = self.events.iter().filter(|(_, ite)| saved(ite)).skip(1);
+        let clears = ctx.host.kernel.has(Behaviour::SavesEventsWithoutCollection);
+        let passes_over = ctx.host.kernel.has(Behaviour::DistancesPassOverUnmapped);
         for (event, ite) in &self.events {
-            if !saved(ite) {
+            if ite.collection.is_none() && clears {
                 ctx.ram.write_entry(self.event_entry(*event), 0)?;
                 continue;
             }
+            let mut following =
+                self.events.range((Excluded(event), Unbounded)).filter(|(_, ite)| ite.collection.is_some() || !passes_over);
             let next = following.next().map_or(0, |(next, _)| (next - event).min(ITE_NEXT_MAX));
             let forwarded = ctx.irqs.lpis.get(&ite.intid).is_some_and(|irq| irq.forwarded);
             // Only a GICv4.1 tells whether a forwarded LPI is pending.

@@ -4,8 +4,8 @@
 //!
 //! Rule: the page of an entry must be in a slot; nothing else about its place is checked.
 
-use super::registers::{INDIRECT, PAGE, address, table_bytes};
-use super::{Device, Its};
+use super::baser::{INDIRECT, PAGE, address, table_bytes};
+use super::mappings::{Device, Its};
 use crate::model::gicv3::ctx::Ctx;
 use crate::uapi::vgic_v3::its::{KVM_ITS_L1E_ADDR, KVM_ITS_L1E_VALID};
 
