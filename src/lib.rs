@@ -97,7 +97,7 @@ pub use flushed::Flushed;
 pub use interrupt_state::{DynInterruptState, GuestMemoryUse, InterruptState, Requirements};
 pub use memory::{GuestMemoryRead, GuestRange, NoGuestMemory};
 pub use options::{ConfigurationPolicy, Options, TableStrategy};
-pub use registers::Row;
+pub use registers::{Field, Meaning, Row};
 pub use topology::{IntId, LpiIdBits, Mpidr, NrIrqs, SpiCount, TopologyError, Vcpu, VcpuId, Vcpus};
 
 /// The examples of the README.

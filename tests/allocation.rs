@@ -19,7 +19,7 @@ use save::SaveImage as _;
 use std::cell::Cell;
 use std::hint::black_box;
 use vgic_state::gicv3::Gicv3State;
-use vgic_state::gicv5::{CpuInterface, Gicv5, Gicv5State, IrsIdentity, IrsState, Ist, Iste, Target, VcpuState};
+use vgic_state::gicv5::{Gicv5, Gicv5State, Ist, Iste, Target};
 use vgic_state::image::IstCoding;
 use vgic_state::its::{Collection, Device, Event, ItsMappings, LpiConfiguration, LpiState, PendingLpis};
 use vgic_state::uapi::device::{KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, KVM_DEV_ARM_VGIC_GRP_NR_IRQS};
@@ -224,14 +224,10 @@ fn commands_are_forwarded_without_an_allocation() {
 fn a_small_image_does_not_ask_for_much() {
     for vcpus in [1, 512] {
         let vcpus = Vcpus::with_default_mpidrs(vcpus).expect("vCPUs");
-        let state = Gicv5State {
-            spi_count: SpiCount::MAX,
-            identity: IrsIdentity::default(),
-            irs: IrsState::default(),
-            vcpus: vcpus.iter().map(|vcpu| VcpuState { vcpu, registers: CpuInterface::default() }).collect(),
-            spi_ist: Ist::new(IstKind::Spi, vec![0; SpiCount::MAX.ist_bytes()]).expect("SPIs"),
-            lpi_ist: Some(Ist::new(IstKind::Lpi, vec![0; LpiIdBits::MAX.ist_bytes()]).expect("LPIs")),
-        };
+        let spi_ist = Ist::new(IstKind::Spi, vec![0; SpiCount::MAX.ist_bytes()]).expect("SPIs");
+        let mut state = Gicv5State::new(SpiCount::MAX, spi_ist);
+        state.vcpus = vcpus.iter().map(VcpuState::new).collect();
+        state.lpi_ist = Some(Ist::new(IstKind::Lpi, vec![0; LpiIdBits::MAX.ist_bytes()]).expect("LPIs"));
         let [raw, sparse] = [IstCoding::Raw, IstCoding::Sparse].map(|coding| state.to_image(coding).expect("image"));
         // Registers, and lists of vCPUs and sections; tables only where the image does not hold them.
         let (bytes, parsed) = allocated(|| Gicv5State::parse(&raw));
@@ -245,25 +241,10 @@ fn a_small_image_does_not_ask_for_much() {
 
 /// A GICv3 with two vCPUs, and nothing in its registers.
 fn gicv3(lpis: LpiState) -> Gicv3State {
-    use vgic_state::gicv3::*;
-    let nr_irqs = vgic_state::NrIrqs::new(64).expect("interrupts");
-    let vcpus = Vcpus::with_default_mpidrs(2).expect("vCPUs");
-    let vcpu = |vcpu| VcpuState {
-        vcpu,
-        identity: RedistIdentity::default(),
-        redist: RedistState::default(),
-        private: Bank::default(),
-        icc: CpuInterface::default(),
-    };
-    Gicv3State {
-        nr_irqs,
-        identity: DistIdentity::default(),
-        dist: DistState::default(),
-        spis: vec![SpiBank { first: 32, bank: Bank::default(), router: [0; 32] }],
-        vcpus: vcpus.iter().map(vcpu).collect(),
-        its: vec![],
-        lpis: Some(lpis),
-    }
+    let mut state = Gicv3State::new(vgic_state::NrIrqs::new(64).expect("interrupts"));
+    state.vcpus = Vcpus::with_default_mpidrs(2).expect("vCPUs").iter().map(vgic_state::gicv3::VcpuState::new).collect();
+    state.lpis = Some(lpis);
+    state
 }
 
 /// Bytes asked for in all while an image is read, for each byte of it. By what there is most of.
@@ -333,14 +314,11 @@ fn the_number_of_allocations_does_not_depend_on_the_size() {
     let counts = |vcpus: u32, spis: u32, lpi_bits: u32| {
         let vcpus = Vcpus::with_default_mpidrs(vcpus).expect("vCPUs");
         let (spis, bits) = (SpiCount::new(spis).expect("SPIs"), LpiIdBits::new(lpi_bits).expect("LPIs"));
-        let mut state = Gicv5State {
-            spi_count: spis,
-            identity: IrsIdentity { idr2: 16 | 1 << 5, ..IrsIdentity::default() },
-            irs: IrsState { ist_baser: 1, ist_cfgr: lpi_bits, ..IrsState::default() },
-            vcpus: vcpus.iter().map(|vcpu| VcpuState { vcpu, registers: CpuInterface::default() }).collect(),
-            spi_ist: Ist::new(IstKind::Spi, vec![0; spis.ist_bytes()]).expect("SPIs"),
-            lpi_ist: Some(Ist::new(IstKind::Lpi, vec![0; bits.ist_bytes()]).expect("LPIs")),
-        };
+        let mut state = Gicv5State::new(spis, Ist::new(IstKind::Spi, vec![0; spis.ist_bytes()]).expect("SPIs"));
+        state.identity.idr2 = 16 | 1 << 5;
+        (state.irs.ist_baser, state.irs.ist_cfgr) = (1, lpi_bits);
+        state.vcpus = vcpus.iter().map(VcpuState::new).collect();
+        state.lpi_ist = Some(Ist::new(IstKind::Lpi, vec![0; bits.ist_bytes()]).expect("LPIs"));
         for id in (0..bits.lpis()).step_by(3) {
             assert!(state.lpi_ist.as_mut().expect("LPIs").set(id, Iste::new().with_enable(true)));
         }

@@ -24,6 +24,6 @@ pub mod vgic_v3;
 pub mod vgic_v5;
 
 /// A mask of bits `high` to `low`, both included.
-const fn bits(high: u32, low: u32) -> u64 {
+pub(crate) const fn bits(high: u32, low: u32) -> u64 {
     (u64::MAX >> (63 - high)) & (u64::MAX << low)
 }

@@ -4,7 +4,7 @@
 
 use bitcode::{Decode, Encode};
 use serde::{Deserialize, Serialize};
-use vgic_state::gicv3::{Bank, Gicv3State};
+use vgic_state::gicv3::{Gicv3State, InterruptBlock};
 use vgic_state::gicv5::{Gicv5State, Ist};
 
 #[derive(Serialize, Deserialize, Encode, Decode, PartialEq)]
@@ -158,9 +158,9 @@ struct Event {
     icid: u16,
 }
 
-impl From<&Bank> for PlainBank {
-    fn from(bank: &Bank) -> Self {
-        let Bank { group, enable, config, level, pending, active, priority } = *bank;
+impl From<&InterruptBlock> for PlainBank {
+    fn from(bank: &InterruptBlock) -> Self {
+        let InterruptBlock { group, enable, config, level, pending, active, priority, .. } = *bank;
         PlainBank { group, enable, config, level, pending, active, priority }
     }
 }
@@ -220,7 +220,7 @@ impl From<&Gicv3State> for Plain3 {
             spis: state
                 .spis
                 .iter()
-                .map(|spis| Spis { first: spis.first as u16, bank: (&spis.bank).into(), router: spis.router })
+                .map(|spis| Spis { first: spis.first as u16, bank: (&spis.interrupts).into(), router: spis.router })
                 .collect(),
             vcpus: state.vcpus.iter().map(vcpu).collect(),
             its: its.collect(),

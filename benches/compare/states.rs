@@ -142,7 +142,8 @@ pub(crate) fn gicv3(vcpus: u32, count: u32) -> Named3 {
     state.vcpus = (0..)
         .zip(&vcpus)
         .map(|(n, vcpu)| {
-            let mut copy = gicv3::VcpuState { vcpu: *vcpu, ..one };
+            let mut copy = one;
+            copy.vcpu = *vcpu;
             // Behind everything else that is in guest memory.
             copy.redist.pendbaser = 0x8000_0000 + n * 0x1_0000;
             copy

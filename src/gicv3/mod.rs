@@ -8,7 +8,7 @@
 
 mod access;
 mod attach;
-mod bank;
+mod block;
 mod contract;
 mod flush;
 mod lpis;
@@ -20,8 +20,8 @@ mod written;
 
 pub use crate::judge::gicv3::{Target, TargetVcpu};
 pub use crate::state::gicv3::{
-    Bank, CpuInterface, DistIdentity, DistState, Gicv3State, ItsIdentity, ItsState, ItsUnit, NOT_STATE, RedistIdentity,
-    RedistState, SpiBank, VcpuState, has_icc,
+    CpuInterface, DistIdentity, DistState, Gicv3State, InterruptBlock, ItsIdentity, ItsState, ItsUnit, NOT_STATE, RedistIdentity,
+    RedistState, SpiBlock, VcpuState, has_icc,
 };
 pub use attach::Gicv3;
 pub use preset::preset;

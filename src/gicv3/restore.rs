@@ -4,10 +4,10 @@
 //!
 //! Rule: the order is data, each phase with the reason for its place; a write that KVM may drop without an error is read back.
 
-use super::bank::{BANK_ORDER, BankStep};
+use super::block::{BLOCK_ORDER, BlockStep};
 use crate::registers::RegisterTable;
-use crate::state::gicv3::bank::BankAt;
-use crate::state::gicv3::{Bank, Gicv3State, ItsUnit, VcpuState, has_icc};
+use crate::state::gicv3::block::BlockAt;
+use crate::state::gicv3::{Gicv3State, InterruptBlock, ItsUnit, VcpuState, has_icc};
 use crate::uapi::vgic_v3::its::*;
 use crate::uapi::vgic_v3::{dist, its, redist};
 use crate::{Attr, Command};
@@ -108,7 +108,7 @@ impl Phase {
                 state
                     .spis
                     .iter()
-                    .try_for_each(|spis| bank(&spis.bank, BankAt::Spis(spis.first, any.vcpu.mpidr), &spis.router, visit))
+                    .try_for_each(|spis| block(&spis.interrupts, BlockAt::Spis(spis.first, any.vcpu.mpidr), &spis.router, visit))
             }
             Phase::CpuInterfaces => state.vcpus.iter().try_for_each(|vcpu| cpu_interface(vcpu, visit)),
             Phase::ItsRegisters => its.try_for_each(|(n, its)| its_registers(n, its, visit)),
@@ -162,20 +162,20 @@ fn redistributor<E>(vcpu: &VcpuState, visit: &mut impl FnMut(Step) -> Result<(),
     ));
     tables.into_iter().try_for_each(&mut *visit)?;
     visit(gic(ctlr, vcpu.redist.ctlr, Verify::ReadBack(1)))?;
-    bank(&vcpu.private, BankAt::Private(vcpu.vcpu.mpidr), &[], visit)
+    block(&vcpu.private, BlockAt::Private(vcpu.vcpu.mpidr), &[], visit)
 }
 
-fn bank<E>(bank: &Bank, at: BankAt, routers: &[u32], visit: &mut impl FnMut(Step) -> Result<(), E>) -> Result<(), E> {
-    BANK_ORDER.iter().try_for_each(|(step, _)| {
+fn block<E>(block: &InterruptBlock, at: BlockAt, routers: &[u32], visit: &mut impl FnMut(Step) -> Result<(), E>) -> Result<(), E> {
+    BLOCK_ORDER.iter().try_for_each(|(step, _)| {
         let verify = match step {
             // The write also queues the interrupt: it is made even where the latch is as it should be. That it clears latches, too, is
             // not documented for every kernel: read back.
-            BankStep::Pending => Verify::ReadBack(u32::MAX.into()),
+            BlockStep::Pending => Verify::ReadBack(u32::MAX.into()),
             // KVM's PPIs have fixed trigger modes, and a write is ignored.
-            BankStep::Config => Verify::Unless(u32::MAX.into()),
+            BlockStep::Config => Verify::Unless(u32::MAX.into()),
             _ => Verify::No,
         };
-        step.write(bank, at, routers, |attr, value| visit(gic(attr, value, verify)))
+        step.write(block, at, routers, |attr, value| visit(gic(attr, value, verify)))
     })
 }
 

@@ -9,10 +9,10 @@ use super::attach::Gicv3;
 use crate::its::LpiState;
 use crate::memory::GuestMemoryRead;
 use crate::registers::RegisterTable;
-use crate::state::gicv3::bank::{BankAt, router};
+use crate::state::gicv3::block::{BlockAt, router};
 use crate::state::gicv3::{
-    Bank, CpuInterface, DistIdentity, DistState, Gicv3State, ItsIdentity, ItsState, ItsUnit, RedistIdentity, RedistState, SpiBank,
-    VcpuState, has_icc,
+    CpuInterface, DistIdentity, DistState, Gicv3State, InterruptBlock, ItsIdentity, ItsState, ItsUnit, RedistIdentity, RedistState,
+    SpiBlock, VcpuState, has_icc,
 };
 use crate::topology::{Mpidr, Vcpu};
 use crate::uapi::vgic_v3::icc::SYS_ICC_CTLR_EL1;
@@ -29,8 +29,8 @@ impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
             vcpus.push(self.read_vcpu(vcpu)?);
         }
         let any = self.target.vcpus.iter().next().map_or(Mpidr::from_packed(0), |vcpu| vcpu.mpidr);
-        let mut spis = Vec::with_capacity(self.target.nr_irqs.spi_banks().len());
-        for first in self.target.nr_irqs.spi_banks() {
+        let mut spis = Vec::with_capacity(self.target.nr_irqs.spi_blocks().len());
+        for first in self.target.nr_irqs.spi_blocks() {
             spis.push(self.read_spis(first, any)?);
         }
         let mut its = Vec::with_capacity(self.its.len());
@@ -46,7 +46,8 @@ impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
         let gic = &self.gic;
         let identity = RedistIdentity::read(|row| read_redist(gic, vcpu.mpidr, row))?;
         let redist = RedistState::read(|row| read_redist(gic, vcpu.mpidr, row))?;
-        let private = Bank::read(BankAt::Private(vcpu.mpidr), |attr| get(gic, attr, None))?;
+        let at = BlockAt::Private(vcpu.mpidr);
+        let private = InterruptBlock::read(|row, n| get(gic, at.attr(row, n), None))?;
         // The number of active-priority registers follows from ICC_CTLR_EL1, which is read on the way.
         let mut ctlr = 0;
         let icc = CpuInterface::read(|row| {
@@ -62,12 +63,13 @@ impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
         Ok(VcpuState { vcpu, identity, redist, private, icc })
     }
 
-    fn read_spis(&self, first: u32, any: Mpidr) -> Result<SpiBank, Error> {
-        let bank = Bank::read(BankAt::Spis(first, any), |attr| get(&self.gic, attr, None))?;
+    fn read_spis(&self, first: u32, any: Mpidr) -> Result<SpiBlock, Error> {
+        let at = BlockAt::Spis(first, any);
+        let interrupts = InterruptBlock::read(|row, n| get(&self.gic, at.attr(row, n), None))?;
         let mut targets = [0; 32];
         for (intid, target) in (first..).zip(&mut targets) {
             *target = get(&self.gic, router(intid), None)?;
         }
-        Ok(SpiBank { first, bank, router: targets })
+        Ok(SpiBlock { first, interrupts, router: targets })
     }
 }

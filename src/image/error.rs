@@ -2,11 +2,50 @@
 //!
 //! Specification: `docs/image-format.md`, "Reading".
 //!
-//! Rule: each way of being wrong is a variant of its own.
+//! Rule: each way of being wrong is a variant of its own; a message calls sections and registers by name.
 
 use super::Kind;
+use crate::AttrId;
 use crate::buffer::IstKind;
 use crate::topology::TopologyError;
+use core::fmt;
+
+/// A section by its number, and by its name if it has one.
+struct Section(u32);
+
+/// What the sections are, by number.
+const SECTIONS: &[(u32, &str)] = &[
+    (1, "IRS"),
+    (2, "CPU interfaces"),
+    (3, "SPI interrupt state table"),
+    (4, "LPI interrupt state table"),
+    (16, "distributor"),
+    (17, "vCPUs"),
+    (18, "ITSes"),
+    (19, "mappings and LPIs"),
+];
+
+impl fmt::Display for Section {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "section {}", self.0)?;
+        match SECTIONS.iter().find(|(id, _)| *id == self.0) {
+            Some((_, name)) => write!(f, " ({name})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A register without the vCPU that it is of: a column is of all of them.
+struct Register(AttrId);
+
+impl fmt::Display for Register {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.register_name() {
+            Some(name) => name.fmt(f),
+            None => write!(f, "the register {:#x} of group {}", self.0.attr(), self.0.group()),
+        }
+    }
+}
 
 /// Why bytes are not an image that can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +74,12 @@ pub enum ImageError {
         /// What the image holds.
         found: Kind,
     },
+    /// The length in the header is less than that of a header.
+    #[error("the header says that the image has {found} bytes, and a header alone has {}", super::HEADER_BYTES)]
+    HeaderLength {
+        /// The length in the header.
+        found: u64,
+    },
     /// Fewer bytes than the image has.
     #[error("image is cut short: {found} of {expected} bytes")]
     Truncated {
@@ -50,6 +95,14 @@ pub enum ImageError {
         expected: u64,
         /// Bytes that were given.
         found: u64,
+    },
+    /// Bytes at the end that no section of the section table has.
+    #[error("the sections end at byte {end} of an image of {length} bytes")]
+    BytesOfNoSection {
+        /// Where the last section ends.
+        end: u64,
+        /// Bytes of the image.
+        length: u64,
     },
     /// The bytes are not those that were written.
     #[error("image is damaged: checksum {found:#010x}, expected {expected:#010x}")]
@@ -69,20 +122,42 @@ pub enum ImageError {
         /// The greatest count possible.
         max: u64,
     },
+    /// A count that has one possible value.
+    #[error("{}: {found} {what}, must be {expected}", Section(*id))]
+    ExactCount {
+        /// The section.
+        id: u32,
+        /// What is counted.
+        what: &'static str,
+        /// The only count possible.
+        expected: u64,
+        /// The count in the image.
+        found: u64,
+    },
+    /// An interrupt state table with a number of entries that none can have.
+    #[error("{}: {found} entries, must be {rule}", Section(*id))]
+    TableEntries {
+        /// The section.
+        id: u32,
+        /// The number of entries in the image.
+        found: u32,
+        /// The numbers that are possible.
+        rule: &'static str,
+    },
     /// A section that is not where the sections before it end, that overlaps, or that leaves the image.
-    #[error("section {id} does not lie where the format puts it")]
+    #[error("{} does not lie where the format puts it", Section(*id))]
     SectionPlace {
         /// The section.
         id: u32,
     },
     /// A section behind one with a greater id.
-    #[error("section {id} is out of order")]
+    #[error("{} is out of order", Section(*id))]
     SectionOrder {
         /// The section.
         id: u32,
     },
     /// Flags that this version does not know, or that the section cannot have.
-    #[error("section {id} cannot have the flags {flags:#x}")]
+    #[error("{} cannot have the flags {flags:#x}", Section(*id))]
     SectionFlags {
         /// The section.
         id: u32,
@@ -96,25 +171,25 @@ pub enum ImageError {
         offset: u64,
     },
     /// The same section twice.
-    #[error("section {id} is there twice")]
+    #[error("{} is there twice", Section(*id))]
     DuplicateSection {
         /// The section.
         id: u32,
     },
     /// A section that must be understood, and is not.
-    #[error("section {id} is critical and unknown")]
+    #[error("{} is critical and unknown", Section(*id))]
     UnknownCriticalSection {
         /// The section.
         id: u32,
     },
     /// A section that an image of this kind has to have.
-    #[error("section {id} is missing")]
+    #[error("{} is missing", Section(*id))]
     MissingSection {
         /// The section.
         id: u32,
     },
     /// A section that is shorter or longer than its contents.
-    #[error("section {id} has the wrong length: {found} bytes")]
+    #[error("{} has the wrong length: {found} bytes", Section(*id))]
     SectionLength {
         /// The section.
         id: u32,
@@ -122,33 +197,59 @@ pub enum ImageError {
         found: u64,
     },
     /// A reserved word that is not zero.
-    #[error("section {id}: reserved word is not zero")]
+    #[error("{}: reserved word is not zero", Section(*id))]
     Reserved {
         /// The section.
         id: u32,
     },
-    /// A list of registers other than that of this version.
-    #[error("section {id}: register {found:#x} where version {} has {expected:#x}", super::VERSION)]
-    Register {
+    /// A register that must be understood, and is not.
+    #[error("{}: {} is critical and unknown", Section(*section), Register(*register))]
+    UnknownRegister {
         /// The section.
-        id: u32,
-        /// The register of this version.
-        expected: u32,
-        /// The register in the image.
-        found: u32,
+        section: u32,
+        /// The register, by its attribute.
+        register: AttrId,
     },
-    /// A value that does not fit into its register.
-    #[error("section {id}: value {value:#x} does not fit into register {register:#x}")]
-    RegisterValue {
+    /// A register that every image has.
+    #[error("{}: {} is missing", Section(*section), Register(*register))]
+    MissingRegister {
         /// The section.
-        id: u32,
-        /// The register.
-        register: u32,
-        /// The value.
-        value: u64,
+        section: u32,
+        /// The register, by its attribute.
+        register: AttrId,
+    },
+    /// The same register twice.
+    #[error("{}: {} is there twice", Section(*section), Register(*register))]
+    DuplicateRegister {
+        /// The section.
+        section: u32,
+        /// The register, by its attribute.
+        register: AttrId,
+    },
+    /// Flags that this version does not know, or that the register cannot have.
+    #[error("{}: {} cannot have the flags {flags:#x}", Section(*section), Register(*register))]
+    RegisterFlags {
+        /// The section.
+        section: u32,
+        /// The register, by its attribute.
+        register: AttrId,
+        /// Its flags.
+        flags: u8,
+    },
+    /// A register with a value that is wider or narrower than it is.
+    #[error("{}: {} has {found} words of 32 bits, must have {expected}", Section(*section), Register(*register))]
+    RegisterWidth {
+        /// The section.
+        section: u32,
+        /// The register, by its attribute.
+        register: AttrId,
+        /// 32-bit words that it has.
+        expected: u16,
+        /// 32-bit words in the image.
+        found: u16,
     },
     /// A way of writing a table that this version does not know.
-    #[error("section {id}: unknown coding {found} of a table")]
+    #[error("{}: unknown coding {found} of a table", Section(*id))]
     Coding {
         /// The section.
         id: u32,
@@ -156,7 +257,7 @@ pub enum ImageError {
         found: u32,
     },
     /// A sparse table that is cut short, too long, or not in its only valid form.
-    #[error("section {id}: sparse table is malformed")]
+    #[error("{}: sparse table is malformed", Section(*id))]
     Sparse {
         /// The section.
         id: u32,

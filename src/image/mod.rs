@@ -93,7 +93,7 @@ impl IstCoding {
 ///
 /// # Errors
 ///
-/// [`ImageError`]: not an image, of another version, or longer than the buffer.
+/// [`ImageError`]: not an image, of another version, shorter than a header, or longer than the buffer.
 pub fn length(buffer: &[u8]) -> Result<usize, ImageError> {
     reader::read_header(buffer).and_then(|header| header.fits(buffer))
 }

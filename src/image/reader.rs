@@ -78,8 +78,11 @@ pub(super) fn read_header(bytes: &[u8]) -> Result<Header<'_>, ImageError> {
 }
 
 impl Header<'_> {
-    /// The length of the image, if the bytes hold all of it.
+    /// The length of the image, if it is one of an image and the bytes hold all of it.
     pub(super) fn fits(&self, bytes: &[u8]) -> Result<usize, ImageError> {
+        if self.length < HEADER_BYTES as u64 {
+            return Err(ImageError::HeaderLength { found: self.length });
+        }
         usize::try_from(self.length)
             .ok()
             .filter(|length| *length <= bytes.len())
@@ -193,7 +196,7 @@ fn read_table<'a>(image: &'a [u8], mut table: Cursor<'a>, count: u32) -> Result<
     let last = end.next_multiple_of(SECTION_ALIGN);
     check_padding(image, end, last)?;
     if last != image.len() {
-        return Err(ImageError::TrailingBytes { expected: last as u64, found: image.len() as u64 });
+        return Err(ImageError::BytesOfNoSection { end: last as u64, length: image.len() as u64 });
     }
     Ok(sections)
 }

@@ -65,6 +65,16 @@ impl<'a> Writer<'a> {
         Some(())
     }
 
+    /// Makes the next section of what `write` puts there.
+    pub(crate) fn section(&mut self, id: u32, write: impl FnOnce(&mut Put<'_>) -> Option<()>) -> Option<()> {
+        let room = self.room();
+        let before = room.len();
+        let mut put = Put::new(room);
+        write(&mut put)?;
+        let length = before - put.remaining();
+        self.commit(id, length)
+    }
+
     /// Writes the header. Returns the length of the image in bytes.
     pub(crate) fn finish(self) -> Option<usize> {
         debug_assert_eq!(self.written, self.sections);

@@ -130,8 +130,8 @@ impl NrIrqs {
     }
 
     /// First INTID of each 32 SPIs.
-    pub fn spi_banks(self) -> impl ExactSizeIterator<Item = u32> {
-        (1..self.0 / 32).map(|bank| bank * 32)
+    pub fn spi_blocks(self) -> impl ExactSizeIterator<Item = u32> {
+        (1..self.0 / 32).map(|block| block * 32)
     }
 }
 

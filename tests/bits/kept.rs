@@ -5,7 +5,7 @@
 //! Rule: an exception makes equal what a state says and what was saved after its restore, and changes nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
-use vgic_state::gicv3::{Bank, Gicv3State};
+use vgic_state::gicv3::{Gicv3State, InterruptBlock};
 use vgic_state::gicv5::{Gicv5State, Iste};
 use vgic_state::its::PendingLpis;
 
@@ -46,13 +46,13 @@ pub(crate) fn needed<S: Clone + PartialEq>(exceptions: &[Exception<S>], said: &S
     Some((0..exceptions.len()).filter(|n| !without.contains(n)).map(|n| exceptions[n].field).collect())
 }
 
-fn banks(state: &mut Gicv3State) -> impl Iterator<Item = &mut Bank> {
+fn banks(state: &mut Gicv3State) -> impl Iterator<Item = &mut InterruptBlock> {
     let private = state.vcpus.iter_mut().map(|vcpu| &mut vcpu.private);
-    private.chain(state.spis.iter_mut().map(|spis| &mut spis.bank))
+    private.chain(state.spis.iter_mut().map(|spis| &mut spis.interrupts))
 }
 
 /// Bits of the 32 interrupts that are level-triggered.
-fn level_triggered(bank: &Bank) -> u32 {
+fn level_triggered(bank: &InterruptBlock) -> u32 {
     (0..32).filter(|n| bank.config[n / 16] >> (n % 16 * 2 + 1) & 1 == 0).fold(0, |bits, n| bits | 1 << n)
 }
 

@@ -66,7 +66,8 @@ fn large(name: &str, bits: u32, vcpus: u32) {
     let mut state = guests::gicv5();
     let registers = state.vcpus[0].registers;
     let vcpus = Vcpus::with_default_mpidrs(vcpus).expect("vCPUs");
-    state.vcpus = vcpus.iter().map(|vcpu| vgic_state::gicv5::VcpuState { vcpu, registers }).collect();
+    state.vcpus = vcpus.iter().map(vgic_state::gicv5::VcpuState::new).collect();
+    state.vcpus.iter_mut().for_each(|vcpu| vcpu.registers = registers);
     let mut lpis = Ist::new(IstKind::Lpi, vec![0; 4 << bits]).expect("table");
     for lpi in 0..1_u32 << bits {
         let random = lpi.wrapping_mul(0x9e37_79b9);

@@ -5,7 +5,7 @@ use crate::save::Save as _;
 use crate::snapshot::snapshot;
 use vgic_state::gicv3::Gicv3State;
 use vgic_state::image::ImageError;
-use vgic_state::{DynInterruptState, Error, TopologyError};
+use vgic_state::{Attr, DynInterruptState, Error, TopologyError};
 
 fn good() -> Vec<u8> {
     filled(Config { its: 2, ..Config::default() }).1.flush_and_save().expect("save").to_image().expect("image")
@@ -31,6 +31,30 @@ fn section(image: &[u8], id: u32) -> usize {
     section_of(image, id).start
 }
 
+/// A register table: its columns, and of each record the name and the words. Returns where it ends.
+fn describe_table(image: &[u8], at: usize, what: &str, text: &mut String) -> usize {
+    let (columns, records) = (u32_at(image, at) as usize, u32_at(image, at + 4) as usize);
+    text.push_str(&format!("{what}: {columns} registers, {records} records\n "));
+    let mut words = 0;
+    for column in 0..columns {
+        let at = at + 8 + column * 8;
+        let of = usize::from(image[at + 4]) + 256 * usize::from(image[at + 5]);
+        text.push_str(&format!(" {}:{:#x}*{of}/{}", image[at + 6], u32_at(image, at), image[at + 7]));
+        words += of;
+    }
+    text.push('\n');
+    let mut at = at + 8 + columns * 8;
+    for _ in 0..records {
+        text.push_str(&format!("  {:#x} {:#x}:", u32_at(image, at), u32_at(image, at + 4)));
+        for word in 0..words {
+            text.push_str(&format!(" {:x}", u32_at(image, at + 8 + word * 4)));
+        }
+        text.push('\n');
+        at += 8 + words * 4;
+    }
+    at
+}
+
 #[test]
 fn layout() {
     let image = good();
@@ -44,49 +68,12 @@ fn layout() {
             u64_at(&image, entry + 16)
         ));
     }
-    let dist = section(&image, 16);
-    text.push_str(&format!("{} interrupts, {} registers\n", u32_at(&image, dist), u32_at(&image, dist + 4)));
-    for n in 0..4 {
-        let at = dist + 8 + n * 16;
-        text.push_str(&format!("  {:#06x} {} = {:#x}\n", u32_at(&image, at), u32_at(&image, at + 4), u64_at(&image, at + 8)));
-    }
-    for n in 0..2 {
-        let at = dist + 72 + n * 192;
-        text.push_str(&format!(
-            "  from INTID {}: group {:#x} last target {:#x}\n",
-            u32_at(&image, at),
-            u32_at(&image, at + 4),
-            u32_at(&image, at + 188)
-        ));
-    }
-    let vcpus = section(&image, 17);
-    text.push_str(&format!("{} vCPUs, {} registers:", u32_at(&image, vcpus), u32_at(&image, vcpus + 4)));
-    for n in 0..20 {
-        text.push_str(&format!(" {:#x}", u32_at(&image, vcpus + 8 + n * 4)));
-    }
-    for n in 0..2 {
-        let at = vcpus + 88 + n * 232;
-        text.push_str(&format!(
-            "\n  vcpu_id {} affinity {:#010x} GICR_TYPER {:#x}",
-            u32_at(&image, at),
-            u32_at(&image, at + 4),
-            u64_at(&image, at + 16)
-        ));
-        text.push_str(&format!(" group {:#x} zero {}", u32_at(&image, at + 168), u32_at(&image, at + 228)));
-    }
-    let its = section(&image, 18);
-    text.push_str(&format!("\n{} ITSes, {} registers:", u32_at(&image, its), u32_at(&image, its + 4)));
-    for n in 0..14 {
-        text.push_str(&format!(" {:#x}", u32_at(&image, its + 8 + n * 4)));
-    }
-    for n in 0..2 {
-        let at = its + 64 + n * 120;
-        text.push_str(&format!(
-            "\n  base {:#x} GITS_TYPER {:#x} GITS_CTLR {:#x}",
-            u64_at(&image, at),
-            u64_at(&image, at + 8),
-            u64_at(&image, at + 112)
-        ));
+    for (id, per_table) in [(16, vec!["distributor", "SPIs"]), (17, vec!["vCPUs"]), (18, vec!["ITSes"])] {
+        let mut at = section(&image, id);
+        for what in per_table {
+            at = describe_table(&image, at, what, &mut text);
+        }
+        assert_eq!(at, section_of(&image, id).end, "section {id}");
     }
     snapshot!("image_gicv3", text);
 }
@@ -115,32 +102,49 @@ fn refusal(change: impl FnOnce(&mut Vec<u8>)) -> ImageError {
     error
 }
 
+/// Where the first record of the table at `at` is.
+fn first_record(image: &[u8], at: usize) -> usize {
+    at + 8 + u32_at(image, at) as usize * 8
+}
+
 #[test]
 fn contents_of_sections() {
     let image = good();
     let [dist, vcpus, its] = [16, 17, 18].map(|id| section(&image, id));
+    let length = |id| ImageError::SectionLength { id, found: section_of(&image, id).len() as u64 };
+    let of_dist = first_record(&image, dist);
+    // GICD_TYPER, GICD_IIDR, GICD_TYPER2, GICD_CTLR.
+    let spis = of_dist + 8 + 4 * 4;
+    let of_vcpus = first_record(&image, vcpus);
     let put = |at: usize, value: u32| move |image: &mut Vec<u8>| image[at..at + 4].copy_from_slice(&value.to_le_bytes());
     let count = |what, found: u32, max| ImageError::Count { what, found: found.into(), max };
+    let [typer, other] = [4, 0x44].map(|offset| Attr::dist(offset).id());
     for (change, expected) in [
-        (put(dist, 33), ImageError::Topology(TopologyError::NrIrqs { found: 33 })),
-        (put(dist, 128), ImageError::SectionLength { id: 16, found: 72 + 2 * 192 }),
-        (put(dist + 4, 5), count("registers", 5, 4)),
-        (put(dist + 8, 0), ImageError::Register { id: 16, expected: 4, found: 0 }),
-        (put(dist + 12, 1), ImageError::Reserved { id: 16 }),
-        (put(vcpus, 513), count("vCPUs", 513, 512)),
-        (put(vcpus, 1), ImageError::SectionLength { id: 17, found: 88 + 2 * 232 }),
-        (put(vcpus + 4, 19), count("registers", 19, 20)),
-        (put(vcpus + 8, 0x70), ImageError::Register { id: 17, expected: 4, found: 0x70 }),
-        (put(vcpus + 88, 512), ImageError::Topology(TopologyError::VcpuId { found: 512 })),
-        (put(vcpus + 88 + 228, 7), ImageError::Reserved { id: 17 }),
-        (put(its, 65), count("ITSes", 65, 64)),
-        (put(its, u32::MAX), count("ITSes", u32::MAX, 64)),
-        (put(its, 3), ImageError::SectionLength { id: 18, found: 64 + 2 * 120 }),
-        (put(its + 4, 15), count("registers", 15, 14)),
-        (put(its + 8, 9), ImageError::Register { id: 18, expected: 8, found: 9 }),
-        (put(its + 64 + 116, 1), ImageError::RegisterValue { id: 18, register: 0, value: 1 << 32 | 0x8000_0001 }),
+        (put(of_dist, 33), ImageError::Topology(TopologyError::NrIrqs { found: 33 })),
+        (put(of_dist, 128), ImageError::ExactCount { id: 16, what: "times 32 SPIs", expected: 3, found: 2 }),
+        (put(of_dist + 4, 1), ImageError::Reserved { id: 16 }),
+        (put(dist, 257), count("registers of a table", 257, 256)),
+        (put(dist, u32::MAX), count("registers of a table", u32::MAX, 256)),
+        (put(dist + 4, 2), count("distributors", 2, 1)),
+        (put(dist + 4, 0), length(16)),
+        (put(dist + 8, 0x44), ImageError::UnknownRegister { section: 16, register: other }),
+        (put(dist + 8, 8), ImageError::DuplicateRegister { section: 16, register: Attr::dist(8).id() }),
+        (put(dist + 12, 0x0101_0002), ImageError::RegisterWidth { section: 16, register: typer, expected: 1, found: 2 }),
+        (put(dist + 12, 0x0001_0001), ImageError::RegisterFlags { section: 16, register: typer, flags: 0 }),
+        (put(dist + 12, 0x0301_0001), ImageError::RegisterFlags { section: 16, register: typer, flags: 3 }),
+        (put(spis + 4, 33), count("times 32 SPIs", 33, 32)),
+        (put(spis + 4, 1), length(16)),
+        (put(first_record(&image, spis) + 4, 7), ImageError::Reserved { id: 16 }),
+        (put(vcpus + 4, 513), count("vCPUs", 513, 512)),
+        (put(vcpus + 4, 1), length(17)),
+        (put(vcpus + 4, 3), length(17)),
+        (put(of_vcpus, 512), ImageError::Topology(TopologyError::VcpuId { found: 512 })),
+        (put(its + 4, 65), count("ITSes", 65, 64)),
+        (put(its + 4, u32::MAX), count("ITSes", u32::MAX, 64)),
+        (put(its + 4, 3), length(18)),
         (put(32, 15), ImageError::MissingSection { id: 16 }),
-    ] {
+    ] as [(_, _); 23]
+    {
         assert_eq!(refusal(change), expected);
     }
 }

@@ -163,10 +163,10 @@ fn registers_that_the_kernel_would_refuse_or_drop() {
 #[test]
 fn spis_that_are_routed_to_no_vcpu_are_reported() {
     let state = changed(|state| {
-        state.spis[0].bank.enable = 0b11;
+        state.spis[0].interrupts.enable = 0b11;
         state.spis[0].router[0] = 0x00ee_eeee;
         state.spis[1].router[31] = 0x00ee_eeee;
-        state.spis[1].bank.enable = 1 << 31;
+        state.spis[1].interrupts.enable = 1 << 31;
     });
     let (_, destination) = fresh(config(), memory());
     let findings = destination.check(&state).expect("restorable").findings;
@@ -188,7 +188,7 @@ fn bits_that_kvm_ignores_and_commands_that_would_run_are_reported() {
     assert_eq!(findings(|_| ()), []);
     let ignored = |count, first: AttrId| vec![(Problem::IgnoredBits, count, Some(first))];
     assert_eq!(findings(|state| state.spis[1].router[2] |= 1 << 24), ignored(1, Attr::dist(0x6000 + 8 * 66).id()));
-    assert_eq!(findings(|state| state.spis[1].bank.priority[3] |= 0x0001_0000), ignored(1, Attr::dist(0x400 + 4 * 19).id()));
+    assert_eq!(findings(|state| state.spis[1].interrupts.priority[3] |= 0x0001_0000), ignored(1, Attr::dist(0x400 + 4 * 19).id()));
     let mpidr = vcpus(2).iter().next().expect("vCPU").mpidr;
     let everywhere = findings(|state| state.vcpus.iter_mut().for_each(|vcpu| vcpu.private.priority[7] |= 4));
     assert_eq!(everywhere, ignored(2, Attr::redist(mpidr, 0x1_0400 + 4 * 7).id()));

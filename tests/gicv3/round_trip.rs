@@ -123,7 +123,7 @@ fn onto_a_device_that_was_used_before() {
     other.set_memory(copy(&vm.memory()));
     let mut inverted = state.clone();
     for spis in &mut inverted.spis {
-        (spis.bank.enable, spis.bank.active) = (!spis.bank.enable, !spis.bank.active);
+        (spis.interrupts.enable, spis.interrupts.active) = (!spis.interrupts.enable, !spis.interrupts.active);
     }
     inverted.its.iter_mut().for_each(|its| its.registers.ctlr = 0);
     destination.restore(&inverted).expect("other state");

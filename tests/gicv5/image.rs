@@ -8,7 +8,7 @@ use crate::snapshot::snapshot;
 use proptest::prelude::*;
 use vgic_state::gicv5::Gicv5State;
 use vgic_state::image::{self, ImageError, IstCoding, Kind};
-use vgic_state::{DynInterruptState, Error, TopologyError};
+use vgic_state::{Attr, AttrId, DynInterruptState, Error, Mpidr, TopologyError};
 
 fn u32_at(image: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(image[at..at + 4].try_into().expect("4 bytes"))
@@ -54,6 +54,30 @@ fn the_checksum_is_the_documented_one() {
     }
 }
 
+/// A register table: its columns, and of each record the name and the words. Returns where it ends.
+fn describe_table(image: &[u8], at: usize, what: &str, text: &mut String) -> usize {
+    let (columns, records) = (u32_at(image, at) as usize, u32_at(image, at + 4) as usize);
+    text.push_str(&format!("{what}: {columns} registers, {records} records\n "));
+    let mut words = 0;
+    for column in 0..columns {
+        let at = at + 8 + column * 8;
+        let of = usize::from(image[at + 4]) + 256 * usize::from(image[at + 5]);
+        text.push_str(&format!(" {}:{:#x}*{of}/{}", image[at + 6], u32_at(image, at), image[at + 7]));
+        words += of;
+    }
+    text.push('\n');
+    let mut at = at + 8 + columns * 8;
+    for _ in 0..records {
+        text.push_str(&format!("  {:#x} {:#x}:", u32_at(image, at), u32_at(image, at + 4)));
+        for word in 0..words {
+            text.push_str(&format!(" {:x}", u32_at(image, at + 8 + word * 4)));
+        }
+        text.push('\n');
+        at += 8 + words * 4;
+    }
+    at
+}
+
 #[test]
 fn layout() {
     for (name, coding) in [("image_raw", IstCoding::Raw), ("image_sparse", IstCoding::Sparse)] {
@@ -76,26 +100,14 @@ fn layout() {
                 u32_at(&image, entry + 4),
             ));
         }
-        let (irs, _) = section(&image, 1);
-        text.push_str(&format!("{} SPIs, {} IRS registers\n", u32_at(&image, irs), u32_at(&image, irs + 4)));
-        for n in 0..12 {
-            let at = irs + 8 + n * 16;
-            text.push_str(&format!("  {:#06x} {} = {:#x}\n", u32_at(&image, at), u32_at(&image, at + 4), u64_at(&image, at + 8)));
-        }
-        let (icc, _) = section(&image, 2);
-        text.push_str(&format!("{} vCPUs, {} registers:", u32_at(&image, icc), u32_at(&image, icc + 4)));
-        for n in 0..26 {
-            text.push_str(&format!(" {:#x}", u32_at(&image, icc + 8 + n * 4)));
-        }
-        for n in 0..2 {
-            let at = icc + 112 + n * 216;
-            text.push_str(&format!("\n  vcpu_id {} affinity {:#010x}", u32_at(&image, at), u32_at(&image, at + 4)));
-            text.push_str(&format!(" first {:#x} last {:#x}", u64_at(&image, at + 8), u64_at(&image, at + 208)));
+        for (id, what) in [(1, "IRS"), (2, "vCPUs")] {
+            let (at, length) = section(&image, id);
+            assert_eq!(describe_table(&image, at, what, &mut text), at + length);
         }
         for id in [3, 4] {
             let (at, length) = section(&image, id);
             let (coding, entries) = (u32_at(&image, at), u32_at(&image, at + 4));
-            text.push_str(&format!("\ntable {id}: coding {coding}, {entries} entries, {} bytes", length - 8));
+            text.push_str(&format!("table {id}: coding {coding}, {entries} entries, {} bytes\n", length - 8));
         }
         snapshot!(name, text);
     }
@@ -161,9 +173,9 @@ fn sections_are_listed_without_being_read() {
     let sections = image::sections(&image).expect("image");
     let ids: Vec<u32> = sections.iter().map(|section| section.id).collect();
     assert_eq!(ids, [1, 2, 3, 4]);
-    // The number of SPIs, at the start of the first section.
+    // One record under twelve registers, one of which has 64 bits.
     let first = sections[0];
-    assert_eq!((first.offset, first.length), (32 + 4 * 24, 8 + 12 * 16));
+    assert_eq!((first.offset, first.length), (32 + 4 * 24, 8 + 12 * 8 + 8 + 13 * 4));
     let last = sections[3];
     assert_eq!((last.offset + last.length).next_multiple_of(8), image.len());
     assert_eq!(image::sections(&image[1..]), Err(ImageError::NotAnImage));
@@ -208,6 +220,13 @@ fn the_length_of_an_image_in_an_area_of_a_fixed_size() {
     assert_eq!(image::length(&image[..image.len() - 1]), Err(ImageError::Truncated { expected, found }));
     assert_eq!(image::length(&image[..20]), Err(ImageError::Truncated { expected: 32, found: 20 }));
     assert_eq!(image::length(&[0xa5; 64]), Err(ImageError::NotAnImage));
+    for found in [0, 1, 31] {
+        put64(&mut area, 16, found);
+        assert_eq!(image::length(&area), Err(ImageError::HeaderLength { found }));
+        assert_eq!(image::kind(&area), Err(ImageError::HeaderLength { found }));
+    }
+    put64(&mut area, 16, 32);
+    assert_eq!(image::length(&area), Ok(32));
     put64(&mut area, 16, u64::MAX);
     assert_eq!(image::length(&area), Err(ImageError::Truncated { expected: u64::MAX, found: 8192 }));
 }
@@ -248,7 +267,8 @@ fn section_tables() {
         image.drain(end..end + 24);
         shift_sections(image, 3, -24);
     });
-    assert!(matches!(error, ImageError::TrailingBytes { .. }), "{error}");
+    let length = good(IstCoding::Raw).len() as u64 - 24;
+    assert!(matches!(error, ImageError::BytesOfNoSection { end, length: found } if end < length && found == length), "{error}");
 }
 
 /// Moves the offsets of the first `count` sections.
@@ -294,39 +314,54 @@ type Change = Box<dyn Fn(&mut Vec<u8>)>;
 fn contents_of_sections() {
     let image = good(IstCoding::Raw);
     let [irs, icc, spi, lpi] = [1, 2, 3, 4].map(|id| section(&image, id).0);
+    let (of_irs, of_vcpus) = (irs + 8 + 12 * 8, icc + 8 + 26 * 8);
+    let length = |id| ImageError::SectionLength { id, found: section(&image, id).1 as u64 };
+    let entries = |id, found| {
+        let rule = if id == 3 { "a multiple of 32, from 32 to 1024" } else { "a power of two, from 1 to 65536" };
+        ImageError::TableEntries { id, found, rule }
+    };
+    let [idr0, idr3] = [0, 0xc].map(|offset| Attr::irs(offset).id());
+    let [pcr, other] = [0xce02, 0xce03].map(|instr| Attr::cpu_sysreg(Mpidr::from_packed(0), instr).id());
+    let last = icc + 8 + 25 * 8;
+    assert_eq!(u32_at(&image, last), 0xce02);
     let cases: Vec<(Change, ImageError)> = vec![
-        (Box::new(move |i| put32(i, irs, 33)), ImageError::Topology(TopologyError::SpiCount { found: 33 })),
-        (Box::new(move |i| put32(i, irs + 4, 11)), ImageError::Count { what: "registers", found: 11, max: 12 }),
-        (Box::new(move |i| put32(i, irs + 8, 4)), ImageError::Register { id: 1, expected: 0, found: 4 }),
-        (Box::new(move |i| put32(i, irs + 12, 1)), ImageError::Reserved { id: 1 }),
+        (Box::new(move |i| put32(i, of_irs, 33)), ImageError::Topology(TopologyError::SpiCount { found: 33 })),
+        (Box::new(move |i| put32(i, of_irs + 4, 1)), ImageError::Reserved { id: 1 }),
+        (Box::new(move |i| put32(i, irs, 257)), ImageError::Count { what: "registers of a table", found: 257, max: 256 }),
+        (Box::new(move |i| put32(i, irs, 256)), length(1)),
+        (Box::new(move |i| put32(i, irs, 0)), ImageError::MissingRegister { section: 1, register: idr0 }),
+        (Box::new(move |i| put32(i, irs + 4, 2)), ImageError::Count { what: "IRSes", found: 2, max: 1 }),
+        (Box::new(move |i| put32(i, irs + 4, 0)), length(1)),
+        (Box::new(move |i| put32(i, irs + 8, 0xc)), ImageError::UnknownRegister { section: 1, register: idr3 }),
         (
-            Box::new(move |i| i[irs + 20] = 1),
-            ImageError::RegisterValue { id: 1, register: 0, value: 1 << 32 | u64_at(&good(IstCoding::Raw), irs + 16) },
+            Box::new(move |i| i.copy_within(irs + 8..irs + 16, irs + 16)),
+            ImageError::DuplicateRegister { section: 1, register: idr0 },
         ),
-        (Box::new(move |i| put32(i, icc, 513)), ImageError::Count { what: "vCPUs", found: 513, max: 512 }),
-        (Box::new(move |i| put32(i, icc, u32::MAX)), ImageError::Count { what: "vCPUs", found: u32::MAX.into(), max: 512 }),
-        (Box::new(move |i| put32(i, icc, 1)), ImageError::SectionLength { id: 2, found: 112 + 2 * 216 }),
-        (Box::new(move |i| put32(i, icc, 3)), ImageError::SectionLength { id: 2, found: 112 + 2 * 216 }),
-        (Box::new(move |i| put32(i, icc + 4, 27)), ImageError::Count { what: "registers", found: 27, max: 26 }),
-        (Box::new(move |i| put32(i, icc + 12, 0xc657)), ImageError::Register { id: 2, expected: 0xc656, found: 0xc657 }),
-        (Box::new(move |i| put32(i, icc + 112, 512)), ImageError::Topology(TopologyError::VcpuId { found: 512 })),
+        (Box::new(move |i| i[irs + 12] = 2), ImageError::RegisterWidth { section: 1, register: idr0, expected: 1, found: 2 }),
+        (Box::new(move |i| i[irs + 12] = 0), ImageError::RegisterWidth { section: 1, register: idr0, expected: 1, found: 0 }),
+        (Box::new(move |i| i[irs + 15] = 0), ImageError::RegisterFlags { section: 1, register: idr0, flags: 0 }),
+        (Box::new(move |i| i[irs + 15] = 0x81), ImageError::RegisterFlags { section: 1, register: idr0, flags: 0x81 }),
+        (Box::new(move |i| put32(i, icc + 4, 513)), ImageError::Count { what: "vCPUs", found: 513, max: 512 }),
+        (Box::new(move |i| put32(i, icc + 4, u32::MAX)), ImageError::Count { what: "vCPUs", found: u32::MAX.into(), max: 512 }),
+        (Box::new(move |i| put32(i, icc + 4, 1)), length(2)),
+        (Box::new(move |i| put32(i, icc + 4, 3)), length(2)),
+        (Box::new(move |i| put32(i, last, 0xce03)), ImageError::UnknownRegister { section: 2, register: other }),
+        (Box::new(move |i| i[last + 7] = 0), ImageError::RegisterFlags { section: 2, register: pcr, flags: 0 }),
+        (Box::new(move |i| put32(i, of_vcpus, 512)), ImageError::Topology(TopologyError::VcpuId { found: 512 })),
         (Box::new(move |i| put32(i, spi, 2)), ImageError::Coding { id: 3, found: 2 }),
         (Box::new(move |i| put32(i, spi + 4, 64)), ImageError::SectionLength { id: 3, found: 136 }),
-        (Box::new(move |i| put32(i, spi + 4, 1025)), ImageError::Count { what: "table entries", found: 1025, max: 1024 }),
-        (Box::new(move |i| put32(i, lpi + 4, 65537)), ImageError::Count { what: "table entries", found: 65537, max: 65536 }),
-        (
-            Box::new(move |i| put32(i, lpi + 4, u32::MAX)),
-            ImageError::Count { what: "table entries", found: u32::MAX.into(), max: 65536 },
-        ),
+        (Box::new(move |i| put32(i, spi + 4, 1025)), entries(3, 1025)),
+        (Box::new(move |i| put32(i, lpi + 4, 65537)), entries(4, 65537)),
+        (Box::new(move |i| put32(i, lpi + 4, u32::MAX)), entries(4, u32::MAX)),
         (Box::new(move |i| put32(i, lpi, 1)), ImageError::Sparse { id: 4 }),
     ];
     for (change, expected) in cases {
         assert_eq!(refusal(|image| change(image)), expected);
     }
     // Two vCPUs with one name, or with the other's.
-    let error = refusal(|image| image.copy_within(icc + 112..icc + 116, icc + 112 + 216));
+    let error = refusal(|image| image.copy_within(of_vcpus..of_vcpus + 4, of_vcpus + 216));
     assert!(matches!(error, ImageError::Topology(TopologyError::DuplicateVcpuId { .. })), "{error}");
-    let error = refusal(|image| image.copy_within(icc + 116..icc + 120, icc + 116 + 216));
+    let error = refusal(|image| image.copy_within(of_vcpus + 4..of_vcpus + 8, of_vcpus + 4 + 216));
     assert!(matches!(error, ImageError::Topology(TopologyError::DuplicateMpidr { .. })), "{error}");
 }
 
@@ -344,7 +379,7 @@ fn sparse_tables_of_a_size_that_no_table_has() {
         assert!(shorter < length);
         put64(&mut image, at, shorter as u64);
         let error = refusal_of(forge(image));
-        assert_eq!(error, ImageError::Count { what: "table entries", found: entries.into(), max: 65536 });
+        assert_eq!(error, ImageError::TableEntries { id: 4, found: entries, rule: "a power of two, from 1 to 65536" });
     }
 }
 
@@ -366,7 +401,7 @@ fn sections_of_every_length() {
             }
             let error = refusal_of(forge(cut));
             assert!(
-                matches!(error, ImageError::SectionLength { .. } | ImageError::Count { .. }),
+                matches!(error, ImageError::SectionLength { .. } | ImageError::TableEntries { .. }),
                 "section {id}, {shorter}: {error}"
             );
         }
@@ -384,6 +419,10 @@ fn messages() {
         ImageError::TrailingBytes { expected: 100, found: 101 },
         ImageError::Checksum { expected: 1, found: 2 },
         ImageError::Count { what: "vCPUs", found: 513, max: 512 },
+        ImageError::HeaderLength { found: 31 },
+        ImageError::BytesOfNoSection { end: 96, length: 128 },
+        ImageError::ExactCount { id: 19, what: "configured LPIs", expected: 2, found: 3 },
+        ImageError::TableEntries { id: 4, found: 3, rule: "a power of two, from 1 to 65536" },
         ImageError::SectionPlace { id: 3 },
         ImageError::SectionFlags { id: 3, flags: 2 },
         ImageError::Padding { offset: 64 },
@@ -393,8 +432,12 @@ fn messages() {
         ImageError::MissingSection { id: 3 },
         ImageError::SectionLength { id: 3, found: 7 },
         ImageError::Reserved { id: 1 },
-        ImageError::Register { id: 1, expected: 0x190, found: 0x180 },
-        ImageError::RegisterValue { id: 1, register: 0x190, value: 1 << 32 },
+        ImageError::UnknownRegister { section: 1, register: Attr::irs(0x190).id() },
+        ImageError::UnknownRegister { section: 2, register: AttrId::from_raw(99, 7) },
+        ImageError::MissingRegister { section: 17, register: Attr::redist(Mpidr::from_packed(0), 8).id() },
+        ImageError::DuplicateRegister { section: 18, register: Attr::its(0x108).id() },
+        ImageError::RegisterFlags { section: 1, register: Attr::irs(0).id(), flags: 2 },
+        ImageError::RegisterWidth { section: 1, register: Attr::irs(0).id(), expected: 1, found: 2 },
         ImageError::Coding { id: 4, found: 2 },
         ImageError::Sparse { id: 4 },
         ImageError::Topology(TopologyError::NoVcpu),

@@ -31,13 +31,13 @@ fn path(inside: &[String]) -> String {
 }
 
 pub(crate) fn gicv3(state: &Gicv3State) -> String {
-    let Gicv3State { nr_irqs, identity, dist, spis, vcpus, its, lpis } = state;
+    let Gicv3State { nr_irqs, identity, dist, spis, vcpus, its, lpis, .. } = state;
     let mut text = format!("GICv3, {} interrupts\n", nr_irqs.get());
     fields(&mut text, "distributor", identity);
     fields(&mut text, "distributor", dist);
     for spis in spis {
         let place = format!("SPIs from {}", spis.first);
-        fields(&mut text, &place, &spis.bank);
+        fields(&mut text, &place, &spis.interrupts);
         writeln!(text, "{place} router {:x?}", spis.router).expect("text");
     }
     for vcpu in vcpus {
@@ -75,7 +75,7 @@ pub(crate) fn gicv3(state: &Gicv3State) -> String {
 }
 
 pub(crate) fn gicv5(state: &Gicv5State<'_>) -> String {
-    let Gicv5State { spi_count, identity, irs, vcpus, spi_ist, lpi_ist } = state;
+    let Gicv5State { spi_count, identity, irs, vcpus, spi_ist, lpi_ist, .. } = state;
     let mut text = format!("GICv5, {} SPIs\n", spi_count.get());
     fields(&mut text, "IRS", identity);
     fields(&mut text, "IRS", irs);

@@ -214,7 +214,7 @@ pub(crate) const REGISTERS: &[Case] = &[
         "SPI routed to no vCPU, and to Aff3",
         FLAT,
         |s| {
-            s.state.spis[0].bank.enable |= 1 << 9;
+            s.state.spis[0].interrupts.enable |= 1 << 9;
             s.state.spis[0].router[9] = 0x0700_0077;
         },
         &[SpiTargetUnknown, IgnoredBits],

@@ -3,7 +3,6 @@
 use crate::common::{CONFIGURATION, its_base};
 use crate::rig::*;
 use crate::snapshot::snapshot;
-use vgic_state::gicv3::Gicv3State;
 use vgic_state::its::{Collection, Device, Event, ItsMappings, LpiConfiguration, LpiState, PendingLpis};
 use vgic_state::judge::{self, Limits};
 use vgic_state::report::Problem::{self, *};
@@ -82,7 +81,8 @@ pub(crate) fn as_data(subject: &Subject) -> LpiState {
 }
 
 fn judged_as_data(subject: &Subject, lpis: LpiState) -> Report {
-    let state = Gicv3State { lpis: Some(lpis), ..subject.state.clone() };
+    let mut state = subject.state.clone();
+    state.lpis = Some(lpis);
     judge::gicv3::problems(&state, &subject.memory, &subject.ranges, &Limits::default())
 }
 

@@ -130,7 +130,8 @@ proptest! {
 
     #[test]
     fn random_mappings(lpis in mappings(), registers in any::<[[u64; 8]; 2]>(), ranges in ranges()) {
-        let state = Gicv3State { lpis: Some(lpis), ..state(registers) };
+        let mut state = state(registers);
+        state.lpis = Some(lpis);
         let report = judge::gicv3::problems(&state, &NoGuestMemory, &ranges, &Limits::default());
         prop_assert!(report.findings.len() <= Problem::ALL.len());
     }

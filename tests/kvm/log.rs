@@ -28,7 +28,7 @@ impl Log {
 
     /// Every register of a state.
     pub(crate) fn state(&mut self, state: &Gicv3State) {
-        let Gicv3State { nr_irqs, identity, dist, spis, vcpus, its, lpis } = state;
+        let Gicv3State { nr_irqs, identity, dist, spis, vcpus, its, lpis, .. } = state;
         self.value("interrupts", nr_irqs);
         self.value("distributor", (identity, dist));
         spis.iter().for_each(|spis| self.value("SPIs", spis));

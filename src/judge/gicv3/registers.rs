@@ -7,8 +7,8 @@
 use crate::Attr;
 use crate::registers::RegisterTable;
 use crate::report::{Place, Problem, Report};
-use crate::state::gicv3::bank::{BankAt, router};
-use crate::state::gicv3::{Bank, Gicv3State, VcpuState, has_icc};
+use crate::state::gicv3::block::{BlockAt, router};
+use crate::state::gicv3::{Gicv3State, InterruptBlock, VcpuState, has_icc};
 use crate::topology::{IntId, Mpidr};
 use crate::uapi::vgic_v3::dist::GICD_IIDR;
 use crate::uapi::vgic_v3::icc::SYS_ICC_SRE_EL1;
@@ -59,7 +59,7 @@ fn of_vcpu(vcpu: &VcpuState, propbaser: u64, report: &mut Report) {
     for (row, value) in vcpu.icc.rows().filter(|(row, value)| *value != 0 && !has_icc(row.key, vcpu.icc.ctlr)) {
         report.add_refused(Problem::ActivePriority, icc(row.key as u16, value));
     }
-    priorities(BankAt::Private(mpidr), &vcpu.private, report);
+    priorities(BlockAt::Private(mpidr), &vcpu.private, report);
 }
 
 fn spis(state: &Gicv3State, report: &mut Report) {
@@ -67,7 +67,7 @@ fn spis(state: &Gicv3State, report: &mut Report) {
     affinities.sort_unstable();
     let any = state.vcpus.first().map_or(Mpidr::from_packed(0), |vcpu| vcpu.vcpu.mpidr);
     for spis in &state.spis {
-        priorities(BankAt::Spis(spis.first, any), &spis.bank, report);
+        priorities(BlockAt::Spis(spis.first, any), &spis.interrupts, report);
         for (n, target) in (0..).zip(spis.router) {
             let intid = spis.first + n;
             let place = Place::register(router(intid).id(), target);
@@ -75,7 +75,7 @@ fn spis(state: &Gicv3State, report: &mut Report) {
             if target >> 24 != 0 {
                 report.add(Problem::IgnoredBits, place);
             }
-            let enabled = spis.bank.enable >> n & 1 != 0;
+            let enabled = spis.interrupts.enable >> n & 1 != 0;
             if enabled && affinities.binary_search(&Mpidr::from_packed(target & 0x00ff_ffff)).is_err() {
                 report.add(Problem::SpiTargetUnknown, Place { interrupt: Some(IntId::Spi(intid)), ..place });
             }
@@ -83,8 +83,8 @@ fn spis(state: &Gicv3State, report: &mut Report) {
     }
 }
 
-fn priorities(at: BankAt, bank: &Bank, report: &mut Report) {
-    for (n, word) in (0..).zip(bank.priority).filter(|(_, word)| word & PRIORITY_IGNORED != 0) {
-        report.add(Problem::IgnoredBits, Place::register(at.priority(n).id(), word));
+fn priorities(at: BlockAt, block: &InterruptBlock, report: &mut Report) {
+    for (n, word) in (0..).zip(block.priority).filter(|(_, word)| word & PRIORITY_IGNORED != 0) {
+        report.add(Problem::IgnoredBits, Place::register(at.attr(&InterruptBlock::PRIORITY, n).id(), word));
     }
 }

@@ -4,13 +4,14 @@
 //!
 //! Rule: a register is defined once, in a register table; everything else goes through the table.
 
-pub(crate) mod bank;
+pub(crate) mod block;
 pub(crate) mod codec;
+mod fields;
 pub(crate) mod layout;
 mod registers;
 mod state;
 
-pub use bank::{Bank, SpiBank};
+pub use block::{InterruptBlock, SpiBlock};
 pub use registers::{
     CpuInterface, DistIdentity, DistState, ItsIdentity, ItsState, NOT_STATE, RedistIdentity, RedistState, has_icc,
 };

@@ -5,7 +5,7 @@
 //! Rule: a value is found by its name: a register by its field, interrupts by their first INTID, a vCPU by its affinity and id, an ITS
 //! by its address.
 
-use super::{Bank, CpuInterface, DistIdentity, DistState, ItsIdentity, ItsState, RedistIdentity, RedistState, SpiBank};
+use super::{CpuInterface, DistIdentity, DistState, InterruptBlock, ItsIdentity, ItsState, RedistIdentity, RedistState, SpiBlock};
 use crate::its::LpiState;
 use crate::topology::{NrIrqs, TopologyError, Vcpu, Vcpus};
 use alloc::vec::Vec;
@@ -18,6 +18,7 @@ use alloc::vec::Vec;
 ///
 /// Tables in guest memory: flush them there with [`flush_tables`](crate::DynInterruptState::flush_tables), then save guest memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Gicv3State {
     /// Number of interrupts.
     pub nr_irqs: NrIrqs,
@@ -26,7 +27,7 @@ pub struct Gicv3State {
     /// Distributor.
     pub dist: DistState,
     /// SPIs, 32 by 32.
-    pub spis: Vec<SpiBank>,
+    pub spis: Vec<SpiBlock>,
     /// Redistributors and CPU interfaces, each with the vCPU it belongs to.
     pub vcpus: Vec<VcpuState>,
     /// ITSes: none, one or several.
@@ -37,6 +38,7 @@ pub struct Gicv3State {
 
 /// Redistributor and CPU interface of one vCPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct VcpuState {
     /// The vCPU.
     pub vcpu: Vcpu,
@@ -45,13 +47,14 @@ pub struct VcpuState {
     /// Redistributor.
     pub redist: RedistState,
     /// SGIs and PPIs.
-    pub private: Bank,
+    pub private: InterruptBlock,
     /// CPU interface.
     pub icc: CpuInterface,
 }
 
 /// One ITS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ItsUnit {
     /// Guest physical address of its registers.
     pub base: u64,
@@ -61,10 +64,46 @@ pub struct ItsUnit {
     pub registers: ItsState,
 }
 
+impl VcpuState {
+    /// A vCPU with zero in every register.
+    #[must_use]
+    pub fn new(vcpu: Vcpu) -> Self {
+        VcpuState {
+            vcpu,
+            identity: RedistIdentity::default(),
+            redist: RedistState::default(),
+            private: InterruptBlock::default(),
+            icc: CpuInterface::default(),
+        }
+    }
+}
+
+impl ItsUnit {
+    /// An ITS at a guest physical address, with zero in every register.
+    #[must_use]
+    pub fn new(base: u64) -> Self {
+        ItsUnit { base, identity: ItsIdentity::default(), registers: ItsState::default() }
+    }
+}
+
 impl Gicv3State {
+    /// A state with all of its SPIs and zero in every register, without vCPUs and ITSes, the tables in guest memory.
+    #[must_use]
+    pub fn new(nr_irqs: NrIrqs) -> Self {
+        Gicv3State {
+            nr_irqs,
+            identity: DistIdentity::default(),
+            dist: DistState::default(),
+            spis: nr_irqs.spi_blocks().map(SpiBlock::new).collect(),
+            vcpus: Vec::new(),
+            its: Vec::new(),
+            lpis: None,
+        }
+    }
+
     /// Whether the SPIs are all there, 32 by 32, each once and in order.
     pub(crate) fn has_all_spis(&self) -> bool {
-        self.spis.iter().map(|spis| spis.first).eq(self.nr_irqs.spi_banks())
+        self.spis.iter().map(|spis| spis.first).eq(self.nr_irqs.spi_blocks())
     }
 
     /// The vCPUs that a VM must have before this state can be restored.

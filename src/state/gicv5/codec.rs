@@ -8,9 +8,8 @@
 use super::{CpuInterface, Gicv5State, IrsIdentity, IrsState, Ist, VcpuState};
 use crate::Error;
 use crate::buffer::{BufferError, IstKind, IstSizes};
-use crate::image::records::{LISTED_BYTES, check_count, put_keys, put_listed, put_values, take_keys, take_listed, take_values};
+use crate::image::records::{self, Record, table_bytes};
 use crate::image::{self, Cursor, ImageError, IstCoding, Kind, Put, Sections, Writer};
-use crate::registers::RegisterTable;
 use crate::topology::{LpiIdBits, Mpidr, SpiCount, Vcpu, VcpuId, Vcpus};
 use alloc::borrow::Cow;
 use alloc::vec;
@@ -28,16 +27,13 @@ const SECTION_LPI_IST: u32 = 4;
 /// Coding and number of entries, in front of a table.
 const IST_HEADER_BYTES: usize = 8;
 
-const IRS_ROWS: usize = IrsIdentity::ROWS.len() + IrsState::ROWS.len();
-const IRS_BYTES: usize = 8 + IRS_ROWS * LISTED_BYTES;
-const VCPU_BYTES: usize = 8 + CpuInterface::ROWS.len() * 8;
+/// The registers of the IRS.
+type Irs = (IrsIdentity, IrsState);
+
+const IRS_BYTES: usize = table_bytes::<Irs>(1);
 
 // An SPI table ends where the next section begins, so that in raw coding the LPI table follows behind one header.
 const _: () = assert!(padded(IST_HEADER_BYTES + SpiCount::MIN.ist_bytes()) == IST_HEADER_BYTES + SpiCount::MIN.ist_bytes());
-
-const fn cpu_interfaces_bytes(vcpus: usize) -> usize {
-    8 + CpuInterface::ROWS.len() * 4 + vcpus * VCPU_BYTES
-}
 
 /// Bytes that a section takes up with the zeros behind it.
 const fn padded(bytes: usize) -> usize {
@@ -46,7 +42,7 @@ const fn padded(bytes: usize) -> usize {
 
 /// Bytes in front of the first table.
 const fn fixed_bytes(sections: u32, vcpus: usize) -> usize {
-    Writer::preamble(sections) + padded(IRS_BYTES) + padded(cpu_interfaces_bytes(vcpus))
+    Writer::preamble(sections) + padded(IRS_BYTES) + padded(table_bytes::<CpuInterface>(vcpus))
 }
 
 const fn section_count(sizes: &IstSizes) -> u32 {
@@ -119,7 +115,7 @@ pub(crate) fn write<S: Source>(
     writer.commit(SECTION_IRS, IRS_BYTES).ok_or_else(too_small)?;
 
     // The tables before the CPU interfaces: a VM that has not come to rest is found out by the tables.
-    let registers = cpu_interfaces_bytes(vcpus.len());
+    let registers = table_bytes::<CpuInterface>(vcpus.len());
     let room = writer.room();
     let (registers_room, tables_room) = room.split_at_mut_checked(padded(registers)).ok_or_else(too_small)?;
     // In raw coding each table lies behind the header of its section, where it stays. In sparse coding both go to the very end, from
@@ -166,10 +162,10 @@ pub(crate) fn write<S: Source>(
 
 fn write_irs(room: &mut [u8], head: &Head) -> Option<()> {
     let mut put = Put::new(room);
+    records::put_head::<Irs>(&mut put, 1)?;
     put.u32(head.spi_count.get())?;
-    put.u32(IRS_ROWS as u32)?;
-    put_listed(&mut put, &head.identity)?;
-    put_listed(&mut put, &head.irs)
+    put.u32(0)?;
+    (head.identity, head.irs).put(&mut put)
 }
 
 fn write_cpu_interfaces<S: Source>(
@@ -178,12 +174,7 @@ fn write_cpu_interfaces<S: Source>(
     source: &mut S,
 ) -> Result<Option<()>, S::Error> {
     let mut put = Put::new(room);
-    let head = |put: &mut Put<'_>| {
-        put.u32(vcpus.len() as u32)?;
-        put.u32(CpuInterface::ROWS.len() as u32)?;
-        put_keys::<CpuInterface>(put)
-    };
-    if head(&mut put).is_none() {
+    if records::put_head::<CpuInterface>(&mut put, vcpus.len()).is_none() {
         return Ok(None);
     }
     for vcpu in vcpus {
@@ -191,7 +182,7 @@ fn write_cpu_interfaces<S: Source>(
         let mut one = || {
             put.u32(vcpu.id.get())?;
             put.u32(vcpu.mpidr.packed())?;
-            put_values(&mut put, &registers)
+            registers.put(&mut put)
         };
         if one().is_none() {
             return Ok(None);
@@ -312,10 +303,13 @@ fn read_irs(bytes: &[u8]) -> Result<(SpiCount, IrsIdentity, IrsState), ImageErro
     const ID: u32 = SECTION_IRS;
     let length = ImageError::SectionLength { id: ID, found: bytes.len() as u64 };
     let mut cursor = Cursor::new(bytes);
-    let spi_count = SpiCount::new(cursor.u32().ok_or(length)?)?;
-    check_count("registers", cursor.u32().ok_or(length)?, IRS_ROWS)?;
-    let identity = take_listed(&mut cursor, ID, length)?;
-    let irs = take_listed(&mut cursor, ID, length)?;
+    let table = records::take_table::<Irs>(&mut cursor, ID, "IRSes", 1, length)?;
+    let (spi_count, zero, mut values) = table.records().next().ok_or(length)?;
+    let spi_count = SpiCount::new(spi_count)?;
+    if zero != 0 {
+        return Err(ImageError::Reserved { id: ID });
+    }
+    let (identity, irs) = Irs::take(&mut values).ok_or(length)?;
     if cursor.remaining() != 0 {
         return Err(length);
     }
@@ -326,21 +320,14 @@ fn read_cpu_interfaces(bytes: &[u8]) -> Result<Vec<VcpuState>, ImageError> {
     const ID: u32 = SECTION_CPU_INTERFACES;
     let length = ImageError::SectionLength { id: ID, found: bytes.len() as u64 };
     let mut cursor = Cursor::new(bytes);
-    let count = cursor.u32().ok_or(length)?;
-    check_count("registers", cursor.u32().ok_or(length)?, CpuInterface::ROWS.len())?;
-    take_keys::<CpuInterface>(&mut cursor, ID, length)?;
-    if count > VcpuId::LIMIT {
-        return Err(ImageError::Count { what: "vCPUs", found: count.into(), max: VcpuId::LIMIT.into() });
-    }
-    if cursor.remaining() != count as usize * VCPU_BYTES {
+    let table = records::take_table::<CpuInterface>(&mut cursor, ID, "vCPUs", VcpuId::LIMIT, length)?;
+    if cursor.remaining() != 0 {
         return Err(length);
     }
-    let mut vcpus = Vec::with_capacity(count as usize);
-    for _ in 0..count {
-        let id = VcpuId::new(cursor.u32().ok_or(length)?)?;
-        let mpidr = Mpidr::from_packed(cursor.u32().ok_or(length)?);
-        let registers = take_values(&mut cursor, ID, length)?;
-        vcpus.push(VcpuState { vcpu: Vcpu { id, mpidr }, registers });
+    let mut vcpus = Vec::with_capacity(table.len());
+    for (id, mpidr, mut values) in table.records() {
+        let vcpu = Vcpu { id: VcpuId::new(id)?, mpidr: Mpidr::from_packed(mpidr) };
+        vcpus.push(VcpuState { vcpu, registers: CpuInterface::take(&mut values).ok_or(length)? });
     }
     Vcpus::new(vcpus.iter().map(|state| state.vcpu))?;
     Ok(vcpus)
@@ -351,12 +338,13 @@ fn read_ist(bytes: &[u8], id: u32, kind: IstKind) -> Result<Ist<'_>, ImageError>
     let mut cursor = Cursor::new(bytes);
     let coding = cursor.u32().ok_or(length)?;
     let entries = cursor.u32().ok_or(length)?;
-    let max = match kind {
-        IstKind::Spi => SpiCount::MAX.get(),
-        IstKind::Lpi => LpiIdBits::MAX.lpis(),
+    let (max, rule) = match kind {
+        IstKind::Spi => (SpiCount::MAX.get(), "a multiple of 32, from 32 to 1024"),
+        IstKind::Lpi => (LpiIdBits::MAX.lpis(), "a power of two, from 1 to 65536"),
     };
+    let wrong = ImageError::TableEntries { id, found: entries, rule };
     if entries > max {
-        return Err(ImageError::Count { what: "table entries", found: entries.into(), max: max.into() });
+        return Err(wrong);
     }
     let entries = entries as usize;
     let table: Cow<'_, [u8]> = if coding == IstCoding::Raw.number() {
@@ -370,5 +358,5 @@ fn read_ist(bytes: &[u8], id: u32, kind: IstKind) -> Result<Ist<'_>, ImageError>
     } else {
         return Err(ImageError::Coding { id, found: coding });
     };
-    Ist::new(kind, table).map_err(|_| ImageError::Count { what: "table entries", found: entries as u64, max: max.into() })
+    Ist::new(kind, table).map_err(|_| wrong)
 }

@@ -1,11 +1,118 @@
-//! Registers and table entries whose fields this crate interprets.
+//! Fields of the registers of a GICv5, and the registers and table entries that this crate takes apart.
 //!
 //! Source: `include/linux/irqchip/arm-gic-v5.h` and `arch/arm64/kvm/vgic/vgic-v5-tables.c`, Linux 7.4; Arm Generic Interrupt
 //! Controller Architecture Specification, GICv5.
 //!
 //! Rule: a register is taken apart here and nowhere else.
 
+use crate::registers::{Field, Meaning};
+use crate::uapi::bits;
+use crate::uapi::vgic_v5::irs_fields::*;
 use bitfield_struct::bitfield;
+
+const CACHE: Meaning = Meaning::Values(&[(0, "Non-cacheable"), (1, "Write-Back"), (2, "Write-Through")]);
+const PA_RANGE: Meaning = Meaning::Values(&[
+    (0, "32 bits"),
+    (1, "36 bits"),
+    (2, "40 bits"),
+    (3, "42 bits"),
+    (4, "44 bits"),
+    (5, "48 bits"),
+    (6, "52 bits"),
+    (7, "56 bits"),
+]);
+
+const fn field(name: &'static str, mask: u32, meaning: Meaning) -> Field {
+    Field::new(name, mask as u64, meaning)
+}
+
+const fn number(name: &'static str, mask: u32) -> Field {
+    field(name, mask, Meaning::Number)
+}
+
+pub(super) const IDR0: &[Field] = &[
+    field("INT_DOM", GICV5_IRS_IDR0_INT_DOM, Meaning::Values(&[(0, "Secure"), (1, "Non-secure"), (2, "EL3"), (3, "Realm")])),
+    field("PA_RANGE", GICV5_IRS_IDR0_PA_RANGE, PA_RANGE),
+    number("VIRT", GICV5_IRS_IDR0_VIRT),
+    number("ONE_N", GICV5_IRS_IDR0_ONE_N),
+    number("VIRT_ONE_N", GICV5_IRS_IDR0_VIRT_ONE_N),
+    number("SETLPI", GICV5_IRS_IDR0_SETLPI),
+    number("MEC", GICV5_IRS_IDR0_MEC),
+    number("MPAM", GICV5_IRS_IDR0_MPAM),
+    number("SWE", GICV5_IRS_IDR0_SWE),
+    number("IRSID", GICV5_IRS_IDR0_IRSID),
+];
+
+pub(super) const IDR1: &[Field] = &[
+    number("PE_CNT", GICV5_IRS_IDR1_PE_CNT),
+    field("IAFFID_BITS", GICV5_IRS_IDR1_IAFFID_BITS, Meaning::MinusOne("bits")),
+    field("PRIORITY_BITS", GICV5_IRS_IDR1_PRIORITY_BITS, Meaning::MinusOne("bits")),
+];
+
+pub(super) const IDR2: &[Field] = &[
+    number("ID_BITS", GICV5_IRS_IDR2_ID_BITS),
+    number("LPI", GICV5_IRS_IDR2_LPI),
+    number("MIN_LPI_ID_BITS", GICV5_IRS_IDR2_MIN_LPI_ID_BITS),
+    number("IST_LEVELS", GICV5_IRS_IDR2_IST_LEVELS),
+    field("IST_L2SZ", GICV5_IRS_IDR2_IST_L2SZ, Meaning::Bits),
+    number("ISTMD", GICV5_IRS_IDR2_ISTMD),
+    number("ISTMD_SZ", GICV5_IRS_IDR2_ISTMD_SZ),
+];
+
+pub(super) const IDR5: &[Field] = &[number("SPI_RANGE", GICV5_IRS_IDR5_SPI_RANGE)];
+pub(super) const IDR6: &[Field] = &[number("SPI_IRS_RANGE", GICV5_IRS_IDR6_SPI_IRS_RANGE)];
+pub(super) const IDR7: &[Field] = &[number("SPI_BASE", GICV5_IRS_IDR7_SPI_BASE)];
+pub(super) const CR0: &[Field] = &[number("IRSEN", GICV5_IRS_CR0_IRSEN), number("IDLE", GICV5_IRS_CR0_IDLE)];
+
+pub(super) const CR1: &[Field] = &[
+    field("SH", GICV5_IRS_CR1_SH, Meaning::Values(&[(0, "Non-shareable"), (2, "Outer Shareable"), (3, "Inner Shareable")])),
+    field("OC", GICV5_IRS_CR1_OC, CACHE),
+    field("IC", GICV5_IRS_CR1_IC, CACHE),
+    number("IST_RA", GICV5_IRS_CR1_IST_RA),
+    number("IST_WA", GICV5_IRS_CR1_IST_WA),
+    number("VMT_RA", GICV5_IRS_CR1_VMT_RA),
+    number("VMT_WA", GICV5_IRS_CR1_VMT_WA),
+    number("VPET_RA", GICV5_IRS_CR1_VPET_RA),
+    number("VPET_WA", GICV5_IRS_CR1_VPET_WA),
+    number("VMD_RA", GICV5_IRS_CR1_VMD_RA),
+    number("VMD_WA", GICV5_IRS_CR1_VMD_WA),
+    number("VPED_RA", GICV5_IRS_CR1_VPED_RA),
+    number("VPED_WA", GICV5_IRS_CR1_VPED_WA),
+];
+
+pub(super) const SPI_SELR: &[Field] = &[field("ID", GICV5_IRS_SPI_SELR_ID, Meaning::Bits)];
+pub(super) const PE_SELR: &[Field] = &[field("IAFFID", GICV5_IRS_PE_SELR_IAFFID, Meaning::Bits)];
+
+pub(super) const IST_CFGR: &[Field] = &[
+    number("LPI_ID_BITS", GICV5_IRS_IST_CFGR_LPI_ID_BITS),
+    field("L2SZ", GICV5_IRS_IST_CFGR_L2SZ, Meaning::Values(&[(0, "4K"), (1, "16K"), (2, "64K")])),
+    field("ISTSZ", GICV5_IRS_IST_CFGR_ISTSZ, Meaning::Values(&[(0, "4 bytes"), (1, "8 bytes"), (2, "16 bytes")])),
+    field("STRUCTURE", GICV5_IRS_IST_CFGR_STRUCTURE, Meaning::Values(&[(0, "linear"), (1, "two-level")])),
+];
+
+pub(super) const IST_BASER: &[Field] = &[
+    Field::new("VALID", GICV5_IRS_IST_BASER_VALID, Meaning::Number),
+    Field::new("ADDR", GICV5_IRS_IST_BASER_ADDR, Meaning::InPlace),
+];
+
+pub(super) const ICSR: &[Field] = &[
+    Field::new("F", bits(0, 0), Meaning::Number),
+    Field::new("Enabled", bits(1, 1), Meaning::Number),
+    Field::new("Pending", bits(2, 2), Meaning::Number),
+    Field::new("IRM", bits(3, 3), Meaning::Number),
+    Field::new("Active", bits(4, 4), Meaning::Number),
+    Field::new("HM", bits(5, 5), Meaning::Number),
+    Field::new("Priority", bits(15, 11), Meaning::Number),
+    Field::new("IAFFID", bits(47, 32), Meaning::Number),
+];
+
+pub(super) const ICC_CR0: &[Field] = &[
+    Field::new("EN", bits(0, 0), Meaning::Number),
+    Field::new("LINK", bits(1, 1), Meaning::Number),
+    Field::new("LINK_IDLE", bits(2, 2), Meaning::Number),
+];
+
+pub(super) const ICC_PCR: &[Field] = &[Field::new("PRIORITY", bits(4, 0), Meaning::Number)];
 
 /// `IRS_IDR0`.
 #[bitfield(u32)]
@@ -161,7 +268,7 @@ pub struct Iste {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::uapi::vgic_v5::{irs_fields::*, ist::*};
+    use crate::uapi::vgic_v5::ist::*;
 
     #[test]
     fn fields_are_where_the_kernel_has_them() {

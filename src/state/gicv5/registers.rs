@@ -5,7 +5,10 @@
 //!
 //! Rule: a register has one row. The row reads it, restores it, encodes it and names it, so that none is saved and then forgotten.
 
+use super::fields::*;
 use crate::registers::{RegisterTable, Row, register_table};
+use crate::uapi::device::KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS;
+use crate::uapi::vgic_v5::KVM_DEV_ARM_VGIC_GRP_IRS_REGS;
 use crate::uapi::vgic_v5::icc::*;
 use crate::uapi::vgic_v5::irs::*;
 
@@ -13,19 +16,25 @@ register_table! {
     /// What an IRS is: fixed when the device is initialised, compared before a restore, narrowed by it to what the guest has seen.
     ///
     /// Written first: a kernel that cannot honour a value answers `EINVAL` before anything else has changed.
-    IrsIdentity {
+    IrsIdentity of KVM_DEV_ARM_VGIC_GRP_IRS_REGS {
         /// `IRS_IDR0`.
-        idr0: u32 = GICV5_IRS_IDR0, "physical address range and IRSID that the guest has seen";
+        idr0: u32 = GICV5_IRS_IDR0, "physical address range and IRSID that the guest has seen",
+            fields(IDR0);
         /// `IRS_IDR1`.
-        idr1: u32 = GICV5_IRS_IDR1, "number of vCPUs, IAFFID bits and priority bits that the guest has seen";
+        idr1: u32 = GICV5_IRS_IDR1, "number of vCPUs, IAFFID bits and priority bits that the guest has seen",
+            fields(IDR1);
         /// `IRS_IDR2`.
-        idr2: u32 = GICV5_IRS_IDR2, "bounds of IRS_IST_CFGR.LPI_ID_BITS, against which the kernel judges IRS_IST_CFGR";
+        idr2: u32 = GICV5_IRS_IDR2, "bounds of IRS_IST_CFGR.LPI_ID_BITS, against which the kernel judges IRS_IST_CFGR",
+            fields(IDR2);
         /// `IRS_IDR5`.
-        idr5: u32 = GICV5_IRS_IDR5, "number of SPIs: the kernel compares";
+        idr5: u32 = GICV5_IRS_IDR5, "number of SPIs: the kernel compares",
+            fields(IDR5);
         /// `IRS_IDR6`.
-        idr6: u32 = GICV5_IRS_IDR6, "number of SPIs of this IRS: the kernel compares";
+        idr6: u32 = GICV5_IRS_IDR6, "number of SPIs of this IRS: the kernel compares",
+            fields(IDR6);
         /// `IRS_IDR7`.
-        idr7: u32 = GICV5_IRS_IDR7, "first SPI of this IRS: the kernel compares";
+        idr7: u32 = GICV5_IRS_IDR7, "first SPI of this IRS: the kernel compares",
+            fields(IDR7);
     }
 }
 
@@ -34,19 +43,25 @@ register_table! {
     ///
     /// All of them go in before the interrupt state tables: `IRS_IST_CFGR` and `IRS_IST_BASER` tell the kernel how many LPIs to
     /// allocate and freeze with the LPI table.
-    IrsState {
+    IrsState of KVM_DEV_ARM_VGIC_GRP_IRS_REGS {
         /// `IRS_CR1`.
-        cr1: u32 = GICV5_IRS_CR1, "memory attributes, before the tables that they apply to";
+        cr1: u32 = GICV5_IRS_CR1, "memory attributes, before the tables that they apply to",
+            reset(0), fields(CR1);
         /// `IRS_SPI_SELR`.
-        spi_selr: u32 = GICV5_IRS_SPI_SELR, "a guest stopped between IRS_SPI_SELR and IRS_SPI_CFGR would notice its loss";
+        spi_selr: u32 = GICV5_IRS_SPI_SELR, "a guest stopped between IRS_SPI_SELR and IRS_SPI_CFGR would notice its loss",
+            reset(0), fields(SPI_SELR);
         /// `IRS_PE_SELR`.
-        pe_selr: u32 = GICV5_IRS_PE_SELR, "a guest stopped between IRS_PE_SELR and IRS_PE_CR0 would notice its loss";
+        pe_selr: u32 = GICV5_IRS_PE_SELR, "a guest stopped between IRS_PE_SELR and IRS_PE_CR0 would notice its loss",
+            reset(0), fields(PE_SELR);
         /// `IRS_IST_CFGR`.
-        ist_cfgr: u32 = GICV5_IRS_IST_CFGR, "number of LPIs, before the table becomes valid";
+        ist_cfgr: u32 = GICV5_IRS_IST_CFGR, "number of LPIs, before the table becomes valid",
+            reset(0), fields(IST_CFGR);
         /// `IRS_IST_BASER`.
-        ist_baser: u64 = GICV5_IRS_IST_BASER, "once valid, the kernel insists on a restore of the tables before the first run";
+        ist_baser: u64 = GICV5_IRS_IST_BASER, "once valid, the kernel insists on a restore of the tables before the first run",
+            reset(0), fields(IST_BASER);
         /// `IRS_CR0`.
-        cr0: u32 = GICV5_IRS_CR0, "enables the IRS, after everything that it then acts on";
+        cr0: u32 = GICV5_IRS_CR0, "enables the IRS, after everything that it then acts on",
+            reset(2), fields(CR0);
     }
 }
 
@@ -116,58 +131,84 @@ register_table! {
     /// CPU interface registers of one vCPU, as the guest sees them at EL1.
     ///
     /// The kernel asks for no order among them.
-    CpuInterface {
+    CpuInterface of KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS {
         /// `ICC_ICSR_EL1`.
-        icsr: u64 = SYS_ICC_ICSR_EL1, "result of the guest's last GIC CDRCFG";
+        icsr: u64 = SYS_ICC_ICSR_EL1, "result of the guest's last GIC CDRCFG",
+            reset(0), fields(ICSR);
         /// `ICC_PPI_ENABLER0_EL1`.
-        ppi_enabler0: u64 = SYS_ICC_PPI_ENABLER0_EL1, "enable of PPIs; KVM keeps the PPIs that the VM has";
+        ppi_enabler0: u64 = SYS_ICC_PPI_ENABLER0_EL1, "enable of PPIs; KVM keeps the PPIs that the VM has",
+            reset(0);
         /// `ICC_PPI_ENABLER1_EL1`.
-        ppi_enabler1: u64 = SYS_ICC_PPI_ENABLER1_EL1, "KVM has no PPIs above 63: zero";
+        ppi_enabler1: u64 = SYS_ICC_PPI_ENABLER1_EL1, "KVM has no PPIs above 63: zero",
+            or_zero();
         /// `ICC_PPI_SACTIVER0_EL1`.
-        ppi_sactiver0: u64 = SYS_ICC_PPI_SACTIVER0_EL1, "active state of PPIs; a write is the state itself, not bits to set";
+        ppi_sactiver0: u64 = SYS_ICC_PPI_SACTIVER0_EL1, "active state of PPIs; a write is the state itself, not bits to set",
+            reset(0);
         /// `ICC_PPI_SACTIVER1_EL1`.
-        ppi_sactiver1: u64 = SYS_ICC_PPI_SACTIVER1_EL1, "KVM has no PPIs above 63: zero";
+        ppi_sactiver1: u64 = SYS_ICC_PPI_SACTIVER1_EL1, "KVM has no PPIs above 63: zero",
+            or_zero();
         /// `ICC_PPI_SPENDR0_EL1`.
-        ppi_spendr0: u64 = SYS_ICC_PPI_SPENDR0_EL1, "pending state of PPIs; a write is the state itself, not bits to set";
+        ppi_spendr0: u64 = SYS_ICC_PPI_SPENDR0_EL1, "pending state of PPIs; a write is the state itself, not bits to set",
+            reset(0);
         /// `ICC_PPI_SPENDR1_EL1`.
-        ppi_spendr1: u64 = SYS_ICC_PPI_SPENDR1_EL1, "KVM has no PPIs above 63: zero";
+        ppi_spendr1: u64 = SYS_ICC_PPI_SPENDR1_EL1, "KVM has no PPIs above 63: zero",
+            or_zero();
         /// `ICC_PPI_PRIORITYR0_EL1`.
-        ppi_priorityr0: u64 = SYS_ICC_PPI_PRIORITYR0_EL1, "priorities of PPIs 0 to 7";
+        ppi_priorityr0: u64 = SYS_ICC_PPI_PRIORITYR0_EL1, "priorities of PPIs 0 to 7",
+            reset(0);
         /// `ICC_PPI_PRIORITYR1_EL1`.
-        ppi_priorityr1: u64 = SYS_ICC_PPI_PRIORITYR1_EL1, "priorities of PPIs 8 to 15";
+        ppi_priorityr1: u64 = SYS_ICC_PPI_PRIORITYR1_EL1, "priorities of PPIs 8 to 15",
+            reset(0);
         /// `ICC_PPI_PRIORITYR2_EL1`.
-        ppi_priorityr2: u64 = SYS_ICC_PPI_PRIORITYR2_EL1, "priorities of PPIs 16 to 23";
+        ppi_priorityr2: u64 = SYS_ICC_PPI_PRIORITYR2_EL1, "priorities of PPIs 16 to 23",
+            reset(0);
         /// `ICC_PPI_PRIORITYR3_EL1`.
-        ppi_priorityr3: u64 = SYS_ICC_PPI_PRIORITYR3_EL1, "priorities of PPIs 24 to 31";
+        ppi_priorityr3: u64 = SYS_ICC_PPI_PRIORITYR3_EL1, "priorities of PPIs 24 to 31",
+            reset(0);
         /// `ICC_PPI_PRIORITYR4_EL1`.
-        ppi_priorityr4: u64 = SYS_ICC_PPI_PRIORITYR4_EL1, "priorities of PPIs 32 to 39";
+        ppi_priorityr4: u64 = SYS_ICC_PPI_PRIORITYR4_EL1, "priorities of PPIs 32 to 39",
+            reset(0);
         /// `ICC_PPI_PRIORITYR5_EL1`.
-        ppi_priorityr5: u64 = SYS_ICC_PPI_PRIORITYR5_EL1, "priorities of PPIs 40 to 47";
+        ppi_priorityr5: u64 = SYS_ICC_PPI_PRIORITYR5_EL1, "priorities of PPIs 40 to 47",
+            reset(0);
         /// `ICC_PPI_PRIORITYR6_EL1`.
-        ppi_priorityr6: u64 = SYS_ICC_PPI_PRIORITYR6_EL1, "priorities of PPIs 48 to 55";
+        ppi_priorityr6: u64 = SYS_ICC_PPI_PRIORITYR6_EL1, "priorities of PPIs 48 to 55",
+            reset(0);
         /// `ICC_PPI_PRIORITYR7_EL1`.
-        ppi_priorityr7: u64 = SYS_ICC_PPI_PRIORITYR7_EL1, "priorities of PPIs 56 to 63";
+        ppi_priorityr7: u64 = SYS_ICC_PPI_PRIORITYR7_EL1, "priorities of PPIs 56 to 63",
+            reset(0);
         /// `ICC_PPI_PRIORITYR8_EL1`.
-        ppi_priorityr8: u64 = SYS_ICC_PPI_PRIORITYR8_EL1, "KVM has no PPIs above 63: zero";
+        ppi_priorityr8: u64 = SYS_ICC_PPI_PRIORITYR8_EL1, "KVM has no PPIs above 63: zero",
+            or_zero();
         /// `ICC_PPI_PRIORITYR9_EL1`.
-        ppi_priorityr9: u64 = SYS_ICC_PPI_PRIORITYR9_EL1, "KVM has no PPIs above 63: zero";
+        ppi_priorityr9: u64 = SYS_ICC_PPI_PRIORITYR9_EL1, "KVM has no PPIs above 63: zero",
+            or_zero();
         /// `ICC_PPI_PRIORITYR10_EL1`.
-        ppi_priorityr10: u64 = SYS_ICC_PPI_PRIORITYR10_EL1, "KVM has no PPIs above 63: zero";
+        ppi_priorityr10: u64 = SYS_ICC_PPI_PRIORITYR10_EL1, "KVM has no PPIs above 63: zero",
+            or_zero();
         /// `ICC_PPI_PRIORITYR11_EL1`.
-        ppi_priorityr11: u64 = SYS_ICC_PPI_PRIORITYR11_EL1, "KVM has no PPIs above 63: zero";
+        ppi_priorityr11: u64 = SYS_ICC_PPI_PRIORITYR11_EL1, "KVM has no PPIs above 63: zero",
+            or_zero();
         /// `ICC_PPI_PRIORITYR12_EL1`.
-        ppi_priorityr12: u64 = SYS_ICC_PPI_PRIORITYR12_EL1, "KVM has no PPIs above 63: zero";
+        ppi_priorityr12: u64 = SYS_ICC_PPI_PRIORITYR12_EL1, "KVM has no PPIs above 63: zero",
+            or_zero();
         /// `ICC_PPI_PRIORITYR13_EL1`.
-        ppi_priorityr13: u64 = SYS_ICC_PPI_PRIORITYR13_EL1, "KVM has no PPIs above 63: zero";
+        ppi_priorityr13: u64 = SYS_ICC_PPI_PRIORITYR13_EL1, "KVM has no PPIs above 63: zero",
+            or_zero();
         /// `ICC_PPI_PRIORITYR14_EL1`.
-        ppi_priorityr14: u64 = SYS_ICC_PPI_PRIORITYR14_EL1, "KVM has no PPIs above 63: zero";
+        ppi_priorityr14: u64 = SYS_ICC_PPI_PRIORITYR14_EL1, "KVM has no PPIs above 63: zero",
+            or_zero();
         /// `ICC_PPI_PRIORITYR15_EL1`.
-        ppi_priorityr15: u64 = SYS_ICC_PPI_PRIORITYR15_EL1, "KVM has no PPIs above 63: zero";
+        ppi_priorityr15: u64 = SYS_ICC_PPI_PRIORITYR15_EL1, "KVM has no PPIs above 63: zero",
+            or_zero();
         /// `ICC_APR_EL1`.
-        apr: u64 = SYS_ICC_APR_EL1, "active priorities";
+        apr: u64 = SYS_ICC_APR_EL1, "active priorities",
+            reset(0);
         /// `ICC_CR0_EL1`.
-        cr0: u64 = SYS_ICC_CR0_EL1, "enables the CPU interface";
+        cr0: u64 = SYS_ICC_CR0_EL1, "enables the CPU interface",
+            reset(0), fields(ICC_CR0);
         /// `ICC_PCR_EL1`.
-        pcr: u64 = SYS_ICC_PCR_EL1, "priority mask";
+        pcr: u64 = SYS_ICC_PCR_EL1, "priority mask",
+            reset(0), fields(ICC_PCR);
     }
 }

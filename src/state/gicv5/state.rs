@@ -33,6 +33,7 @@ use alloc::vec::Vec;
 ///   ```
 /// - **Which PPIs there are.** KVM derives it from the vCPU (timers, PMU): create the vCPUs with the same features.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Gicv5State<'a> {
     /// Number of SPIs.
     pub spi_count: SpiCount,
@@ -50,11 +51,35 @@ pub struct Gicv5State<'a> {
 
 /// The CPU interface of one vCPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct VcpuState {
     /// The vCPU.
     pub vcpu: Vcpu,
     /// Its registers.
     pub registers: CpuInterface,
+}
+
+impl VcpuState {
+    /// A vCPU with zero in every register.
+    #[must_use]
+    pub fn new(vcpu: Vcpu) -> Self {
+        VcpuState { vcpu, registers: CpuInterface::default() }
+    }
+}
+
+impl<'a> Gicv5State<'a> {
+    /// A state with this table of SPIs and zero in every register, without vCPUs and without LPIs.
+    #[must_use]
+    pub fn new(spi_count: SpiCount, spi_ist: Ist<'a>) -> Self {
+        Gicv5State {
+            spi_count,
+            identity: IrsIdentity::default(),
+            irs: IrsState::default(),
+            vcpus: Vec::new(),
+            spi_ist,
+            lpi_ist: None,
+        }
+    }
 }
 
 impl Gicv5State<'_> {

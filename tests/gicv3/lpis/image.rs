@@ -103,7 +103,7 @@ fn counts_that_lie() {
     let length = ImageError::SectionLength { id: 19, found: END as u64 };
     let reserved = ImageError::Reserved { id: 19 };
     let count = |what, found: u32, max| ImageError::Count { what, found: found.into(), max };
-    let configured = |found| count("configured LPIs", found, 2);
+    let configured = |found: u32| ImageError::ExactCount { id: 19, what: "configured LPIs", expected: 2, found: found.into() };
     for (at, value, expected) in [
         (0, 65, count("ITSes", 65, 64)),
         (0, u32::MAX, count("ITSes", u32::MAX, 64)),

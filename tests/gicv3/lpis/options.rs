@@ -97,7 +97,9 @@ fn the_strategy_of_a_save_is_that_of_its_flush() {
     let flushed = rig.gic.flush_tables().expect("flush");
     assert!(!flushed.written().is_empty());
     rig.gic.set_options(rig.gic.options().clone().with_tables(TableStrategy::Image));
-    assert_eq!(rig.gic.save(flushed), Ok(Gicv3State { lpis: None, ..in_image.clone() }));
+    let mut without = in_image.clone();
+    without.lpis = None;
+    assert_eq!(rig.gic.save(flushed), Ok(without));
     assert_eq!(rig.flush_and_save(), in_image);
 }
 

@@ -7,7 +7,7 @@ use crate::memory::{assert_covered, changed, copy, overwrite};
 use crate::program::{self, Devices, Event, Table};
 use crate::rig::{Config, Rig};
 use std::collections::BTreeSet;
-use vgic_state::gicv3::{Bank, Gicv3State};
+use vgic_state::gicv3::{Gicv3State, InterruptBlock};
 use vgic_state::image::Kind;
 use vgic_state::uapi::vgic_v3::dist::{GICD_IGROUPR, GICD_IPRIORITYR, GICD_IROUTER, GICD_ISENABLER};
 use vgic_state::uapi::vgic_v3::its::{GITS_CREADR, GITS_CTLR, GITS_CWRITER};
@@ -213,14 +213,14 @@ fn expected(state: &Gicv3State, lpis: &[Event], vcpu: usize) -> BTreeSet<u32> {
     let this = &state.vcpus[vcpu];
     let mut all = wires(&this.private, 0, |_| true);
     for spis in &state.spis {
-        all.extend(wires(&spis.bank, spis.first, |n| spis.router[n] == this.vcpu.mpidr.packed()));
+        all.extend(wires(&spis.interrupts, spis.first, |n| spis.router[n] == this.vcpu.mpidr.packed()));
     }
     all.extend(lpis.iter().filter(|event| event.vcpu == vcpu && program::lpi_enabled(event.lpi)).map(|event| event.lpi));
     all.retain(|intid| u64::from(priority(state, vcpu, *intid)) < this.icc.pmr);
     all
 }
 
-fn wires(bank: &Bank, first: u32, goes_here: impl Fn(usize) -> bool) -> BTreeSet<u32> {
+fn wires(bank: &InterruptBlock, first: u32, goes_here: impl Fn(usize) -> bool) -> BTreeSet<u32> {
     let edge = |n: usize| bank.config[n / 16] >> (n % 16 * 2 + 1) & 1;
     let bit = |word: u32, n: usize| word >> n & 1;
     let pending = |n: usize| bit(bank.pending, n) | (bit(bank.level, n) & !edge(n));
@@ -232,7 +232,7 @@ fn priority(state: &Gicv3State, vcpu: usize, intid: u32) -> u8 {
     let of = |bank: &Bank| (bank.priority[intid as usize % 32 / 4] >> (intid % 4 * 8)) as u8;
     match intid {
         0..32 => of(&state.vcpus[vcpu].private),
-        32..1020 => of(&state.spis[intid as usize / 32 - 1].bank),
+        32..1020 => of(&state.spis[intid as usize / 32 - 1].interrupts),
         _ => program::lpi_priority(intid),
     }
 }

@@ -149,7 +149,12 @@ impl<'a> Reader<'a> {
         }
         let intids = lpis.mapped(identity);
         if configured as usize != intids.len() {
-            return Err(ImageError::Count { what: "configured LPIs", found: configured.into(), max: intids.len() as u64 });
+            return Err(ImageError::ExactCount {
+                id: self.id,
+                what: "configured LPIs",
+                expected: intids.len() as u64,
+                found: configured.into(),
+            });
         }
         let bytes = self.cursor.take(intids.len()).ok_or(self.length)?;
         lpis.configuration = intids.into_iter().zip(bytes).map(|(intid, byte)| LpiConfiguration { intid, byte: *byte }).collect();

@@ -4,19 +4,20 @@
 //!
 //! Rule: one function writes and one reads each section, next to each other.
 
+mod block;
 mod lpis;
 
-use super::{Bank, CpuInterface, DistIdentity, DistState, Gicv3State, ItsIdentity, ItsState, ItsUnit};
-use super::{RedistIdentity, RedistState, SpiBank, VcpuState};
+use super::{CpuInterface, DistIdentity, DistState, Gicv3State, ItsIdentity, ItsState, ItsUnit};
+use super::{RedistIdentity, RedistState, SpiBlock, VcpuState};
 use crate::Error;
 use crate::buffer::BufferError;
-use crate::image::records::{LISTED_BYTES, check_count, put_keys, put_listed, put_values, take_keys, take_listed, take_values};
+use crate::image::records::{Record, put_head, table_bytes, take_table};
 use crate::image::{Cursor, ImageError, Kind, Put, SECTION_ALIGN, SECTION_ENTRY_BYTES, Sections, Writer};
 use crate::its::LpiState;
-use crate::registers::RegisterTable;
 use crate::topology::{Mpidr, NrIrqs, Vcpu, VcpuId, Vcpus};
 use alloc::vec;
 use alloc::vec::Vec;
+use block::{Private, Spis};
 
 /// Number of interrupts, distributor registers, SPIs.
 const SECTION_DISTRIBUTOR: u32 = 16;
@@ -27,30 +28,25 @@ const SECTION_ITS: u32 = 18;
 /// Mappings and LPIs, where the tables are in the image.
 const SECTION_LPIS: u32 = 19;
 /// Sections of every image.
-const SECTIONS: u32 = 3;
+const ALWAYS: u32 = 3;
 
 /// More ITSes than any VM has; a bound for a reader.
 pub(crate) const MAX_ITS: u32 = 64;
 
-const DIST_ROWS: usize = DistIdentity::ROWS.len() + DistState::ROWS.len();
-const DIST_HEAD_BYTES: usize = 8 + DIST_ROWS * LISTED_BYTES;
-const SPI_BANK_BYTES: usize = 4 * (1 + Bank::WORDS + 32);
-
-const VCPU_ROWS: usize = RedistIdentity::ROWS.len() + RedistState::ROWS.len() + CpuInterface::ROWS.len();
-const VCPU_HEAD_BYTES: usize = 8 + VCPU_ROWS * 4;
-const VCPU_BYTES: usize = 8 + VCPU_ROWS * 8 + (Bank::WORDS + 1) * 4;
-
-const ITS_ROWS: usize = ItsIdentity::ROWS.len() + ItsState::ROWS.len();
-const ITS_HEAD_BYTES: usize = 8 + ITS_ROWS * 4;
-const ITS_BYTES: usize = 8 + ITS_ROWS * 8;
+/// The registers of the distributor.
+type Dist = (DistIdentity, DistState);
+/// The registers of a vCPU.
+type OfVcpu = ((RedistIdentity, RedistState), (CpuInterface, Private));
+/// The registers of an ITS.
+type OfIts = (ItsIdentity, ItsState);
 
 /// Length of the image of any state with these counts.
 pub(crate) const fn image_bytes(nr_irqs: NrIrqs, vcpus: usize, its: usize) -> usize {
-    let banks = nr_irqs.get() as usize / 32 - 1;
-    Writer::preamble(SECTIONS)
-        + padded(DIST_HEAD_BYTES + banks * SPI_BANK_BYTES)
-        + padded(VCPU_HEAD_BYTES + vcpus * VCPU_BYTES)
-        + padded(ITS_HEAD_BYTES + its * ITS_BYTES)
+    let blocks = nr_irqs.get() as usize / 32 - 1;
+    Writer::preamble(ALWAYS)
+        + padded(table_bytes::<Dist>(1) + table_bytes::<Spis>(blocks))
+        + padded(table_bytes::<OfVcpu>(vcpus))
+        + padded(table_bytes::<OfIts>(its))
 }
 
 /// Bytes that mappings and LPIs add to an image: of these ones, or of any of so many vCPUs and ITSes.
@@ -106,69 +102,45 @@ impl Gicv3State {
     }
 
     fn write(&self, buffer: &mut [u8]) -> Option<usize> {
-        let sections = SECTIONS + u32::from(self.lpis.is_some());
-        let mut writer = Writer::new(buffer, Kind::Gicv3, sections)?;
-        for (id, write) in [
-            (SECTION_DISTRIBUTOR, Self::write_distributor as fn(&Self, &mut Put<'_>) -> Option<()>),
-            (SECTION_VCPUS, Self::write_vcpus),
-            (SECTION_ITS, Self::write_its),
-            (SECTION_LPIS, Self::write_lpis),
-        ]
-        .into_iter()
-        .take(sections as usize)
-        {
-            let room = writer.room();
-            let before = room.len();
-            let mut put = Put::new(room);
-            write(self, &mut put)?;
-            let length = before - put.remaining();
-            writer.commit(id, length)?;
+        let lpis = self.lpis.as_ref();
+        let mut writer = Writer::new(buffer, Kind::Gicv3, ALWAYS + u32::from(lpis.is_some()))?;
+        writer.section(SECTION_DISTRIBUTOR, |put| self.write_distributor(put))?;
+        writer.section(SECTION_VCPUS, |put| self.write_vcpus(put))?;
+        writer.section(SECTION_ITS, |put| self.write_its(put))?;
+        if let Some(lpis) = lpis {
+            writer.section(SECTION_LPIS, |put| lpis::write(lpis, put))?;
         }
         writer.finish()
     }
 
     fn write_distributor(&self, put: &mut Put<'_>) -> Option<()> {
+        put_head::<Dist>(put, 1)?;
         put.u32(self.nr_irqs.get())?;
-        put.u32(DIST_ROWS as u32)?;
-        put_listed(put, &self.identity)?;
-        put_listed(put, &self.dist)?;
+        put.u32(0)?;
+        (self.identity, self.dist).put(put)?;
+        put_head::<Spis>(put, self.spis.len())?;
         self.spis.iter().try_for_each(|spis| {
             put.u32(spis.first)?;
-            spis.bank.words().chain(spis.router).try_for_each(|word| put.u32(word))
+            put.u32(0)?;
+            Spis(spis.interrupts, spis.router).put(put)
         })
     }
 
     fn write_vcpus(&self, put: &mut Put<'_>) -> Option<()> {
-        put.u32(self.vcpus.len() as u32)?;
-        put.u32(VCPU_ROWS as u32)?;
-        put_keys::<RedistIdentity>(put)?;
-        put_keys::<RedistState>(put)?;
-        put_keys::<CpuInterface>(put)?;
+        put_head::<OfVcpu>(put, self.vcpus.len())?;
         self.vcpus.iter().try_for_each(|vcpu| {
             put.u32(vcpu.vcpu.id.get())?;
             put.u32(vcpu.vcpu.mpidr.packed())?;
-            put_values(put, &vcpu.identity)?;
-            put_values(put, &vcpu.redist)?;
-            put_values(put, &vcpu.icc)?;
-            vcpu.private.words().try_for_each(|word| put.u32(word))?;
-            put.u32(0)
+            ((vcpu.identity, vcpu.redist), (vcpu.icc, Private(vcpu.private))).put(put)
         })
     }
 
     fn write_its(&self, put: &mut Put<'_>) -> Option<()> {
-        put.u32(self.its.len() as u32)?;
-        put.u32(ITS_ROWS as u32)?;
-        put_keys::<ItsIdentity>(put)?;
-        put_keys::<ItsState>(put)?;
+        put_head::<OfIts>(put, self.its.len())?;
         self.its.iter().try_for_each(|its| {
             put.u64(its.base)?;
-            put_values(put, &its.identity)?;
-            put_values(put, &its.registers)
+            (its.identity, its.registers).put(put)
         })
-    }
-
-    fn write_lpis(&self, put: &mut Put<'_>) -> Option<()> {
-        lpis::write(self.lpis.as_ref()?, put)
     }
 
     /// Reads an image. Nothing is asked of a device: [`check`](crate::InterruptState::check) does.
@@ -188,29 +160,35 @@ impl Gicv3State {
     }
 }
 
-type Distributor = (NrIrqs, DistIdentity, DistState, Vec<SpiBank>);
+type Distributor = (NrIrqs, DistIdentity, DistState, Vec<SpiBlock>);
 
 fn read_distributor(bytes: &[u8]) -> Result<Distributor, ImageError> {
     const ID: u32 = SECTION_DISTRIBUTOR;
     let length = ImageError::SectionLength { id: ID, found: bytes.len() as u64 };
+    let reserved = ImageError::Reserved { id: ID };
     let mut cursor = Cursor::new(bytes);
-    let nr_irqs = NrIrqs::new(cursor.u32().ok_or(length)?)?;
-    check_count("registers", cursor.u32().ok_or(length)?, DIST_ROWS)?;
-    let identity = take_listed(&mut cursor, ID, length)?;
-    let dist = take_listed(&mut cursor, ID, length)?;
-    let banks = nr_irqs.spi_banks();
-    if cursor.remaining() != banks.len() * SPI_BANK_BYTES {
+    let table = take_table::<Dist>(&mut cursor, ID, "distributors", 1, length)?;
+    let (nr_irqs, zero, mut values) = table.records().next().ok_or(length)?;
+    let nr_irqs = NrIrqs::new(nr_irqs)?;
+    if zero != 0 {
+        return Err(reserved);
+    }
+    let (identity, dist) = Dist::take(&mut values).ok_or(length)?;
+    let blocks = nr_irqs.spi_blocks().len();
+    let table = take_table::<Spis>(&mut cursor, ID, "times 32 SPIs", 32, length)?;
+    if cursor.remaining() != 0 {
         return Err(length);
     }
-    let mut spis = Vec::with_capacity(banks.len());
-    for _ in banks {
-        let first = cursor.u32().ok_or(length)?;
-        let bank = Bank::from_words(|| cursor.u32()).ok_or(length)?;
-        let mut router = [0; 32];
-        for target in &mut router {
-            *target = cursor.u32().ok_or(length)?;
+    if table.len() != blocks {
+        return Err(ImageError::ExactCount { id: ID, what: "times 32 SPIs", expected: blocks as u64, found: table.len() as u64 });
+    }
+    let mut spis = Vec::with_capacity(table.len());
+    for (first, zero, mut values) in table.records() {
+        let Spis(interrupts, router) = Spis::take(&mut values).ok_or(length)?;
+        if zero != 0 {
+            return Err(reserved);
         }
-        spis.push(SpiBank { first, bank, router });
+        spis.push(SpiBlock { first, interrupts, router });
     }
     Ok((nr_irqs, identity, dist, spis))
 }
@@ -219,24 +197,15 @@ fn read_vcpus(bytes: &[u8]) -> Result<Vec<VcpuState>, ImageError> {
     const ID: u32 = SECTION_VCPUS;
     let length = ImageError::SectionLength { id: ID, found: bytes.len() as u64 };
     let mut cursor = Cursor::new(bytes);
-    let count = cursor.u32().ok_or(length)?;
-    check_count("registers", cursor.u32().ok_or(length)?, VCPU_ROWS)?;
-    take_keys::<RedistIdentity>(&mut cursor, ID, length)?;
-    take_keys::<RedistState>(&mut cursor, ID, length)?;
-    take_keys::<CpuInterface>(&mut cursor, ID, length)?;
-    let count = check_records("vCPUs", count, VcpuId::LIMIT, cursor.remaining(), VCPU_BYTES, length)?;
-    let mut vcpus = Vec::with_capacity(count);
-    for _ in 0..count {
-        let id = VcpuId::new(cursor.u32().ok_or(length)?)?;
-        let mpidr = Mpidr::from_packed(cursor.u32().ok_or(length)?);
-        let identity = take_values(&mut cursor, ID, length)?;
-        let redist = take_values(&mut cursor, ID, length)?;
-        let icc = take_values(&mut cursor, ID, length)?;
-        let private = Bank::from_words(|| cursor.u32()).ok_or(length)?;
-        if cursor.u32().ok_or(length)? != 0 {
-            return Err(ImageError::Reserved { id: ID });
-        }
-        vcpus.push(VcpuState { vcpu: Vcpu { id, mpidr }, identity, redist, private, icc });
+    let table = take_table::<OfVcpu>(&mut cursor, ID, "vCPUs", VcpuId::LIMIT, length)?;
+    if cursor.remaining() != 0 {
+        return Err(length);
+    }
+    let mut vcpus = Vec::with_capacity(table.len());
+    for (id, mpidr, mut values) in table.records() {
+        let vcpu = Vcpu { id: VcpuId::new(id)?, mpidr: Mpidr::from_packed(mpidr) };
+        let ((identity, redist), (icc, Private(private))) = OfVcpu::take(&mut values).ok_or(length)?;
+        vcpus.push(VcpuState { vcpu, identity, redist, private, icc });
     }
     Vcpus::new(vcpus.iter().map(|state| state.vcpu))?;
     Ok(vcpus)
@@ -246,35 +215,14 @@ fn read_its(bytes: &[u8]) -> Result<Vec<ItsUnit>, ImageError> {
     const ID: u32 = SECTION_ITS;
     let length = ImageError::SectionLength { id: ID, found: bytes.len() as u64 };
     let mut cursor = Cursor::new(bytes);
-    let count = cursor.u32().ok_or(length)?;
-    check_count("registers", cursor.u32().ok_or(length)?, ITS_ROWS)?;
-    take_keys::<ItsIdentity>(&mut cursor, ID, length)?;
-    take_keys::<ItsState>(&mut cursor, ID, length)?;
-    let count = check_records("ITSes", count, MAX_ITS, cursor.remaining(), ITS_BYTES, length)?;
-    let mut its = Vec::with_capacity(count);
-    for _ in 0..count {
-        let base = cursor.u64().ok_or(length)?;
-        let identity = take_values(&mut cursor, ID, length)?;
-        let registers = take_values(&mut cursor, ID, length)?;
-        its.push(ItsUnit { base, identity, registers });
-    }
-    Ok(its)
-}
-
-/// A count of records, compared with the bytes that are there before memory is reserved.
-fn check_records(
-    what: &'static str,
-    count: u32,
-    max: u32,
-    remaining: usize,
-    record: usize,
-    length: ImageError,
-) -> Result<usize, ImageError> {
-    if count > max {
-        return Err(ImageError::Count { what, found: count.into(), max: max.into() });
-    }
-    if remaining != count as usize * record {
+    let table = take_table::<OfIts>(&mut cursor, ID, "ITSes", MAX_ITS, length)?;
+    if cursor.remaining() != 0 {
         return Err(length);
     }
-    Ok(count as usize)
+    let mut its = Vec::with_capacity(table.len());
+    for (low, high, mut values) in table.records() {
+        let (identity, registers) = OfIts::take(&mut values).ok_or(length)?;
+        its.push(ItsUnit { base: u64::from(high) << 32 | u64::from(low), identity, registers });
+    }
+    Ok(its)
 }

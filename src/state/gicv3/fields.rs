@@ -1,0 +1,187 @@
+//! Fields of the registers of a GICv3 and its ITSes.
+//!
+//! Source: Arm IHI 0069; `include/linux/irqchip/arm-gic-v3.h`.
+//!
+//! Rule: a field is defined here and nowhere else: whoever shows a register, compares two or judges one goes by these lists.
+
+use crate::registers::{Field, Meaning};
+use crate::uapi::bits;
+use crate::uapi::vgic_v3::its::*;
+
+const CACHE: Meaning = Meaning::Values(&[
+    (0, "Device-nGnRnE"),
+    (1, "Non-cacheable"),
+    (2, "RaWt"),
+    (3, "RaWb"),
+    (4, "WaWt"),
+    (5, "WaWb"),
+    (6, "RaWaWt"),
+    (7, "RaWaWb"),
+]);
+const SHAREABILITY: Meaning = Meaning::Values(&[(0, "Non-shareable"), (1, "Inner Shareable"), (2, "Outer Shareable")]);
+const BITS: Meaning = Meaning::MinusOne("bits");
+const BYTES: Meaning = Meaning::MinusOne("bytes");
+
+const fn field(name: &'static str, mask: u64, meaning: Meaning) -> Field {
+    Field::new(name, mask, meaning)
+}
+
+const fn number(name: &'static str, mask: u64) -> Field {
+    Field::new(name, mask, Meaning::Number)
+}
+
+const fn flag(name: &'static str, bit: u32) -> Field {
+    number(name, bits(bit, bit))
+}
+
+const fn pattern(name: &'static str, mask: u64) -> Field {
+    Field::new(name, mask, Meaning::Bits)
+}
+
+pub(super) const IIDR: &[Field] = &[
+    pattern("Implementer", bits(11, 0)),
+    number("Revision", bits(15, 12)),
+    number("Variant", bits(19, 16)),
+    pattern("ProductID", bits(31, 24)),
+];
+
+pub(super) const DIST_CTLR: &[Field] = &[
+    flag("EnableGrp0", 0),
+    flag("EnableGrp1", 1),
+    flag("ARE", 4),
+    flag("DS", 6),
+    flag("E1NWF", 7),
+    flag("nASSGIreq", 8),
+    flag("RWP", 31),
+];
+
+pub(super) const DIST_TYPER: &[Field] = &[
+    number("ITLinesNumber", bits(4, 0)),
+    number("CPUNumber", bits(7, 5)),
+    flag("ESPI", 8),
+    flag("NMI", 9),
+    flag("SecurityExtn", 10),
+    number("num_LPIs", bits(15, 11)),
+    flag("MBIS", 16),
+    flag("LPIS", 17),
+    flag("DVIS", 18),
+    field("IDbits", bits(23, 19), BITS),
+    flag("A3V", 24),
+    flag("No1N", 25),
+    flag("RSS", 26),
+    number("ESPI_range", bits(31, 27)),
+];
+
+pub(super) const DIST_TYPER2: &[Field] = &[number("VID", bits(4, 0)), flag("VIL", 7), flag("nASSGIcap", 8)];
+
+pub(super) const REDIST_CTLR: &[Field] = &[
+    flag("EnableLPIs", 0),
+    flag("CES", 1),
+    flag("IR", 2),
+    flag("RWP", 3),
+    flag("DPG0", 24),
+    flag("DPG1NS", 25),
+    flag("DPG1S", 26),
+    flag("UWP", 31),
+];
+
+pub(super) const REDIST_TYPER: &[Field] = &[
+    flag("PLPIS", 0),
+    flag("VLPIS", 1),
+    flag("Dirty", 2),
+    flag("DirectLPI", 3),
+    flag("Last", 4),
+    flag("DPGS", 5),
+    flag("MPAM", 6),
+    flag("RVPEID", 7),
+    number("Processor_Number", bits(23, 8)),
+    number("CommonLPIAff", bits(25, 24)),
+    flag("VSGI", 26),
+    number("PPInum", bits(31, 27)),
+    pattern("Affinity_Value", bits(63, 32)),
+];
+
+pub(super) const PROPBASER: &[Field] = &[
+    field("IDbits", bits(4, 0), BITS),
+    field("InnerCache", bits(9, 7), CACHE),
+    field("Shareability", bits(11, 10), SHAREABILITY),
+    field("Physical_Address", bits(51, 12), Meaning::InPlace),
+    number("OuterCache", bits(58, 56)),
+];
+
+pub(super) const PENDBASER: &[Field] = &[
+    field("InnerCache", bits(9, 7), CACHE),
+    field("Shareability", bits(11, 10), SHAREABILITY),
+    field("Physical_Address", bits(51, 16), Meaning::InPlace),
+    number("OuterCache", bits(58, 56)),
+    flag("PTZ", 62),
+];
+
+pub(super) const ICC_SRE: &[Field] = &[flag("SRE", 0), flag("DFB", 1), flag("DIB", 2)];
+
+pub(super) const ICC_CTLR: &[Field] = &[
+    flag("CBPR", 0),
+    flag("EOImode", 1),
+    flag("PMHE", 6),
+    field("PRIbits", bits(10, 8), BITS),
+    field("IDbits", bits(13, 11), Meaning::Values(&[(0, "16 bits"), (1, "24 bits")])),
+    flag("SEIS", 14),
+    flag("A3V", 15),
+    flag("RSS", 18),
+    flag("ExtRange", 19),
+];
+
+pub(super) const ICC_IGRPEN: &[Field] = &[flag("Enable", 0)];
+pub(super) const ICC_PMR: &[Field] = &[pattern("Priority", bits(7, 0))];
+pub(super) const ICC_BPR: &[Field] = &[number("BinaryPoint", bits(2, 0))];
+
+pub(super) const ITS_CTLR: &[Field] =
+    &[number("Enabled", GITS_CTLR_ENABLE), flag("ImDe", 1), flag("UMSIirq", 8), number("Quiescent", GITS_CTLR_QUIESCENT)];
+
+pub(super) const ITS_TYPER: &[Field] = &[
+    number("Physical", GITS_TYPER_PLPIS),
+    flag("Virtual", 1),
+    flag("CCT", 2),
+    field("ITT_entry_size", GITS_TYPER_ITT_ENTRY_SIZE, BYTES),
+    field("ID_bits", GITS_TYPER_IDBITS, BITS),
+    field("Devbits", GITS_TYPER_DEVBITS, BITS),
+    flag("SEIS", 18),
+    number("PTA", GITS_TYPER_PTA),
+    number("HCC", GITS_TYPER_HCC),
+    number("CIDbits", bits(35, 32)),
+    flag("CIL", 36),
+    flag("VMOVP", 37),
+    flag("MPAM", 38),
+    flag("VSGI", 39),
+    flag("VMAPP", 40),
+    number("SVPET", bits(42, 41)),
+    flag("nID", 43),
+    flag("UMSI", 44),
+    flag("UMSIirq", 45),
+    flag("INV", 46),
+];
+
+pub(super) const CBASER: &[Field] = &[
+    field("Size", GITS_CBASER_SIZE, Meaning::MinusOne("4K pages")),
+    field("Shareability", bits(11, 10), SHAREABILITY),
+    field("Physical_Address", GITS_CBASER_ADDRESS, Meaning::InPlace),
+    number("OuterCache", bits(55, 53)),
+    field("InnerCache", bits(61, 59), CACHE),
+    number("Valid", GITS_CBASER_VALID),
+];
+
+pub(super) const CREADR: &[Field] = &[flag("Stalled", 0), field("Offset", GITS_CMD_OFFSET, Meaning::InPlace)];
+pub(super) const CWRITER: &[Field] = &[flag("Retry", 0), field("Offset", GITS_CMD_OFFSET, Meaning::InPlace)];
+
+pub(super) const BASER: &[Field] = &[
+    field("Size", GITS_BASER_SIZE, Meaning::MinusOne("pages")),
+    field("Page_Size", GITS_BASER_PAGE_SIZE, Meaning::Values(&[(0, "4K"), (1, "16K"), (2, "64K")])),
+    field("Shareability", bits(11, 10), SHAREABILITY),
+    field("Physical_Address", GITS_BASER_ADDRESS, Meaning::InPlace),
+    field("Entry_Size", GITS_BASER_ENTRY_SIZE, BYTES),
+    number("OuterCache", bits(55, 53)),
+    field("Type", GITS_BASER_TYPE, Meaning::Values(&[(0, "none"), (1, "devices"), (2, "vPEs"), (4, "collections")])),
+    field("InnerCache", bits(61, 59), CACHE),
+    field("Indirect", GITS_BASER_INDIRECT, Meaning::Values(&[(0, "flat"), (1, "two-level")])),
+    number("Valid", GITS_BASER_VALID),
+];
