@@ -19,7 +19,7 @@ use save::SaveImage as _;
 use std::cell::Cell;
 use std::hint::black_box;
 use vgic_state::gicv3::Gicv3State;
-use vgic_state::gicv5::{Gicv5, Gicv5State, Ist, Iste, Target};
+use vgic_state::gicv5::{Gicv5, Gicv5State, Ist, Iste, Target, VcpuState};
 use vgic_state::image::IstCoding;
 use vgic_state::its::{Collection, Device, Event, ItsMappings, LpiConfiguration, LpiState, PendingLpis};
 use vgic_state::uapi::device::{KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, KVM_DEV_ARM_VGIC_GRP_NR_IRQS};

@@ -6,3 +6,5 @@
 
 pub(crate) mod gicv3;
 pub(crate) mod gicv5;
+#[cfg(feature = "serde")]
+mod serde;

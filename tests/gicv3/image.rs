@@ -5,7 +5,7 @@ use crate::save::Save as _;
 use crate::snapshot::snapshot;
 use vgic_state::gicv3::Gicv3State;
 use vgic_state::image::ImageError;
-use vgic_state::{Attr, DynInterruptState, Error, TopologyError};
+use vgic_state::{Attr, AttrId, DynInterruptState, Error, TopologyError};
 
 fn good() -> Vec<u8> {
     filled(Config { its: 2, ..Config::default() }).1.flush_and_save().expect("save").to_image().expect("image")
@@ -147,4 +147,97 @@ fn contents_of_sections() {
     {
         assert_eq!(refusal(change), expected);
     }
+}
+
+#[test]
+fn a_serialised_state_is_its_image() {
+    let state = Gicv3State::parse(&good()).expect("image");
+    let json = serde_json::to_string(&state).expect("serialise");
+    assert_eq!(json, serde_json::to_string(&good()).expect("bytes"));
+    assert_eq!(serde_json::from_str::<Gicv3State>(&json).expect("deserialise"), state);
+    let error = serde_json::from_str::<Gicv3State>("{}").expect_err("no bytes").to_string();
+    assert!(error.contains("the bytes of an image of a GICv3"), "{error}");
+}
+
+/// Changes a table of one record, by its columns: attribute, words, group, flags; and the words of each.
+type Columns = Vec<([u8; 8], Vec<u32>)>;
+
+/// The image with other columns in the table of the distributor's registers, which is the first of section 16.
+fn with_columns(change: impl FnOnce(&mut Columns)) -> Vec<u8> {
+    let image = good();
+    let range = section_of(&image, 16);
+    let (at, count) = (range.start, u32_at(&image, range.start) as usize);
+    let record = first_record(&image, at);
+    let mut from = record + 8;
+    let mut columns: Columns = (0..count)
+        .map(|n| {
+            let column: [u8; 8] = image[at + 8 + n * 8..at + 16 + n * 8].try_into().expect("8 bytes");
+            let words = usize::from(column[4]);
+            let values = (0..words).map(|word| u32_at(&image, from + word * 4)).collect();
+            from += words * 4;
+            (column, values)
+        })
+        .collect();
+    change(&mut columns);
+    let mut section = [columns.len() as u32, 1].map(u32::to_le_bytes).concat();
+    columns.iter().for_each(|(column, _)| section.extend_from_slice(column));
+    section.extend_from_slice(&image[record..record + 8]);
+    columns.iter().flat_map(|(_, values)| values).for_each(|value| section.extend_from_slice(&value.to_le_bytes()));
+    section.extend_from_slice(&image[from..range.end]);
+    // The sections behind it move.
+    let padded = section.len().next_multiple_of(8);
+    let moved = padded.wrapping_sub(range.len().next_multiple_of(8));
+    let mut changed = [&image[..at], &section, &vec![0; padded - section.len()], &image[range.end.next_multiple_of(8)..]].concat();
+    let mut put = |at: usize, value: usize| changed[at..at + 8].copy_from_slice(&(value as u64).to_le_bytes());
+    put(16, image.len().wrapping_add(moved));
+    put(32 + 16, section.len());
+    for entry in [32 + 24, 32 + 48] {
+        put(entry + 8, (u64_at(&image, entry + 8) as usize).wrapping_add(moved));
+    }
+    forge(changed)
+}
+
+/// `GICD_TYPER`, `GICD_IIDR`, `GICD_TYPER2`, `GICD_CTLR`, in an image as it is written.
+#[test]
+fn registers_are_read_by_their_names() {
+    let state = Gicv3State::parse(&good()).expect("image");
+    assert_eq!(with_columns(|_| ()), good());
+    // In any order.
+    assert_eq!(Gicv3State::parse(&with_columns(|columns| columns.reverse())).as_ref(), Ok(&state));
+    // Fewer: one that not every kernel has is as good as zero; every other is needed.
+    let mut with = state.clone();
+    with.identity.typer2 = 0x100;
+    assert_eq!(Gicv3State::parse(&with_columns(|columns| columns[2].1[0] = 0x100)), Ok(with));
+    let mut without = state.clone();
+    without.identity.typer2 = 0;
+    assert_eq!(Gicv3State::parse(&with_columns(|columns| drop(columns.remove(2)))), Ok(without));
+    for (n, offset) in [(0, 4), (1, 8), (3, 0)] {
+        let missing = ImageError::MissingRegister { section: 16, register: Attr::dist(offset).id() };
+        assert_eq!(Gicv3State::parse(&with_columns(|columns| drop(columns.remove(n)))), Err(missing));
+    }
+}
+
+#[test]
+fn an_unknown_register_is_skipped_or_refused_by_its_flag() {
+    let state = Gicv3State::parse(&good()).expect("image");
+    let unknown = |flags: u8, words: u8| ([0x44, 0, 0, 0, words, 0, 1, flags], vec![0xdead_beef; words.into()]);
+    let register = Attr::dist(0x44).id();
+    for place in 0..=4 {
+        for words in [1, 2, 7] {
+            let image = with_columns(|columns| columns.insert(place, unknown(0, words)));
+            assert_eq!(Gicv3State::parse(&image).as_ref(), Ok(&state), "{words} words at {place}");
+            let image = with_columns(|columns| columns.insert(place, unknown(1, words)));
+            assert_eq!(Gicv3State::parse(&image), Err(ImageError::UnknownRegister { section: 16, register }));
+            let image = with_columns(|columns| columns.insert(place, unknown(2, words)));
+            assert_eq!(Gicv3State::parse(&image), Err(ImageError::RegisterFlags { section: 16, register, flags: 2 }));
+        }
+    }
+    let image = with_columns(|columns| columns.extend([unknown(0, 1), unknown(0, 1)]));
+    assert_eq!(Gicv3State::parse(&image), Err(ImageError::DuplicateRegister { section: 16, register }));
+    let image = with_columns(|columns| columns.push(unknown(0, 0)));
+    assert_eq!(Gicv3State::parse(&image), Err(ImageError::RegisterWidth { section: 16, register, expected: 1, found: 0 }));
+    // The same number in another group is another register.
+    let image = with_columns(|columns| columns.push(([4, 0, 0, 0, 1, 0, 9, 1], vec![1])));
+    let register = AttrId::from_raw(9, 4);
+    assert_eq!(Gicv3State::parse(&image), Err(ImageError::UnknownRegister { section: 16, register }));
 }

@@ -191,8 +191,8 @@ fn of_crafted_registers() {
         (|s| s.vcpus[1].icc.sre = 0, Problem::SreClear),
         (|s| s.vcpus[0].icc.ap1r3 = 1, Problem::ActivePriority),
         (|s| s.vcpus[0].private.priority[3] = 0x0700_0000, Problem::IgnoredBits),
-        (|s| s.spis[0].bank.priority[0] = 1, Problem::IgnoredBits),
-        (|s| (s.spis[0].bank.enable, s.spis[0].router[0]) = (1, 0x1234), Problem::SpiTargetUnknown),
+        (|s| s.spis[0].interrupts.priority[0] = 1, Problem::IgnoredBits),
+        (|s| (s.spis[0].interrupts.enable, s.spis[0].router[0]) = (1, 0x1234), Problem::SpiTargetUnknown),
         (|s| s.spis[0].router[5] = 1 << 24, Problem::IgnoredBits),
         (|s| s.its[0].registers.baser7 = 1, Problem::RegisterNotImplemented),
     ];

@@ -12,8 +12,8 @@ use crate::vcpus::vcpus;
 use clap::Args;
 use std::path::PathBuf;
 use vgic_state::gicv3::{
-    Bank, CpuInterface, DistIdentity, DistState, Gicv3State, ItsIdentity, ItsState, ItsUnit, RedistIdentity, RedistState, SpiBank,
-    VcpuState,
+    CpuInterface, DistIdentity, DistState, Gicv3State, InterruptBlock, ItsIdentity, ItsState, ItsUnit, RedistIdentity, RedistState,
+    SpiBlock, VcpuState,
 };
 use vgic_state::report::Problem;
 use vgic_state::{NrIrqs, Vcpus};
@@ -161,7 +161,7 @@ impl UnitArgs {
             let redist = RedistState { propbaser, pendbaser: pendbaser.copied().unwrap_or_default(), ctlr };
             let identity = RedistIdentity { typer: GICR_TYPER_PLPIS, ..RedistIdentity::default() };
             let icc = CpuInterface { sre: ICC_SRE_RESET, ..CpuInterface::default() };
-            VcpuState { vcpu, identity, redist, private: Bank::default(), icc }
+            VcpuState { vcpu, identity, redist, private: InterruptBlock::default(), icc }
         };
         let ItsIdentity { typer, iidr } = ItsIdentity { typer: self.typer, ..ItsIdentity::default() };
         let registers = ItsState {
@@ -177,7 +177,7 @@ impl UnitArgs {
             nr_irqs: NrIrqs::new(64)?,
             identity: DistIdentity { iidr: GICD_IIDR_REVISION, ..DistIdentity::default() },
             dist: DistState::default(),
-            spis: vec![SpiBank { first: 32, bank: Bank::default(), router: [0; 32] }],
+            spis: vec![SpiBlock { first: 32, interrupts: InterruptBlock::default(), router: [0; 32] }],
             vcpus: vcpus.iter().map(&mut vcpu).collect(),
             its: vec![ItsUnit { base: self.its_base, identity: ItsIdentity { typer, iidr }, registers }],
             lpis: None,

@@ -8,8 +8,6 @@ pub(crate) mod codec;
 mod fields;
 pub(crate) mod ist;
 mod registers;
-#[cfg(feature = "serde")]
-mod serde;
 mod state;
 
 pub use fields::{Idr0, Idr1, Idr2, IstBaser, IstCfgr, Iste};

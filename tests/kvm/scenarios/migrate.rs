@@ -229,7 +229,7 @@ fn wires(bank: &InterruptBlock, first: u32, goes_here: impl Fn(usize) -> bool) -
 }
 
 fn priority(state: &Gicv3State, vcpu: usize, intid: u32) -> u8 {
-    let of = |bank: &Bank| (bank.priority[intid as usize % 32 / 4] >> (intid % 4 * 8)) as u8;
+    let of = |bank: &InterruptBlock| (bank.priority[intid as usize % 32 / 4] >> (intid % 4 * 8)) as u8;
     match intid {
         0..32 => of(&state.vcpus[vcpu].private),
         32..1020 => of(&state.spis[intid as usize / 32 - 1].interrupts),

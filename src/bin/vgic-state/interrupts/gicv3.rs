@@ -7,7 +7,7 @@
 use super::{Interrupt, Kind, Source, Target};
 use std::collections::{BTreeMap, BTreeSet};
 use vgic_state::Mpidr;
-use vgic_state::gicv3::{Bank, Gicv3State};
+use vgic_state::gicv3::{Gicv3State, InterruptBlock};
 use vgic_state::its::LpiState;
 
 /// SGIs are below.
@@ -25,7 +25,7 @@ pub(super) fn interrupts(state: &Gicv3State, mapped: Option<&LpiState>) -> Vec<I
     }
     for spis in &state.spis {
         for (n, router) in (0..).zip(spis.router) {
-            let mut interrupt = one(&spis.bank, spis.first, n, target(state, router));
+            let mut interrupt = one(&spis.interrupts, spis.first, n, target(state, router));
             interrupt.irm = router & ROUTING_MODE != 0;
             interrupts.push(interrupt);
         }
@@ -43,7 +43,7 @@ fn target(state: &Gicv3State, router: u32) -> Target {
     }
 }
 
-fn one(bank: &Bank, first: u32, n: u32, target: Target) -> Interrupt {
+fn one(block: &InterruptBlock, first: u32, n: u32, target: Target) -> Interrupt {
     let holds = |bits: u32| bits >> n & 1 != 0;
     let intid = first + n;
     let kind = match intid {
@@ -52,16 +52,16 @@ fn one(bank: &Bank, first: u32, n: u32, target: Target) -> Interrupt {
         _ => Kind::Spi,
     };
     let mut interrupt = Interrupt::new(kind, intid, target);
-    let [low, high] = bank.config;
+    let [low, high] = block.config;
     let config = (u64::from(high) << 32 | u64::from(low)) >> (2 * n);
     interrupt.level = kind != Kind::Sgi && config & 2 == 0;
-    interrupt.enabled = holds(bank.enable);
-    interrupt.active = holds(bank.active);
-    interrupt.line = holds(bank.level);
-    interrupt.latch = holds(bank.pending);
+    interrupt.enabled = holds(block.enable);
+    interrupt.active = holds(block.active);
+    interrupt.line = holds(block.level);
+    interrupt.latch = holds(block.pending);
     interrupt.pending = interrupt.latch || (interrupt.level && interrupt.line);
-    interrupt.priority = bank.priority.get(n as usize / 4).map(|word| (word >> (8 * (n % 4))) as u8);
-    interrupt.group = Some(holds(bank.group).into());
+    interrupt.priority = block.priority.get(n as usize / 4).map(|word| (word >> (8 * (n % 4))) as u8);
+    interrupt.group = Some(holds(block.group).into());
     interrupt.used = interrupt.enabled || interrupt.active || interrupt.pending || interrupt.line;
     interrupt
 }
