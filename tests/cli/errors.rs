@@ -18,9 +18,9 @@ fn bad_files() -> Vec<(String, &'static str)> {
     add("text.img", b"hello, this is not an image", "not an image of an interrupt controller");
     add("short-text.img", b"hi", "not an image of an interrupt controller");
     add("magic.img", &good[..8], "image is cut short: 8 of 32 bytes");
-    add("header.img", &good[..32], "image is cut short: 32 of 1000 bytes");
-    add("cut.img", &good[..900], "image is cut short: 900 of 1000 bytes");
-    add("long.img", &[good.as_slice(), &[0; 8]].concat(), "1008 bytes given for an image of 1000 bytes");
+    add("header.img", &good[..32], "image is cut short: 32 of 1072 bytes");
+    add("cut.img", &good[..900], "image is cut short: 900 of 1072 bytes");
+    add("long.img", &[good.as_slice(), &[0; 8]].concat(), "1008 bytes given for an image of 1072 bytes");
     let changed = |at: usize, byte: u8| {
         let mut image = good.clone();
         image[at] = byte;
@@ -156,7 +156,7 @@ fn an_image_may_come_through_a_pipe() {
         .expect("the tool starts");
     cat.wait().expect("cat");
     assert_eq!((output.status.code(), stderr(&output)), (Some(0), ""));
-    assert!(stdout(&output).starts_with("GICv5 image, version 1, 1,000 bytes"));
+    assert!(stdout(&output).starts_with("GICv5 image, version 1, 1,072 bytes"));
 }
 
 #[test]
