@@ -20,7 +20,7 @@ fn bad_files() -> Vec<(String, &'static str)> {
     add("magic.img", &good[..8], "image is cut short: 8 of 32 bytes");
     add("header.img", &good[..32], "image is cut short: 32 of 1072 bytes");
     add("cut.img", &good[..900], "image is cut short: 900 of 1072 bytes");
-    add("long.img", &[good.as_slice(), &[0; 8]].concat(), "1008 bytes given for an image of 1072 bytes");
+    add("long.img", &[good.as_slice(), &[0; 8]].concat(), "1080 bytes given for an image of 1072 bytes");
     let changed = |at: usize, byte: u8| {
         let mut image = good.clone();
         image[at] = byte;
