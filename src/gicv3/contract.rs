@@ -95,8 +95,8 @@ impl<D: AttrDevice, M: GuestMemoryRead> DynInterruptState for Gicv3<D, M> {
     /// Into the image: the same commands, while the kernel sees shadow memory. No range, since no guest memory is written. What was
     /// read from the shadow goes into the next save; each save needs a flush of its own.
     ///
-    /// Linux 6.1.170 crashes here if the guest has unmapped a collection (`MAPC` with V = 0) that events are still mapped to; 7.3 does
-    /// not. Nothing that user space can read tells such a guest.
+    /// There are kernels that crash here if the guest has unmapped a collection (`MAPC` with V = 0) that events are still mapped to:
+    /// `docs/kernels.md` says which. Nothing that user space can read tells such a guest.
     ///
     /// # Errors
     ///
