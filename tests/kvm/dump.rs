@@ -7,7 +7,6 @@ use crate::layout;
 use crate::program::{self, Devices, Table};
 use crate::rig::{Config, Rig};
 use crate::save::Save as _;
-use vgic_state::{DynInterruptState, InterruptState};
 use vm_memory::{Bytes, GuestAddress};
 
 #[test]

@@ -17,7 +17,7 @@ use super::{Result, vcpu};
 use kvm_ioctls::{Kvm, VcpuFd, VmFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use vgic_state::gicv3::TableStrategy;
+use vgic_state::TableStrategy;
 use vgic_state::image::Kind;
 use vgic_state::kvm::probe;
 use vgic_state::uapi::memory::KVM_MEM_LOG_DIRTY_PAGES;

@@ -5,7 +5,7 @@
 use super::Result;
 use std::os::fd::RawFd;
 use std::time::{SystemTime, UNIX_EPOCH};
-use vgic_state::gicv3::TableStrategy;
+use vgic_state::TableStrategy;
 
 pub(super) const USAGE: &str =
     "usage: vmm [--moves N | --in-place N] [--tables guest|image|turns] [--seed N] [--fault lose|double]";
