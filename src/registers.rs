@@ -23,7 +23,7 @@ pub struct Row {
     pub since: &'static str,
     /// The value that KVM gives it in a new VM; `None` where it depends on the host or on the VM.
     pub reset: Option<u64>,
-    /// Not every kernel or version has it: an image without it means [`Row::reset`]. An image without any other is refused.
+    /// Not every kernel or version has it: an image without it means `reset`. An image without any other is refused.
     pub optional: bool,
     /// Its fields; none if it is one number or a set of bits.
     pub fields: &'static [Field],

@@ -11,7 +11,7 @@ use crate::topology::{NrIrqs, TopologyError, Vcpu, Vcpus};
 use alloc::vec::Vec;
 
 /// The whole state of a virtual GICv3. The tables of its ITSes and the LPI pending tables are in guest memory, or in the state, as the
-/// VMM chose ([`TableStrategy`](crate::gicv3::TableStrategy)).
+/// VMM chose ([`TableStrategy`](crate::TableStrategy)).
 ///
 /// Not in it either: what a guest with an EL2 of its own (nested virtualization) has, the `ICH_*` registers and the maintenance
 /// interrupt.
