@@ -245,7 +245,7 @@ fn field_changes(before: &Register, after: &Register) -> Vec<(String, String, St
     let mut changes: Vec<(String, String, String, bool)> = fields
         .map(|field| {
             let restore = allowed::field(name, field.name, field.of(old), field.of(new));
-            (field.name.to_owned(), field.show(old), field.show(new), restore)
+            (field.name.to_owned(), fields::show(field, old), fields::show(field, new), restore)
         })
         .collect();
     let rest = if fields::fields(name).is_empty() { u64::MAX } else { !fields::known(name) };
