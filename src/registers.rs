@@ -132,6 +132,7 @@ macro_rules! register_table {
         ///
         /// More registers may come: made by `new` or `default`, and changed by its fields.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
         pub struct $name {
             $($(#[$field_doc])* pub $field: $ty,)*
         }

@@ -175,7 +175,8 @@ fn of_crafted_mappings() {
         println!("{what}");
         let mut lpis = clean.clone();
         change(&mut lpis);
-        let state = Gicv3State { lpis: Some(lpis), ..subject.state.clone() };
+        let mut state = subject.state.clone();
+        state.lpis = Some(lpis);
         count(&mut fates, files.gicv3(&state, &subject.memory));
     }
     println!("{fates:?}");

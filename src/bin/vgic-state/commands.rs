@@ -16,7 +16,7 @@ use clap::Args as ClapArgs;
 use std::io::Write;
 use std::path::PathBuf;
 use vgic_state::GuestMemoryRead;
-use vgic_state::gicv3::{Gicv3State, ItsUnit};
+use vgic_state::gicv3::ItsUnit;
 use vgic_state::its::LpiState;
 use vgic_state::its::command::{COMMAND_BYTES, Command, CommandQueue, Decoded, UnknownCommand, Version, words};
 use vgic_state::uapi::vgic_v3::its::GITS_CMD_OFFSET;
@@ -90,7 +90,9 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<u8, Failure> {
     let (state, memory) = match &args.queue {
         Some(path) => {
             let (unit, memory) = queue_file(args, path).map_err(|error| format!("{}: {error}", path.display()))?;
-            (Gicv3State { its: vec![unit], ..args.units.state()? }, memory)
+            let mut state = args.units.state()?;
+            state.its = vec![unit];
+            (state, memory)
         }
         None => (args.units.units()?.state, args.ram.open()?),
     };

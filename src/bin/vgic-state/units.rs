@@ -11,10 +11,7 @@ use crate::number::{number, number32};
 use crate::vcpus::vcpus;
 use clap::Args;
 use std::path::PathBuf;
-use vgic_state::gicv3::{
-    CpuInterface, DistIdentity, DistState, Gicv3State, InterruptBlock, ItsIdentity, ItsState, ItsUnit, RedistIdentity, RedistState,
-    SpiBlock, VcpuState,
-};
+use vgic_state::gicv3::{Gicv3State, ItsUnit, VcpuState};
 use vgic_state::report::Problem;
 use vgic_state::{NrIrqs, Vcpus};
 
@@ -157,30 +154,26 @@ impl UnitArgs {
         let mut pendbaser = self.pendbaser.iter();
         let mut vcpu = |vcpu| {
             let (propbaser, pendbaser) = (self.propbaser.unwrap_or_default(), pendbaser.next());
-            let ctlr = u32::from(pendbaser.is_some());
-            let redist = RedistState { propbaser, pendbaser: pendbaser.copied().unwrap_or_default(), ctlr };
-            let identity = RedistIdentity { typer: GICR_TYPER_PLPIS, ..RedistIdentity::default() };
-            let icc = CpuInterface { sre: ICC_SRE_RESET, ..CpuInterface::default() };
-            VcpuState { vcpu, identity, redist, private: InterruptBlock::default(), icc }
+            let mut state = VcpuState::new(vcpu);
+            state.identity.typer = GICR_TYPER_PLPIS;
+            state.redist.propbaser = propbaser;
+            state.redist.pendbaser = pendbaser.copied().unwrap_or_default();
+            state.redist.ctlr = u32::from(pendbaser.is_some());
+            state.icc.sre = ICC_SRE_RESET;
+            state
         };
-        let ItsIdentity { typer, iidr } = ItsIdentity { typer: self.typer, ..ItsIdentity::default() };
-        let registers = ItsState {
-            cbaser: self.cbaser.unwrap_or_default(),
-            creadr: self.creadr,
-            cwriter: self.cwriter,
-            baser0: self.baser0.unwrap_or(GITS_BASER0_RESET),
-            baser1: self.baser1.unwrap_or(GITS_BASER1_RESET),
-            ctlr: self.ctlr,
-            ..ItsState::default()
-        };
-        Ok(Gicv3State {
-            nr_irqs: NrIrqs::new(64)?,
-            identity: DistIdentity { iidr: GICD_IIDR_REVISION, ..DistIdentity::default() },
-            dist: DistState::default(),
-            spis: vec![SpiBlock { first: 32, interrupts: InterruptBlock::default(), router: [0; 32] }],
-            vcpus: vcpus.iter().map(&mut vcpu).collect(),
-            its: vec![ItsUnit { base: self.its_base, identity: ItsIdentity { typer, iidr }, registers }],
-            lpis: None,
-        })
+        let mut its = ItsUnit::new(self.its_base);
+        its.identity.typer = self.typer;
+        its.registers.cbaser = self.cbaser.unwrap_or_default();
+        its.registers.creadr = self.creadr;
+        its.registers.cwriter = self.cwriter;
+        its.registers.baser0 = self.baser0.unwrap_or(GITS_BASER0_RESET);
+        its.registers.baser1 = self.baser1.unwrap_or(GITS_BASER1_RESET);
+        its.registers.ctlr = self.ctlr;
+        let mut state = Gicv3State::new(NrIrqs::new(64)?);
+        state.identity.iidr = GICD_IIDR_REVISION;
+        state.vcpus = vcpus.iter().map(&mut vcpu).collect();
+        state.its = vec![its];
+        Ok(state)
     }
 }

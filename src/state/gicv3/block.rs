@@ -74,6 +74,7 @@ macro_rules! interrupt_block {
     }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
         pub struct $name {
             $($(#[$field_doc])* pub $field: $ty,)*
         }
@@ -129,6 +130,7 @@ interrupt_block! {
 
 /// Thirty-two SPIs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct SpiBlock {
     /// First INTID: a multiple of 32.
     pub first: u32,

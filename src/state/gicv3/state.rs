@@ -18,6 +18,7 @@ use alloc::vec::Vec;
 ///
 /// Tables in guest memory: flush them there with [`flush_tables`](crate::DynInterruptState::flush_tables), then save guest memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Gicv3State {
     /// Number of interrupts.
     pub nr_irqs: NrIrqs,
@@ -37,6 +38,7 @@ pub struct Gicv3State {
 
 /// Redistributor and CPU interface of one vCPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct VcpuState {
     /// The vCPU.
     pub vcpu: Vcpu,
@@ -52,6 +54,7 @@ pub struct VcpuState {
 
 /// One ITS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ItsUnit {
     /// Guest physical address of its registers.
     pub base: u64,

@@ -33,6 +33,7 @@ use alloc::vec::Vec;
 ///   ```
 /// - **Which PPIs there are.** KVM derives it from the vCPU (timers, PMU): create the vCPUs with the same features.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Gicv5State<'a> {
     /// Number of SPIs.
     pub spi_count: SpiCount,
@@ -50,6 +51,7 @@ pub struct Gicv5State<'a> {
 
 /// The CPU interface of one vCPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct VcpuState {
     /// The vCPU.
     pub vcpu: Vcpu,

@@ -7,7 +7,7 @@
 use super::memory::{Level1, Shape, Walked};
 use crate::Failure;
 use crate::findings::Finding;
-use vgic_state::gicv5::{CpuInterface, Gicv5State, Idr1, Idr2, IrsIdentity, IrsState, Ist, IstBaser, IstCfgr, VcpuState};
+use vgic_state::gicv5::{Gicv5State, Idr1, Idr2, Ist, IstBaser, IstCfgr, VcpuState};
 use vgic_state::judge;
 use vgic_state::report::{Problem, Severity};
 use vgic_state::{IstKind, SpiCount, VcpuId, Vcpus};
@@ -16,22 +16,22 @@ use vgic_state::{IstKind, SpiCount, VcpuId, Vcpus};
 pub(super) fn table(table: &Ist<'_>, vcpus: Option<&Vcpus>) -> Result<Vec<Finding>, Failure> {
     let all = Vcpus::with_default_mpidrs(VcpuId::LIMIT)?;
     let vcpus = vcpus.unwrap_or(&all).iter();
-    let vcpus = vcpus.map(|vcpu| VcpuState { vcpu, registers: CpuInterface::default() }).collect();
-    let (mut irs, mut idr2) = (IrsState::default(), Idr2::new());
-    let (spi_count, spi_ist, lpi_ist) = match table.kind() {
-        IstKind::Spi => (SpiCount::new(table.len() as u32)?, table.clone(), None),
+    let mut state = match table.kind() {
+        IstKind::Spi => Gicv5State::new(SpiCount::new(table.len() as u32)?, table.clone()),
         _ => {
             let bits = table.lpi_id_bits().map_or(0, |bits| bits.get() as u8);
             // Registers that the table is right for: it alone is judged.
-            idr2 = idr2.with_id_bits(bits);
-            irs.ist_cfgr = IstCfgr::new().with_lpi_id_bits(bits).into_bits();
-            irs.ist_baser = IstBaser::new().with_valid(true).into_bits();
-            (SpiCount::MIN, Ist::new(IstKind::Spi, vec![0; SpiCount::MIN.ist_bytes()])?, Some(table.clone()))
+            let spis = Ist::new(IstKind::Spi, vec![0; SpiCount::MIN.ist_bytes()])?;
+            let mut state = Gicv5State::new(SpiCount::MIN, spis);
+            state.identity.idr2 = Idr2::new().with_id_bits(bits).into_bits();
+            state.irs.ist_cfgr = IstCfgr::new().with_lpi_id_bits(bits).into_bits();
+            state.irs.ist_baser = IstBaser::new().with_valid(true).into_bits();
+            state.lpi_ist = Some(table.clone());
+            state
         }
     };
-    let idr1 = Idr1::new().with_priority_bits(4);
-    let identity = IrsIdentity { idr1: idr1.into_bits(), idr2: idr2.into_bits(), ..IrsIdentity::default() };
-    let state = Gicv5State { spi_count, identity, irs, vcpus, spi_ist, lpi_ist };
+    state.identity.idr1 = Idr1::new().with_priority_bits(4).into_bits();
+    state.vcpus = vcpus.map(VcpuState::new).collect();
     Ok(judge::gicv5::problems(&state).findings.iter().map(Finding::from).collect())
 }
 
