@@ -8,7 +8,8 @@
 use crate::error::AccessError;
 use crate::its::build;
 use crate::its::geometry::{LPI_LIMIT, check_overlap, configuration_table, pending_bits};
-use crate::its::read::{InGuest, InShadow, Level2, Reader};
+use crate::its::read::{InShadow, Level2, Reader};
+use crate::its::scan::InGuest;
 use crate::its::{FIRST_LPI, ItsMappings, Lost, LpiConfiguration, LpiState, PendingLpis, Table, TableError};
 use crate::memory::{Divert, GuestMemoryRead, ShadowError, ShadowMemory};
 use crate::options::ConfigurationPolicy;

@@ -7,6 +7,7 @@
 //! at once, and none is followed. What is reported may be more than was written, never less.
 
 use crate::its::geometry::{Geometry, pending_bits};
+use crate::its::scan::{Budget, InGuest, Scan};
 use crate::its::{Cte, Dte, ENTRY_BYTES, Level1, PAGE_ENTRIES};
 use crate::memory::{GuestMemoryRead, GuestRange};
 use crate::state::gicv3::{ItsIdentity, ItsState, RedistState};
@@ -14,25 +15,10 @@ use alloc::vec::Vec;
 
 /// Shows the entries `0..count` of a table, as far as they are memory. KVM cannot have written elsewhere.
 fn for_each_entry(memory: &impl GuestMemoryRead, table: u64, count: u64, mut entry: impl FnMut(u64, u64)) {
-    const CHUNK: u64 = 512;
-    let mut bytes = [0; (CHUNK * ENTRY_BYTES) as usize];
-    for first in (0..count).step_by(CHUNK as usize) {
-        let entries = CHUNK.min(count - first);
-        let Some(bytes) = bytes.get_mut(..(entries * ENTRY_BYTES) as usize) else { return };
-        // The address of a table has 52 bits.
-        let address = table + first * ENTRY_BYTES;
-        if memory.read(address, bytes) {
-            for (at, word) in (address..).step_by(ENTRY_BYTES as usize).zip(bytes.as_chunks().0) {
-                entry(at, u64::from_le_bytes(*word));
-            }
-            continue;
-        }
-        // The chunk crosses the end of memory.
-        for at in (address..).step_by(ENTRY_BYTES as usize).take(entries as usize) {
-            let mut word = [0; ENTRY_BYTES as usize];
-            if memory.read(at, &mut word) {
-                entry(at, u64::from_le_bytes(word));
-            }
+    let (mut scan, mut budget) = (Scan::new(table, count), Budget::new(count));
+    while let Ok(Some(scanned)) = scan.next(&InGuest(memory), &mut budget) {
+        if let Some(word) = scanned.word {
+            entry(scanned.address, word);
         }
     }
 }

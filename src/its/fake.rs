@@ -2,7 +2,7 @@
 //!
 //! Rule: what nobody wrote reads as one word, zero or not, wherever there is memory.
 
-use crate::its::read::Tables;
+use crate::its::scan::Tables;
 use crate::memory::ShadowMemory;
 use crate::memory::{GuestMemoryRead, GuestRange};
 use alloc::boxed::Box;

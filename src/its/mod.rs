@@ -12,6 +12,7 @@ mod error;
 mod fake;
 pub(crate) mod geometry;
 pub(crate) mod read;
+pub(crate) mod scan;
 mod state;
 mod table;
 #[cfg(test)]

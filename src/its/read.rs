@@ -5,10 +5,10 @@
 //! Rule: reads as the kernel does: the first entry is searched for, then each one says where the next is. The work is limited.
 
 use super::geometry::{Geometry, LPI_LIMIT};
+use super::scan::{Budget, CHUNK, Scan, Tables};
 use super::{Collection, Cte, Device, Dte, ENTRY_BYTES, Event, FIRST_LPI, Ite, ItsMappings, Level1, PAGE_BYTES, PAGE_ENTRIES};
 use super::{Table, TableError};
-use crate::memory::ShadowMemory;
-use crate::memory::{GuestMemoryRead, GuestRange};
+use crate::memory::{GuestRange, ShadowMemory};
 use alloc::vec::Vec;
 use core::ops::ControlFlow;
 
@@ -17,21 +17,6 @@ pub(crate) const LIMIT: u64 = 1 << 22;
 
 /// Entries that are looked at twice, to know how many events there are before memory is reserved: two for each LPI.
 pub(crate) const COUNTED: u64 = 1 << 17;
-
-/// Bytes that are read at a time.
-const CHUNK: u64 = 4096;
-
-/// Memory with tables in it.
-pub(crate) trait Tables {
-    fn read(&self, address: u64, bytes: &mut [u8]) -> bool;
-    /// As [`ShadowMemory::data`].
-    fn data(&self, within: GuestRange) -> Option<GuestRange>;
-
-    /// Memory that is not the guest's, where an ITT would lie on level-2 device tables of ours.
-    fn extra(&self) -> GuestRange {
-        GuestRange::new(0, 0)
-    }
-}
 
 /// The tables of a shadow.
 pub(crate) struct InShadow<'a>(pub(crate) &'a dyn ShadowMemory);
@@ -51,19 +36,6 @@ impl Tables for InShadow<'_> {
     }
 }
 
-/// The guest's own tables.
-pub(crate) struct InGuest<'a, M>(pub(crate) &'a M);
-
-impl<M: GuestMemoryRead> Tables for InGuest<'_, M> {
-    fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
-        self.0.read(address, bytes)
-    }
-
-    fn data(&self, within: GuestRange) -> Option<GuestRange> {
-        Some(within)
-    }
-}
-
 /// Where the level-2 device tables are.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Level2 {
@@ -76,13 +48,13 @@ pub(crate) enum Level2 {
 /// Reads tables, up to a limit of work.
 pub(crate) struct Reader<'a, T> {
     tables: &'a T,
-    left: u64,
-    countable: u64,
+    budget: Budget,
+    countable: Budget,
 }
 
 impl<'a, T: Tables> Reader<'a, T> {
     pub(crate) fn new(tables: &'a T) -> Self {
-        Reader { tables, left: LIMIT, countable: COUNTED }
+        Reader { tables, budget: Budget::new(LIMIT), countable: Budget::new(COUNTED) }
     }
 
     /// Everything that an ITS has mapped, by its tables.
@@ -192,7 +164,7 @@ impl<'a, T: Tables> Reader<'a, T> {
         if count * ENTRY_BYTES > CHUNK {
             events.reserve_exact(self.used(name, device.itt, count));
         }
-        self.scan(name, device.itt, count, |index, word, rest| {
+        self.scan(name, device.itt, count, |index, word, ahead| {
             let ite = Ite::from_bits(word);
             if ite.pintid() == 0 {
                 return Ok(ControlFlow::Continue(1));
@@ -202,7 +174,7 @@ impl<'a, T: Tables> Reader<'a, T> {
                 return Err(TableError::Entry { table: name, address, word, rule: "its INTID is not that of an LPI" });
             }
             if events.capacity() == 0 {
-                events.reserve_exact(rest.iter().filter(|word| **word != [0; ENTRY_BYTES as usize]).count());
+                events.reserve_exact(1 + ahead.iter().filter(|word| **word != [0; ENTRY_BYTES as usize]).count());
             }
             events.push(Event { id: index as u32, intid: ite.pintid(), icid: ite.icid() });
             Ok(next(ite.next()))
@@ -212,21 +184,21 @@ impl<'a, T: Tables> Reader<'a, T> {
 
     /// How many entries are not zero, to reserve as much: growing costs page faults. 0 where nobody has counted.
     fn used(&mut self, name: Table, table: u64, count: u64) -> usize {
-        if self.countable == 0 {
+        if self.countable.is_spent() {
             return 0;
         }
-        let (mut used, left) = (0, core::mem::replace(&mut self.left, self.countable));
+        let (mut used, left) = (0, core::mem::replace(&mut self.budget, self.countable));
         let counted = self.scan(name, table, count, |_, _, _| {
             used += 1;
             Ok(ControlFlow::Continue(1))
         });
-        let countable = core::mem::replace(&mut self.left, left);
-        (self.countable, used) = if counted.is_ok() { (countable, used) } else { (0, 0) };
+        let countable = core::mem::replace(&mut self.budget, left);
+        (self.countable, used) = if counted.is_ok() { (countable, used) } else { (Budget::new(0), 0) };
         used
     }
 
     /// Shows entries that are not zero to `visit`, which says how far the next one is; with those that were read together with it, from
-    /// it on. True if it says that there is none.
+    /// the one behind it on. True if it says that there is none.
     fn scan(
         &mut self,
         name: Table,
@@ -234,67 +206,38 @@ impl<'a, T: Tables> Reader<'a, T> {
         count: u64,
         mut visit: impl FnMut(u64, u64, &[[u8; ENTRY_BYTES as usize]]) -> Result<ControlFlow<(), u64>, TableError>,
     ) -> Result<bool, TableError> {
-        let mut bytes = [0; CHUNK as usize];
-        let end = table + count * ENTRY_BYTES;
-        let mut index = 0;
-        while index < count {
-            let Some(data) = self.tables.data(GuestRange { start: table + index * ENTRY_BYTES, end }) else { break };
-            index = index.max(data.start.saturating_sub(table) / ENTRY_BYTES);
-            if index >= count {
-                break;
+        let mut scan = Scan::new(table, count);
+        let too_long = |_| TableError::TooLong { table: name, limit: LIMIT };
+        while let Some(entry) = scan.next(self.tables, &mut self.budget).map_err(too_long)? {
+            let word = entry.word.ok_or(TableError::Outside { table: name, address: entry.address })?;
+            if word != 0 {
+                match visit(entry.index, word, scan.ahead())? {
+                    ControlFlow::Continue(distance) => scan.go_to(entry.index + distance),
+                    ControlFlow::Break(()) => return Ok(true),
+                }
             }
-            let address = table + index * ENTRY_BYTES;
-            let length = data.end.min(end).saturating_sub(address).min(CHUNK);
-            let Some(chunk) = bytes.get_mut(..length as usize) else { break };
-            if !chunk.is_empty() && !self.tables.read(address, chunk) {
-                return Err(TableError::Outside { table: name, address });
-            }
-            let words = chunk.as_chunks().0;
-            self.left =
-                self.left.checked_sub(words.len().max(1) as u64).ok_or(TableError::TooLong { table: name, limit: LIMIT })?;
-            let first = index;
-            while let Some(rest @ [word, ..]) = words.get((index - first) as usize..) {
-                index += match u64::from_le_bytes(*word) {
-                    0 => 1,
-                    word => match visit(index, word, rest)? {
-                        ControlFlow::Continue(distance) => distance.max(1),
-                        ControlFlow::Break(()) => return Ok(true),
-                    },
-                };
-            }
-            // A part of an entry at the end of what there is.
-            if words.is_empty() {
-                index += 1;
-            }
+            scan.skip_zeros();
         }
         Ok(false)
     }
 
     /// The LPIs whose pending bit is set. Where there is no memory, nothing can be pending: the kernel would not have saved it.
     pub(crate) fn pending(&mut self, name: Table, bits: GuestRange) -> Result<Vec<u32>, TableError> {
-        let mut intids = Vec::new();
-        // Page by page: the bits begin in the middle of one, and memory ends with one.
-        let mut start = bits.start;
-        while start < bits.end {
-            let end = (start / CHUNK + 1).saturating_mul(CHUNK).min(bits.end);
-            let first = FIRST_LPI + (start - bits.start) as u32 * 8;
-            let scanned = self.scan(name, start, (end - start) / ENTRY_BYTES, |index, word, rest| {
-                let first = first + index as u32 * 64;
-                if intids.capacity() - intids.len() < word.count_ones() as usize {
-                    intids.reserve_exact(rest.iter().map(|word| u64::from_le_bytes(*word).count_ones() as usize).sum());
-                }
-                let mut left = word;
-                while left != 0 {
-                    intids.push(first + left.trailing_zeros());
-                    left &= left - 1;
-                }
-                Ok(ControlFlow::Continue(1))
-            });
-            match scanned {
-                Ok(_) | Err(TableError::Outside { .. }) => {}
-                Err(error) => return Err(error),
+        let mut intids: Vec<u32> = Vec::new();
+        let mut scan = Scan::new(bits.start, bits.end.saturating_sub(bits.start) / ENTRY_BYTES);
+        let too_long = |_| TableError::TooLong { table: name, limit: LIMIT };
+        while let Some(entry) = scan.next(self.tables, &mut self.budget).map_err(too_long)? {
+            let mut word = entry.word.unwrap_or_default();
+            if intids.capacity() - intids.len() < word.count_ones() as usize {
+                let ahead = scan.ahead().iter().map(|word| u64::from_le_bytes(*word).count_ones());
+                intids.reserve_exact((word.count_ones() + ahead.sum::<u32>()) as usize);
             }
-            start = end;
+            let first = FIRST_LPI + entry.index as u32 * 64;
+            while word != 0 {
+                intids.push(first + word.trailing_zeros());
+                word &= word - 1;
+            }
+            scan.skip_zeros();
         }
         Ok(intids)
     }

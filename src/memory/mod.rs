@@ -7,6 +7,10 @@
 //! shadow memory.
 
 mod error;
+#[cfg(all(feature = "guest-memory", target_os = "linux"))]
+pub(crate) mod host;
+#[cfg(feature = "guest-memory")]
+mod regions;
 mod shadow;
 
 pub use error::{ShadowError, ShadowStep};
@@ -53,8 +57,20 @@ pub(crate) fn join(mut ranges: Vec<GuestRange>) -> Vec<GuestRange> {
 }
 
 /// Reads guest memory. Implemented for vm-memory's guest memory with the feature `guest-memory`.
+///
+/// # Contract
+///
+/// **Addresses are hostile**: they come out of registers and tables that a guest, or whoever made an image, has written. Any address and
+/// length may be asked for: where no memory is, behind the last address, across the end of a region.
+///
+/// **Memory that is mapped may be inaccessible**: unplugged or ballooned memory that is mapped `PROT_NONE`, a file that has become shorter.
+/// A plain load there ends the process with `SIGSEGV` or `SIGBUS`. Copy in a way that reports it, and answer false: for vm-memory's guest
+/// memory, this crate has the kernel copy (`process_vm_readv` of the process itself, which answers `EFAULT`; a pipe where that is refused).
+///
+/// Reads are many and small, some of 8 bytes, most of up to 4 KiB.
 pub trait GuestMemoryRead {
-    /// Fills `bytes` from guest physical address `address`; false if not all of it is memory.
+    /// Fills `bytes` from guest physical address `address`; false if not all of it is memory that can be read. What `bytes` holds then means
+    /// nothing.
     #[must_use]
     fn read(&self, address: u64, bytes: &mut [u8]) -> bool;
 
@@ -123,20 +139,6 @@ impl GuestMemoryRead for NoGuestMemory {
 
     fn ranges(&self) -> Option<Vec<GuestRange>> {
         Some(Vec::new())
-    }
-}
-
-/// Regions of any type, `GuestMemoryMmap` with them.
-#[cfg(feature = "guest-memory")]
-impl<R: vm_memory::GuestMemoryRegion> GuestMemoryRead for vm_memory::GuestRegionCollection<R> {
-    fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
-        use vm_memory::Bytes;
-        self.read_slice(bytes, vm_memory::GuestAddress(address)).is_ok()
-    }
-
-    fn ranges(&self) -> Option<Vec<GuestRange>> {
-        use vm_memory::GuestMemoryBackend;
-        Some(self.iter().map(|region| GuestRange::new(region.start_addr().0, region.len())).collect())
     }
 }
 

@@ -7,12 +7,13 @@
 use super::pagemap::Pagemap;
 use super::slots::{Backing, Memslot, ShadowRegion};
 use super::{ShadowError, ShadowKind, ShadowStep, mapping};
+use crate::memory::host;
 use crate::{Errno, GuestRange};
 use core::ops::Range;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, PoisonError};
-use vm_memory::{Bytes, MemoryRegionAddress, MmapRegion};
+use vm_memory::{Bytes, GuestMemoryRegion, MemoryRegionAddress, MmapRegion, VolatileSlice};
 
 #[derive(Debug)]
 pub(super) struct Shadow {
@@ -114,7 +115,9 @@ impl Shadow {
             Pages::File(zeros) if !zeros.has(offset..offset.saturating_add(bytes.len() as u64)) => {
                 zeros.file.read_exact_at(bytes, offset).is_ok()
             }
-            // No system call.
+            // A page of the file may be gone, if the file is shorter by now: no signal.
+            Pages::Copied(_) => self.mapped(offset, bytes.len()).is_some_and(|mapped| host::read(&mapped, bytes)),
+            // Memory of this process alone, which is always accessible: no system call.
             _ => self.region.region().read_slice(bytes, MemoryRegionAddress(offset)).is_ok(),
         }
     }
@@ -122,7 +125,14 @@ impl Shadow {
     /// Through the mapping, so that no huge page is allocated.
     pub(super) fn write(&self, address: u64, bytes: &[u8]) -> bool {
         let offset = address.saturating_sub(self.range().start);
-        self.region.region().write_slice(bytes, MemoryRegionAddress(offset)).is_ok()
+        match &self.pages {
+            Pages::Copied(_) => self.mapped(offset, bytes.len()).is_some_and(|mapped| host::write(&mapped, bytes)),
+            _ => self.region.region().write_slice(bytes, MemoryRegionAddress(offset)).is_ok(),
+        }
+    }
+
+    fn mapped(&self, offset: u64, length: usize) -> Option<VolatileSlice<'_, ()>> {
+        self.region.region().get_slice(MemoryRegionAddress(offset), length).ok()
     }
 
     /// Makes a range of this slot read as zeros. Copy on write: allocates all of it.
@@ -272,5 +282,18 @@ mod tests {
         let shadow = Shadow::map(&slot, ShadowKind::CopyOnWrite, slot.range.end, &Err(Errno::ENOENT)).unwrap();
         assert_eq!(shadow.written(), Err(Errno::ENOENT));
         assert_eq!((shadow.data(slot.range), shadow.data(range(8, 8))), (Some(slot.range), None));
+    }
+
+    /// Its pages are gone, and whoever touches one gets `SIGBUS`.
+    #[test]
+    fn a_copied_file_that_has_become_shorter() {
+        let page = mapping::page_size();
+        let file = Arc::new(mapping::zeros(4 * page).unwrap());
+        let slot = Memslot::new(3, 0, range(0, 4 * page), Backing::SharedFile { file: Arc::clone(&file), offset: 0 });
+        let shadow = Shadow::map(&slot, ShadowKind::CopyOnWrite, slot.range.end, &Pagemap::open().map(Arc::new)).unwrap();
+        assert!(shadow.write(START + page, &[7]));
+        file.set_len(page).unwrap();
+        assert!(shadow.read(START + page - 8, &mut [0; 8]));
+        assert!(!shadow.read(START + 2 * page, &mut [0; 8]) && !shadow.write(START + 2 * page, &[1]) && !shadow.clear(slot.range));
     }
 }

@@ -6,7 +6,8 @@ use super::*;
 use crate::GuestRange;
 use crate::its::fake::Data;
 use crate::its::geometry::check_overlap;
-use crate::its::read::{COUNTED, LIMIT, Tables};
+use crate::its::read::{COUNTED, LIMIT};
+use crate::its::scan::Tables;
 
 /// The bytes that a reading may look at: its limit, and the chunk that goes beyond.
 const MOST: u64 = (LIMIT + COUNTED) * ENTRY_BYTES + 3 * 4096;

@@ -3,39 +3,19 @@
 //! Source: `arch/arm64/kvm/vgic/vgic-its.c`, `scan_its_table` and what calls it; Documentation/virt/kvm/devices/arm-vgic-its.rst, "ITS
 //! Table ABI REV0".
 //!
-//! Rule: the walker judges nothing. Every entry that it reads is paid from a budget; when that is spent it stops.
+//! Rule: the walker judges nothing. Every entry that it reads is paid from a budget; when that is spent it stops. An entry that is not
+//! memory is told apart by whether KVM needs it.
 
+pub use crate::its::scan::Budget;
+use crate::its::scan::{Exhausted, InGuest, Scan};
 use crate::its::{Cte, Dte, ENTRY_BYTES, Ite, Level1, PAGE_ENTRIES, Table, TableRange, baser_address, baser_bytes};
 use crate::memory::{GuestMemoryRead, GuestRange};
 use crate::state::gicv3::ItsUnit;
 use crate::uapi::vgic_v3::its::{GITS_BASER_INDIRECT, GITS_BASER_VALID, GITS_TYPER_DEVBITS};
+use core::ops::ControlFlow;
 
 /// Bits of EventID and of DeviceID that KVM has at most.
 pub const MAX_ID_BITS: u32 = 16;
-/// Bytes that are read at once.
-const CHUNK: u64 = 4096;
-
-/// How many entries of 8 bytes may still be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Budget {
-    left: u64,
-}
-
-impl Budget {
-    /// So many entries.
-    #[must_use]
-    pub const fn new(entries: u64) -> Self {
-        Budget { left: entries }
-    }
-
-    /// Takes up to `entries` of what is left.
-    pub(super) fn take(&mut self, entries: u64) -> u64 {
-        let taken = entries.min(self.left);
-        self.left -= taken;
-        taken
-    }
-}
-
 /// The budget is spent: what follows was not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spent {
@@ -92,8 +72,10 @@ pub trait Visitor {
     fn event(&mut self, at: At, reach: Reach, entry: Ite);
     /// A `next` in a device or an interrupt translation table that leads where no entry is.
     fn chain(&mut self, at: At, broken: Broken);
-    /// The first entry of a table that is not memory; no more of that table is read.
+    /// An entry that KVM would read, and that is not memory; no more of that table is read.
     fn unreadable(&mut self, at: At);
+    /// The first entry of a table that is not memory, where KVM reads none that follows: what was declared is more than is there.
+    fn unused(&mut self, _at: At) {}
 }
 
 /// Number of DeviceIDs of an ITS: `GITS_TYPER.Devbits`, as far as KVM has them.
@@ -145,39 +127,33 @@ impl<M: GuestMemoryRead, V: Visitor> Walk<'_, M, V> {
         self.visitor.table(TableRange { range: GuestRange::new(start, bytes), table })
     }
 
-    /// Reads entries one by one, each once, and shows all.
-    fn read(&mut self, part: &Part, mut entry: impl FnMut(&mut Self, At, u64) -> Result<(), Spent>) -> Result<(), Spent> {
-        let mut bytes = [0; CHUNK as usize];
-        let mut next = 0;
-        while next < part.entries {
+    /// Reads entries one by one, each once, and shows all; those that are not memory as `None`.
+    fn read(
+        &mut self,
+        part: &Part,
+        mut entry: impl FnMut(&mut Self, At, Option<u64>) -> Result<ControlFlow<()>, Spent>,
+    ) -> Result<(), Spent> {
+        let mut scan = Scan::new(part.address, part.entries);
+        let spent = |exhausted: Exhausted| Spent { table: part.table, address: exhausted.address };
+        while let Some(scanned) = scan.next(&InGuest(self.memory), self.budget).map_err(spent)? {
             // IDs have 32 bits; no table has more entries.
-            let at = |index: u64| At {
-                table: part.table,
-                id: (part.first + index) as u32,
-                address: part.address.saturating_add(index * ENTRY_BYTES),
-            };
-            let taken = self.budget.take((part.entries - next).min(CHUNK / ENTRY_BYTES));
-            if taken == 0 {
-                return Err(Spent { table: part.table, address: at(next).address });
+            let at = At { table: part.table, id: (part.first + scanned.index) as u32, address: scanned.address };
+            if entry(self, at, scanned.word)?.is_break() {
+                break;
             }
-            let Some(bytes) = bytes.get_mut(..(taken * ENTRY_BYTES) as usize) else { return Ok(()) };
-            if self.memory.read(at(next).address, bytes) {
-                for (index, word) in (next..).zip(bytes.as_chunks().0) {
-                    entry(self, at(index), u64::from_le_bytes(*word))?;
-                }
-            } else {
-                for index in next..next + taken {
-                    let mut word = [0; ENTRY_BYTES as usize];
-                    if !self.memory.read(at(index).address, &mut word) {
-                        self.visitor.unreadable(at(index));
-                        return Ok(());
-                    }
-                    entry(self, at(index), u64::from_le_bytes(word))?;
-                }
-            }
-            next += taken;
         }
         Ok(())
+    }
+
+    /// An entry that is not memory: whether KVM reads it makes the difference.
+    fn missing(&mut self, at: At, reach: Reach, seen: &mut bool) -> ControlFlow<()> {
+        match reach {
+            Reach::Taken => self.visitor.unreadable(at),
+            _ if !core::mem::replace(seen, true) => self.visitor.unused(at),
+            _ => {}
+        }
+        // Behind a distance, the table may go on.
+        if reach == Reach::JumpedOver { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 
     fn collections(&mut self, baser: u64) -> Result<(), Spent> {
@@ -185,9 +161,10 @@ impl<M: GuestMemoryRead, V: Visitor> Walk<'_, M, V> {
         if baser & GITS_BASER_VALID == 0 || !self.table(table, address, baser_bytes(baser)) {
             return Ok(());
         }
-        let mut reach = Reach::Taken;
+        let (mut reach, mut seen) = (Reach::Taken, false);
         let part = Part { table, address, entries: baser_bytes(baser) / ENTRY_BYTES, first: 0 };
         self.read(&part, |walk, at, word| {
+            let Some(word) = word else { return Ok(walk.missing(at, reach, &mut seen)) };
             let entry = Cte::from_bits(word);
             if word != 0 {
                 walk.visitor.collection(at, reach, entry);
@@ -195,7 +172,7 @@ impl<M: GuestMemoryRead, V: Visitor> Walk<'_, M, V> {
             if !entry.valid() {
                 reach = Reach::Behind;
             }
-            Ok(())
+            Ok(ControlFlow::Continue(()))
         })
     }
 
@@ -211,7 +188,14 @@ impl<M: GuestMemoryRead, V: Visitor> Walk<'_, M, V> {
             self.finish(&chain, entries.min(self.device_ids));
             return Ok(());
         }
+        let mut seen = false;
         self.read(&Part { table, address, entries, first: 0 }, |walk, at, word| {
+            let Some(word) = word else {
+                // KVM reads each, up to the one with the last device.
+                let reach = if chain.ended { Reach::Behind } else { Reach::Taken };
+                chain.named = None;
+                return Ok(walk.missing(at, reach, &mut seen));
+            };
             let entry = Level1::from_bits(word);
             if word != 0 {
                 walk.visitor.level1(at, entry);
@@ -224,15 +208,19 @@ impl<M: GuestMemoryRead, V: Visitor> Walk<'_, M, V> {
                 let entries = PAGE_ENTRIES.min(walk.device_ids - first);
                 walk.device_part(&Part { table, address: entry.address(), entries, first }, &mut chain)?;
             }
-            Ok(())
+            Ok(ControlFlow::Continue(()))
         })?;
         self.finish(&chain, (entries * PAGE_ENTRIES).min(self.device_ids));
         Ok(())
     }
 
     fn device_part(&mut self, part: &Part, chain: &mut Chain) -> Result<(), Spent> {
-        let mut cursor = part.first;
+        let (mut cursor, mut seen) = (part.first, false);
         self.read(part, |walk, at, word| {
+            let Some(word) = word else {
+                let reach = walk.absent(chain, cursor, at);
+                return Ok(walk.missing(at, reach, &mut seen));
+            };
             let entry = Dte::from_bits(word);
             let next = entry.valid().then_some((u32::from(entry.next()), Dte::MAX_NEXT));
             let reach = walk.follow(chain, &mut cursor, at, next);
@@ -241,9 +229,9 @@ impl<M: GuestMemoryRead, V: Visitor> Walk<'_, M, V> {
             }
             let is_device = entry.valid() && reach == Reach::Taken && u64::from(at.id) < walk.device_ids;
             if is_device && entry.event_bits() <= MAX_ID_BITS {
-                return walk.events(at.id, entry);
+                walk.events(at.id, entry)?;
             }
-            Ok(())
+            Ok(ControlFlow::Continue(()))
         })
     }
 
@@ -252,8 +240,12 @@ impl<M: GuestMemoryRead, V: Visitor> Walk<'_, M, V> {
         if !self.table(table, entry.itt(), entries * ENTRY_BYTES) {
             return Ok(());
         }
-        let (mut chain, mut cursor) = (Chain::default(), 0);
+        let (mut chain, mut cursor, mut seen) = (Chain::default(), 0, false);
         self.read(&Part { table, address: entry.itt(), entries, first: 0 }, |walk, at, word| {
+            let Some(word) = word else {
+                let reach = walk.absent(&mut chain, cursor, at);
+                return Ok(walk.missing(at, reach, &mut seen));
+            };
             let entry = Ite::from_bits(word);
             // EventIDs have 16 bits: every distance is exact.
             let next = (entry.pintid() != 0).then_some((u32::from(entry.next()), u32::MAX));
@@ -261,10 +253,22 @@ impl<M: GuestMemoryRead, V: Visitor> Walk<'_, M, V> {
             if word != 0 {
                 walk.visitor.event(at, reach, entry);
             }
-            Ok(())
+            Ok(ControlFlow::Continue(()))
         })?;
         self.finish(&chain, entries);
         Ok(())
+    }
+
+    /// How KVM comes to an entry that is not memory. If it does, it goes nowhere from there: where a distance leads is not known.
+    fn absent(&self, chain: &mut Chain, cursor: u64, at: At) -> Reach {
+        if chain.ended {
+            return Reach::Behind;
+        }
+        if u64::from(at.id) < cursor {
+            return Reach::JumpedOver;
+        }
+        chain.named = None;
+        Reach::Taken
     }
 
     /// How KVM comes to an entry, and where it goes from it. `next` is that of a valid entry, with the greatest there is.

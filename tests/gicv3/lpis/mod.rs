@@ -6,6 +6,7 @@ mod check;
 mod failures;
 mod findings;
 mod image;
+mod inaccessible;
 mod options;
 mod round_trip;
 
