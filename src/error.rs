@@ -169,6 +169,18 @@ pub enum DeviceError {
         /// vCPUs that the backend was given.
         given: usize,
     },
+    /// The `vcpu_id`s that were given are not those of the VM: an IAFFID of the device has another width than they need.
+    #[error(
+        "the greatest vcpu_id given is {greatest}, for IAFFIDs of {needed} bits; by IRS_IDR1.IAFFID_BITS the VM's have {device}"
+    )]
+    VcpuIds {
+        /// Bits of an IAFFID, by `IRS_IDR1.IAFFID_BITS` + 1.
+        device: u32,
+        /// Bits that KVM gives an IAFFID for the ids that the backend was given.
+        needed: u32,
+        /// The greatest id that the backend was given.
+        greatest: u32,
+    },
     /// Tables were flushed from another controller than the one that is saved, or before a restore of it.
     #[error("the tables that were flushed are not those that this controller has now: flush it again before the save")]
     OtherFlush,

@@ -74,12 +74,12 @@ impl<D: IstDevice> Gicv5<D> {
     /// Attaches to a device that is set up: reads how many SPIs it has and what it is, so that a state can be checked later without
     /// touching it.
     ///
-    /// No vCPU may be running. `vcpus` are all vCPUs of the VM: their number is compared with `IRS_IDR1.PE_CNT`, and the device is
-    /// asked whether it knows each affinity.
+    /// No vCPU may be running. `vcpus` are all vCPUs of the VM: their number is compared with `IRS_IDR1.PE_CNT`, the greatest
+    /// `vcpu_id` with `IRS_IDR1.IAFFID_BITS`, and the device is asked whether it knows each affinity.
     ///
     /// # Errors
     ///
-    /// [`Error::Device`]: the device is not initialised, has another number of vCPUs, or reports what no device can.
+    /// [`Error::Device`]: the device is not initialised, has another number of vCPUs or other ids, or reports what no device can.
     /// [`Error::Access`]: it cannot be read; `EINVAL` for a CPU interface register: the VM has no vCPU with this affinity.
     pub fn attach(device: D, vcpus: Vcpus) -> Result<Self, Error> {
         let spi_count = get(&device, Attr::nr_irqs())?;
@@ -99,6 +99,13 @@ impl<D: IstDevice> Gicv5<D> {
         for vcpu in vcpus.iter() {
             let known = Attr::cpu_sysreg(vcpu.mpidr, SYS_ICC_ICSR_EL1).id();
             device.has(known).map_err(|errno| AccessError::new(Operation::Has, known, errno))?;
+        }
+        // KVM makes an IAFFID as wide as the greatest vcpu_id, and at least 1 bit.
+        let greatest = vcpus.iter().map(|vcpu| vcpu.id.get()).max().unwrap_or(0);
+        let needed = (u32::BITS - greatest.leading_zeros()).max(1);
+        let found = u32::from(Idr1::from_bits(identity.idr1).iaffid_bits()) + 1;
+        if found != needed {
+            return Err(DeviceError::VcpuIds { device: found, needed, greatest }.into());
         }
         Ok(Gicv5 { device, target: Target { spi_count, identity, vcpus }, options: Options::default() })
     }

@@ -92,6 +92,10 @@ fn vcpus_that_are_not_those_of_the_vm() {
     };
     assert_eq!(given(&three, &two), Error::from(DeviceError::Vcpus { device: 3, given: 2 }));
     assert_eq!(given(&two, &three), Error::from(DeviceError::Vcpus { device: 2, given: 3 }));
+    // As many, with the same affinities and other ids: 0 and 1 for 0 and 3.
+    let narrow = two.iter().zip(0..).map(|(vcpu, id)| vgic_state::Vcpu { id: vgic_state::VcpuId::new(id).expect("id"), ..vcpu });
+    let narrow = vgic_state::Vcpus::new(narrow).expect("vCPUs");
+    assert_eq!(given(&two, &narrow), Error::from(DeviceError::VcpuIds { device: 2, needed: 1, greatest: 1 }));
     // As many, with other affinities: the device does not know one of them.
     let other = vgic_state::Vcpus::with_default_mpidrs(2).expect("vCPUs");
     let error = access_error(given(&two, &other));
