@@ -86,7 +86,7 @@ fn irs_kept(offset: u32) -> u64 {
     }
 }
 
-/// Bits that KVM keeps of a CPU interface register. Where LINK and LINK_IDLE of `ICC_CR0_EL1` lie is not known: all of it is allowed.
+/// Bits that KVM keeps of a CPU interface register.
 fn icc_kept(instr: u32) -> u64 {
     const PRIORITYR0: u32 = icc::SYS_ICC_PPI_PRIORITYR0_EL1 as u32;
     const PRIORITYR7: u32 = icc::SYS_ICC_PPI_PRIORITYR7_EL1 as u32;
@@ -98,6 +98,7 @@ fn icc_kept(instr: u32) -> u64 {
     const ICSR: u32 = icc::SYS_ICC_ICSR_EL1 as u32;
     const APR: u32 = icc::SYS_ICC_APR_EL1 as u32;
     const PCR: u32 = icc::SYS_ICC_PCR_EL1 as u32;
+    const CR0: u32 = icc::SYS_ICC_CR0_EL1 as u32;
     match instr {
         PRIORITYR0..=PRIORITYR7 => 0x1f1f_1f1f_1f1f_1f1f,
         PRIORITYR8..=PRIORITYR15 | PPI_ENABLER1 | PPI_SACTIVER1 | PPI_SPENDR1 => 0,
@@ -105,6 +106,8 @@ fn icc_kept(instr: u32) -> u64 {
         ICSR => 0x0000_ffff_0000_f83f,
         APR => 0xffff_ffff,
         PCR => 0x1f,
+        // EN, LINK, LINK_IDLE.
+        CR0 => 0x7,
         _ => u64::MAX,
     }
 }
