@@ -20,9 +20,11 @@ mod written;
 
 pub use crate::judge::gicv3::{Target, TargetVcpu};
 pub use crate::state::gicv3::{
-    CpuInterface, DistIdentity, DistState, Gicv3State, InterruptBlock, ItsIdentity, ItsState, ItsUnit, NOT_STATE, RedistIdentity,
-    RedistState, SpiBlock, VcpuState, has_icc,
+    AttributeError, AttributeValue, Attributes, CpuInterface, DistIdentity, DistState, Gicv3State, InterruptBlock, ItsIdentity,
+    ItsState, ItsUnit, RedistIdentity, RedistState, SpiBlock, VcpuState,
 };
+#[doc(hidden)]
+pub use crate::state::gicv3::{NOT_STATE, has_icc};
 pub use attach::Gicv3;
 pub use preset::preset;
 pub use restore::{Phase, RESTORE_ORDER};

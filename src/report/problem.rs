@@ -194,6 +194,8 @@ problems! {
             "a queued command that KVM does not have", "it is passed by";
         CommandRefused "command-refused":
             "a queued command with an ID or a target that the ITS has not", "KVM refuses it: it has no effect";
+        AttributeMissing "attribute-missing":
+            "no value was given: KVM's reset value takes its place", "what the guest had set there is lost";
         SpiTargetUnknown "spi-target-unknown":
             "GICD_IROUTER names no vCPU", "the SPI cannot be delivered, without an error";
         RegisterShape "register-shape":

@@ -13,6 +13,7 @@ mod seeds;
 #[path = "../common/snapshot.rs"]
 mod snapshot;
 
+mod attributes;
 mod errors;
 mod guest;
 mod image;

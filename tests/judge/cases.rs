@@ -314,7 +314,7 @@ fn every_problem_has_a_case_and_a_line() {
     let mut found: Vec<Problem> = gicv3.chain(elsewhere).copied().collect();
     found.extend(crate::ist::CASES.iter().map(|(problem, _)| *problem));
     // Each has a test of its own.
-    found.extend([WorkExceeded, ItsTwice, NewerRevision, PendingLpisDisabled]);
+    found.extend([WorkExceeded, ItsTwice, NewerRevision, PendingLpisDisabled, AttributeMissing]);
     found.extend([IstMisfit, IstKind, IstCfgr, LpiIdBits, LpiIdBounds]);
     for problem in Problem::ALL {
         assert!(found.contains(problem), "{problem:?}");

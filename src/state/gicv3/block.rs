@@ -116,7 +116,7 @@ interrupt_block! {
         enable ENABLE: u32 = BlockRegister::Frames(dist::GICD_ISENABLER, redist::GICR_ISENABLER0), private [0xffff; 2], spi 0;
         /// Trigger modes, two bits each: `ICFGR`, two registers.
         config CONFIG: [u32; 2] = BlockRegister::Frames(dist::GICD_ICFGR, redist::GICR_ICFGR0),
-            private [0xaaaa_aaaa, 0], spi 0;
+            private [0xaaaa_aaaa, 0], spi 0xaaaa_aaaa;
         /// Line levels: `GRP_LEVEL_INFO`.
         level LEVEL: u32 = BlockRegister::LineLevels, private [0; 2], spi 0;
         /// Pending latches: `ISPENDR`. A level interrupt whose line is high is pending without it.

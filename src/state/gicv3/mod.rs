@@ -4,13 +4,16 @@
 //!
 //! Rule: a register is defined once, in a register table; everything else goes through the table.
 
+mod attributes;
 pub(crate) mod block;
 pub(crate) mod codec;
 mod fields;
 pub(crate) mod layout;
+pub(crate) mod read;
 mod registers;
 mod state;
 
+pub use attributes::{AttributeError, AttributeValue, Attributes};
 pub use block::{InterruptBlock, SpiBlock};
 pub use registers::{
     CpuInterface, DistIdentity, DistState, ItsIdentity, ItsState, NOT_STATE, RedistIdentity, RedistState, has_icc,

@@ -15,8 +15,8 @@ use crate::uapi::vgic_v3::its::*;
 use crate::uapi::vgic_v3::redist::*;
 use crate::uapi::vgic_v3::{KVM_DEV_ARM_VGIC_GRP_DIST_REGS, KVM_DEV_ARM_VGIC_GRP_ITS_REGS, KVM_DEV_ARM_VGIC_GRP_REDIST_REGS};
 
-/// `GICR_PROPBASER` and `GICR_PENDBASER` of a new VM: Inner Shareable, Read-allocate Write-back.
-const INITIAL_LPI_BASER: u64 = 3 << 7 | 1 << 10;
+/// `GICR_PENDBASER` of a new VM, and `GICR_PROPBASER` of one with an ITS: Inner Shareable, Read-allocate Write-back.
+pub(super) const INITIAL_LPI_BASER: u64 = 3 << 7 | 1 << 10;
 /// `GITS_BASER` of a new VM without its type: attributes as above, pages of 64 KiB, entries of 8 bytes.
 const INITIAL_ITS_BASER: u64 = 3 << 59 | 1 << 10 | 2 << 8 | 7 << 48;
 
@@ -61,7 +61,7 @@ register_table! {
     RedistState of KVM_DEV_ARM_VGIC_GRP_REDIST_REGS {
         /// `GICR_PROPBASER`.
         propbaser: u64 = GICR_PROPBASER, "LPI configuration table: frozen once LPIs are enabled",
-            reset(INITIAL_LPI_BASER), fields(PROPBASER);
+            fields(PROPBASER);
         /// `GICR_PENDBASER`.
         pendbaser: u64 = GICR_PENDBASER, "LPI pending table: frozen once LPIs are enabled",
             reset(INITIAL_LPI_BASER), fields(PENDBASER);
@@ -212,14 +212,18 @@ register_table! {
     }
 }
 
-/// Registers that are neither saved nor restored, with the reason.
-pub const NOT_STATE: &[(&str, &str)] = &[
-    ("GICD_STATUSR", "reads as all ones, a write is ignored"),
-    ("GICD_ICPENDR", "a write of user space is ignored: GICD_ISPENDR is the state"),
-    ("GICD_ITARGETSR", "no meaning with affinity routing: zero"),
-    ("GICD_IGRPMODR", "one security state: zero"),
-    ("GICD_NSACR", "one security state: zero"),
-    ("GICR_STATUSR", "not implemented: zero"),
-    ("GICR_WAKER", "not implemented: zero"),
-    ("GICR_ICPENDR0", "a write of user space is ignored: GICR_ISPENDR0 is the state"),
-];
+/// Registers without state, neither saved nor restored: group, first offset, offset behind the last, and the reason.
+pub const NOT_STATE: &[(u32, u32, u32, &str)] = {
+    const DIST: u32 = KVM_DEV_ARM_VGIC_GRP_DIST_REGS;
+    const REDIST: u32 = KVM_DEV_ARM_VGIC_GRP_REDIST_REGS;
+    &[
+        (DIST, GICD_STATUSR, GICD_STATUSR + 4, "reads as all ones, a write is ignored"),
+        (DIST, GICD_ICPENDR, GICD_ICPENDR + 0x80, "a write of user space is ignored: GICD_ISPENDR is the state"),
+        (DIST, GICD_ITARGETSR, GICD_ITARGETSR + 0x400, "no meaning with affinity routing: zero"),
+        (DIST, GICD_IGRPMODR, GICD_IGRPMODR + 0x80, "one security state: zero"),
+        (DIST, GICD_NSACR, GICD_NSACR + 0x100, "one security state: zero"),
+        (REDIST, GICR_STATUSR, GICR_STATUSR + 4, "not implemented: zero"),
+        (REDIST, GICR_WAKER, GICR_WAKER + 4, "not implemented: zero"),
+        (REDIST, GICR_ICPENDR0, GICR_ICPENDR0 + 4, "a write of user space is ignored: GICR_ISPENDR0 is the state"),
+    ]
+};

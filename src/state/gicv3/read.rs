@@ -1,0 +1,161 @@
+//! A state, read register by register: from devices, or from a list of attributes.
+//!
+//! Source: Documentation/virt/kvm/devices/arm-vgic-v3.rst and arm-vgic-its.rst.
+//!
+//! Rule: by the register tables, in their order, vCPU by vCPU; which registers a state has is said here and nowhere else.
+
+use super::block::{BlockAt, BlockRow, router};
+use super::{
+    CpuInterface, DistIdentity, DistState, Gicv3State, InterruptBlock, ItsIdentity, ItsState, ItsUnit, RedistIdentity, RedistState,
+    SpiBlock, VcpuState, has_icc,
+};
+use crate::Attr;
+use crate::its::LpiState;
+use crate::registers::{RegisterTable, Row};
+use crate::topology::{Mpidr, NrIrqs, Vcpu, Vcpus};
+use crate::uapi::vgic_v3::icc::SYS_ICC_CTLR_EL1;
+use alloc::vec::Vec;
+
+/// What stands for a register of which no value is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Absent {
+    /// Its value in a new VM; `None` where that depends on the host or on the VM.
+    pub(crate) reset: Option<u64>,
+    /// Not every kernel or version has the register.
+    pub(crate) optional: bool,
+}
+
+impl Absent {
+    const fn of(row: &Row) -> Self {
+        Absent { reset: row.reset, optional: row.optional }
+    }
+
+    /// One half of a register of 64 bits.
+    const fn half(self, shift: u32) -> Self {
+        let reset = match self.reset {
+            Some(value) => Some((value >> shift) & u32::MAX as u64),
+            None => None,
+        };
+        Absent { reset, ..self }
+    }
+
+    const fn zero() -> Self {
+        Absent { reset: Some(0), optional: false }
+    }
+
+    /// Word `n` of a row of a block.
+    const fn of_block(row: &BlockRow, at: BlockAt, n: u32) -> Self {
+        let [first, others] = row.private_reset;
+        let reset = match (at, n) {
+            (BlockAt::Spis(..), _) => row.spi_reset,
+            (BlockAt::Private(_), 0) => first,
+            (BlockAt::Private(_), _) => others,
+        };
+        Absent { reset: Some(reset as u64), optional: false }
+    }
+}
+
+/// Where the registers of a state are read.
+pub(crate) trait Registers {
+    /// Why one cannot be read.
+    type Error;
+
+    /// 32 bits of the GICv3 itself.
+    fn word(&mut self, attr: Attr<u32>, absent: Absent) -> Result<u32, Self::Error>;
+
+    /// A CPU interface register.
+    fn cpu_sysreg(&mut self, attr: Attr<u64>, absent: Absent) -> Result<u64, Self::Error>;
+
+    /// A register of the ITS at this place, whose frames are at this address. Not above `Row::max`.
+    fn its(&mut self, n: usize, base: u64, row: &'static Row, absent: Absent) -> Result<u64, Self::Error>;
+}
+
+impl Gicv3State {
+    /// Reads everything but the tables, with the ITSes in the order of `its`.
+    pub(crate) fn read<R: Registers>(
+        from: &mut R,
+        nr_irqs: NrIrqs,
+        vcpus: &Vcpus,
+        its: &[u64],
+        lpis: Option<LpiState>,
+    ) -> Result<Self, R::Error> {
+        let mut state = Gicv3State {
+            nr_irqs,
+            identity: DistIdentity::read(|row| dist(from, row))?,
+            dist: DistState::read(|row| dist(from, row))?,
+            spis: Vec::with_capacity(nr_irqs.spi_blocks().len()),
+            vcpus: Vec::with_capacity(vcpus.len()),
+            its: Vec::with_capacity(its.len()),
+            lpis,
+        };
+        for vcpu in vcpus.iter() {
+            state.vcpus.push(VcpuState::read(from, vcpu)?);
+        }
+        let any = vcpus.iter().next().map_or(Mpidr::from_packed(0), |vcpu| vcpu.mpidr);
+        for first in nr_irqs.spi_blocks() {
+            state.spis.push(SpiBlock::read(from, first, any)?);
+        }
+        for (n, base) in its.iter().enumerate() {
+            state.its.push(ItsUnit {
+                base: *base,
+                identity: ItsIdentity::read(|row| from.its(n, *base, row, Absent::of(row)))?,
+                registers: ItsState::read(|row| from.its(n, *base, row, Absent::of(row)))?,
+            });
+        }
+        Ok(state)
+    }
+}
+
+fn dist<R: Registers>(from: &mut R, row: &Row) -> Result<u64, R::Error> {
+    from.word(Attr::dist(row.key), Absent::of(row)).map(u64::from)
+}
+
+/// A redistributor register: 64 bits are two accesses.
+fn redist<R: Registers>(from: &mut R, mpidr: Mpidr, row: &Row) -> Result<u64, R::Error> {
+    let absent = Absent::of(row);
+    let low = from.word(Attr::redist(mpidr, row.key), absent.half(0))?;
+    if !row.is_wide() {
+        return Ok(low.into());
+    }
+    let high = from.word(Attr::redist(mpidr, row.key + 4), absent.half(32))?;
+    Ok(u64::from(high) << 32 | u64::from(low))
+}
+
+fn block<R: Registers>(from: &mut R, at: BlockAt) -> Result<InterruptBlock, R::Error> {
+    InterruptBlock::read(|row, n| from.word(at.attr(row, n), Absent::of_block(row, at, n)))
+}
+
+impl VcpuState {
+    fn read<R: Registers>(from: &mut R, vcpu: Vcpu) -> Result<Self, R::Error> {
+        let identity = RedistIdentity::read(|row| redist(from, vcpu.mpidr, row))?;
+        let redist = RedistState::read(|row| self::redist(from, vcpu.mpidr, row))?;
+        let private = block(from, BlockAt::Private(vcpu.mpidr))?;
+        // The number of active-priority registers follows from ICC_CTLR_EL1, which is read on the way.
+        let mut ctlr = 0;
+        let icc = CpuInterface::read(|row| {
+            if !has_icc(row.key, ctlr) {
+                return Ok(0);
+            }
+            // It is there, whatever other hosts have.
+            let absent = Absent { optional: false, ..Absent::of(row) };
+            let value = from.cpu_sysreg(Attr::cpu_sysreg(vcpu.mpidr, row.key as u16), absent)?;
+            if row.key == u32::from(SYS_ICC_CTLR_EL1) {
+                ctlr = value;
+            }
+            Ok::<u64, R::Error>(value)
+        })?;
+        Ok(VcpuState { vcpu, identity, redist, private, icc })
+    }
+}
+
+impl SpiBlock {
+    /// Line levels are asked for through any vCPU.
+    fn read<R: Registers>(from: &mut R, first: u32, any: Mpidr) -> Result<Self, R::Error> {
+        let interrupts = block(from, BlockAt::Spis(first, any))?;
+        let mut targets = [0; 32];
+        for (intid, target) in (first..).zip(&mut targets) {
+            *target = from.word(router(intid), Absent::zero())?;
+        }
+        Ok(SpiBlock { first, interrupts, router: targets })
+    }
+}
