@@ -54,7 +54,7 @@ impl AttrDevice for Stub {
         let id = attr.id();
         let value: u64 = match (id.group(), id.attr() as u32) {
             (KVM_DEV_ARM_VGIC_GRP_NR_IRQS, _) => SPIS as u64,
-            (KVM_DEV_ARM_VGIC_GRP_IRS_REGS, IDR1) => VCPUS.into(),
+            (KVM_DEV_ARM_VGIC_GRP_IRS_REGS, IDR1) => (VCPUS | (VCPUS - 1).ilog2() << 16).into(), // PE_CNT, IAFFID_BITS
             (KVM_DEV_ARM_VGIC_GRP_IRS_REGS, IDR2) => 16 | 1 << 5,
             (KVM_DEV_ARM_VGIC_GRP_IRS_REGS, IST_CFGR) => LPI_ID_BITS as u64,
             (KVM_DEV_ARM_VGIC_GRP_IRS_REGS, IST_BASER) => 0x4001,

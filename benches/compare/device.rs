@@ -143,7 +143,7 @@ pub(crate) struct InFile {
     file: File,
     spi: usize,
     lpi_bits: u64,
-    vcpus: u64,
+    idr1: u64,
 }
 
 /// Where the file has a table of LPIs.
@@ -159,7 +159,7 @@ impl InFile {
         let lpis = state.lpi_ist.as_ref().expect("LPIs");
         file.write_all_at(lpis.as_bytes(), LPIS).expect("write");
         let lpi_bits = lpis.lpi_id_bits().expect("LPIs").get().into();
-        InFile { file, spi: spi.len(), lpi_bits, vcpus: state.vcpus.len() as u64 }
+        InFile { file, spi: spi.len(), lpi_bits, idr1: state.identity.idr1.into() }
     }
 }
 
@@ -172,7 +172,7 @@ impl AttrDevice for InFile {
         let mut bytes = [0; 16];
         self.file.read_exact_at(&mut bytes[..W::BYTES], 0).map_err(|_| Errno::EIO)?;
         let value = match (attr.id().group(), attr.id().attr()) {
-            (KVM_DEV_ARM_VGIC_GRP_IRS_REGS, IDR1) => self.vcpus,
+            (KVM_DEV_ARM_VGIC_GRP_IRS_REGS, IDR1) => self.idr1,
             (KVM_DEV_ARM_VGIC_GRP_IRS_REGS, IDR2) => 16 | 1 << 5,
             (KVM_DEV_ARM_VGIC_GRP_IRS_REGS, IST_CFGR) => self.lpi_bits,
             (KVM_DEV_ARM_VGIC_GRP_IRS_REGS, IST_BASER) => 0x4001,
