@@ -191,6 +191,8 @@ fn commands_are_forwarded_without_an_allocation() {
             true
         }
 
+        fn clear(&mut self, _: GuestRange, _: Holder) {}
+
         fn release(&mut self, _: GuestRange, _: Holder) {
             self.1 += 1;
         }

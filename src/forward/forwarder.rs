@@ -278,7 +278,8 @@ impl<'a> Forwarder<'a> {
         &self.judge.vpes
     }
 
-    /// The memory that the ITS owns; a configuration table once for each vPE.
+    /// The tables that the ITS has, each with the memory that it has for itself: an interrupt translation table its bytes, any other its
+    /// granules. A configuration table once for each vPE.
     pub fn live(&self) -> impl Iterator<Item = (GuestRange, Holder)> {
         self.judge.live.entries().map(|entry| (entry.range, entry.holder))
     }

@@ -18,12 +18,18 @@ pub trait Untrusted {
     }
 }
 
-/// Who owns which memory. Ranges are multiples of [`Memory::granule`](super::Memory::granule).
+/// Who owns which memory. What is taken and given back are multiples of [`Memory::granule`](super::Memory::granule), each granule once;
+/// it may come back in other pieces, for another holder, than it was taken: where tables share granules, with the last of them.
 pub trait Owner {
     /// The ITS is about to own this memory: it has to be taken from the untrusted side, and then, if
     /// [`Holder::must_be_zero`] says so, filled with zeros. False if the untrusted side does not own all of it; the command is then
     /// refused.
     fn donate(&mut self, range: GuestRange, holder: Holder) -> bool;
+
+    /// The ITS owns these granules already, for other tables, and now gets one here: exactly these bytes are to be filled with zeros, since
+    /// a table that has left may have been there. No granule is taken. The untrusted side has lost the memory with the first of the tables:
+    /// where it writes its new table nonetheless, or cleans caches there as Linux does, it takes a fault that the caller has to answer.
+    fn clear(&mut self, range: GuestRange, holder: Holder);
 
     /// The ITS has executed the command that took this memory from it, or was never told of it: the memory can be given back.
     fn release(&mut self, range: GuestRange, holder: Holder);

@@ -236,10 +236,32 @@ impl Judge<'_> {
     /// Takes memory that is free.
     fn claim(&mut self, range: GuestRange, holder: Holder, owner: &mut (impl Owner + ?Sized)) -> Result<(), Refusal> {
         self.live.has_room(1)?;
-        if !owner.donate(range, holder) {
+        let new = self.own_granules(range);
+        if new.start < new.end && !owner.donate(new, holder) {
             return Err(Refusal::NotDonated);
         }
+        // What the ITS owned before, for tables beside this one: in front of the new granules and behind them.
+        for (start, end) in [(range.start, range.end.min(new.start)), (range.start.max(new.end), range.end)] {
+            if start < end && holder.must_be_zero() {
+                owner.clear(GuestRange { start, end }, holder);
+            }
+        }
         self.live.insert(range, holder).then_some(()).ok_or(Refusal::Full)
+    }
+
+    /// The granules of a table that is not in the list in which no table of the list has a byte; empty, at the end of the table, if there
+    /// are none. Tables do not overlap: only its first and its last granule can have others.
+    fn own_granules(&self, table: GuestRange) -> GuestRange {
+        let bytes = self.policy.granule_bytes();
+        let mut own = self.policy.granules(table);
+        let is_shared = |start| self.live.entries().any(|entry| overlap(entry.range, GuestRange::new(start, bytes)));
+        if own.start < own.end && is_shared(own.start) {
+            own.start += bytes;
+        }
+        if own.start < own.end && is_shared(own.end - bytes) {
+            own.end -= bytes;
+        }
+        if own.start < own.end { own } else { GuestRange { start: table.end, end: table.end } }
     }
 
     fn map_vpe(
@@ -361,8 +383,10 @@ impl Judge<'_> {
             let Some(entry) = self.live.take(&which) else { return };
             // A configuration table that other vPEs have stays.
             let shared = matches!(entry.holder, Holder::Vconf { .. });
-            if !shared || !self.live.entries().any(|other| is_vconf(other, entry.range)) {
-                owner.release(entry.range, entry.holder);
+            // So do granules that other tables have.
+            let range = self.own_granules(entry.range);
+            if range.start < range.end && (!shared || !self.live.entries().any(|other| is_vconf(other, entry.range))) {
+                owner.release(range, entry.holder);
             }
         }
     }

@@ -87,7 +87,7 @@ impl LiveRange {
     /// Nothing.
     pub const EMPTY: LiveRange = LiveRange(None);
 
-    /// The memory and what it is used for.
+    /// The memory that the table has for itself and what it is used for.
     #[must_use]
     pub fn get(&self) -> Option<(GuestRange, Holder)> {
         self.0.map(|entry| (entry.range, entry.holder))

@@ -13,8 +13,8 @@
 //! - Traps `GITS_CWRITER`, `GITS_CREADR`, `GITS_CBASER`, `GITS_BASER` and `GITS_CTLR` of the untrusted side. Base registers of the ITS
 //!   name memory of the caller: the trusted queue, and tables that are listed as protected.
 //! - Reads untrusted memory by way of [`Untrusted`], each byte once.
-//! - Takes memory from its owner, zeroes it, and gives it back: [`Owner`]. With several ITSes, it counts how many use a table: a
-//!   forwarder knows of one ITS alone.
+//! - Takes memory from its owner, zeroes it, and gives it back, in pages of [`Memory::granule`]: [`Owner`]. How many tables are in a page
+//!   is counted here. With several ITSes, the caller counts how many use a table or a page: a forwarder knows of one ITS alone.
 //! - Tells [`Forwarder::retire`] how far the ITS is, and sees to an ITS that stalls: which events and collections are mapped is not known
 //!   here, so that a command that was passed on may still be an error.
 //! - Makes the queue and the tables visible to the ITS (a barrier; cleaning caches) before it writes `GITS_CWRITER`.
@@ -43,6 +43,10 @@
 //!         true
 //!     }
 //!
+//!     fn clear(&mut self, range: GuestRange, _: Holder) {
+//!         self.0.push(format!("zeros {range}"));
+//!     }
+//!
 //!     fn release(&mut self, range: GuestRange, _: Holder) {
 //!         self.0.push(format!("map {range}"));
 //!     }
@@ -67,21 +71,27 @@
 //! let storage = Storage { queue: &mut queue, live: &mut live, devices: Table::Flat(1 << 16), vpes: Table::Flat(0) };
 //! let mut forwarder = Forwarder::new(policy, storage, 0x1000)?;
 //!
+//! // As Linux does it: the tables of two devices in one page.
 //! let mut host = Host(vec![
-//!     Command::Mapd { device: 8, size: 4, itt: 0x8000_1200, valid: true },
+//!     Command::Mapd { device: 8, size: 4, itt: 0x8000_1000, valid: true },
+//!     Command::Mapd { device: 0x100, size: 4, itt: 0x8000_1e00, valid: true },
 //!     // Memory of the trusted layer.
 //!     Command::Mapd { device: 9, size: 4, itt: 0x8800_0000, valid: true },
 //!     Command::Mapd { device: 8, size: 0, itt: 0, valid: false },
+//!     Command::Mapd { device: 0x100, size: 0, itt: 0, valid: false },
 //! ]);
 //! let mut pages = Pages(Vec::new());
-//! let progress = forwarder.forward(0x60, &mut host, &mut pages);
-//! assert_eq!((progress.stop, progress.passed, progress.refused), (Stop::Done, 2, 1));
+//! let progress = forwarder.forward(0xa0, &mut host, &mut pages);
+//! assert_eq!((progress.stop, progress.passed, progress.refused), (Stop::Done, 4, 1));
 //! // The ITS has executed nothing: the host sees that, and does not get its page back.
-//! assert_eq!((forwarder.cwriter(), forwarder.creadr()), (0x40, 0));
-//! assert_eq!(pages.0, ["unmap 0x80001000 to 0x80002000"]);
-//! forwarder.retire(0x40, &mut pages)?;
-//! assert_eq!(forwarder.creadr(), 0x60);
-//! assert_eq!(pages.0[1..], ["map 0x80001000 to 0x80002000"]);
+//! assert_eq!((forwarder.cwriter(), forwarder.creadr()), (0x80, 0));
+//! assert_eq!(pages.0, ["unmap 0x80001000 to 0x80002000", "zeros 0x80001e00 to 0x80001f00"]);
+//! // Device 8 has left the page, device 0x100 has not.
+//! forwarder.retire(0x60, &mut pages)?;
+//! assert_eq!(pages.0.len(), 2);
+//! forwarder.retire(0x80, &mut pages)?;
+//! assert_eq!(forwarder.creadr(), 0xa0);
+//! assert_eq!(pages.0[2..], ["map 0x80001000 to 0x80002000"]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

@@ -125,9 +125,12 @@ pub struct Memory<'a> {
     pub level2: &'a [GuestRange],
     /// Never, whatever the other lists say.
     pub protected: &'a [GuestRange],
-    /// Tables are rounded to multiples of this many bytes, a power of two: the page that the owner of the memory loses at once. No two
-    /// tables share one. 0 and 1 round nothing: [`Owner`](super::Owner) then has to count the tables in each page, which is what small
-    /// tables in one page need.
+    /// Bytes of the page that the owner of the memory loses at once, a power of two; 0 is 1. Memory is taken and given back in multiples
+    /// of it.
+    ///
+    /// Interrupt translation tables may share one, since an operating system packs them: Linux puts up to 16 of 256 bytes into a page of
+    /// 4 KiB. The page is the ITS's from the first of them to the last, and [`Owner`](super::Owner) hears of it once. It must be all in
+    /// memory that is allowed. Tables of other kinds share none, with anything.
     pub granule: u64,
 }
 
@@ -195,7 +198,17 @@ impl Policy<'_> {
         Ok((sequence, list))
     }
 
-    /// Where a table is, rounded to the granule, if it may be there.
+    /// The granules that have a byte of this range.
+    pub(super) const fn granules(&self, range: GuestRange) -> GuestRange {
+        let mask = self.granule_bytes() - 1;
+        GuestRange { start: range.start & !mask, end: range.end.saturating_add(mask) & !mask }
+    }
+
+    pub(super) const fn granule_bytes(&self) -> u64 {
+        if self.memory.granule == 0 { 1 } else { self.memory.granule }
+    }
+
+    /// Where a table is, if it may be there: the table itself, if it may share its granules, otherwise all of them.
     pub(super) fn place(&self, kind: Kind, address: u64, bytes: u64) -> Result<GuestRange, Refusal> {
         let lists = &self.memory;
         let allowed = match kind {
@@ -204,14 +217,16 @@ impl Policy<'_> {
             Kind::Vconf => lists.vconfs,
             Kind::Level2 => lists.level2,
         };
-        let mask = lists.granule.max(1) - 1;
-        let end = address.checked_add(bytes).and_then(|end| end.checked_add(mask)).ok_or(Refusal::Memory)?;
-        let range = GuestRange { start: address & !mask, end: end & !mask };
+        let end = address.checked_add(bytes).ok_or(Refusal::Memory)?;
+        // No page ends at 2^64.
+        end.checked_add(self.granule_bytes() - 1).ok_or(Refusal::Memory)?;
+        let table = GuestRange { start: address, end };
+        let range = self.granules(table);
         let inside = |outer: &GuestRange| outer.start <= range.start && range.end <= outer.end;
         if !allowed.iter().any(inside) || lists.protected.iter().any(|protected| overlap(*protected, range)) {
             return Err(Refusal::Memory);
         }
-        Ok(range)
+        Ok(if matches!(kind, Kind::Itt) { table } else { range })
     }
 }
 
@@ -257,8 +272,11 @@ mod tests {
             strict: false,
             batch: 0,
         };
-        let range = GuestRange { start: 0x1000, end: 0x3000 };
-        assert_eq!(policy(0x1000).place(Kind::Itt, 0x1fff, 2), Ok(range));
+        let (range, table) = (GuestRange { start: 0x1000, end: 0x3000 }, GuestRange { start: 0x1fff, end: 0x2001 });
+        assert_eq!(policy(0x1000).place(Kind::Vpt, 0x1fff, 2), Ok(range));
+        // Others may be in its granules.
+        assert_eq!(policy(0x1000).place(Kind::Itt, 0x1fff, 2), Ok(table));
+        assert_eq!(policy(0x1000).place(Kind::Itt, u64::MAX - 8, 2), Err(Refusal::Memory));
         assert_eq!(policy(0).place(Kind::Vpt, 0x1fff, 2), Ok(GuestRange { start: 0x1fff, end: 0x2001 }));
         assert_eq!(policy(0).place(Kind::Vconf, u64::MAX, 2), Err(Refusal::Memory));
         assert_eq!(policy(0x1000).place(Kind::Level2, u64::MAX - 8, 2), Err(Refusal::Memory));

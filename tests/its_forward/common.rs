@@ -1,6 +1,6 @@
 //! A host that changes its queue behind the forwarder's back, and an owner of memory that writes down what it is told.
 //!
-//! Rule: the owner fails if memory is handed over twice, or given back without having been handed over.
+//! Rule: the owner fails if memory is handed over twice, or given back or cleared without having been handed over.
 
 use std::collections::BTreeMap;
 use vgic_state::GuestRange;
@@ -92,6 +92,18 @@ pub(crate) struct Pages {
     pub(crate) keeps: Option<u64>,
 }
 
+impl Pages {
+    /// Whether all of it was handed over; granules may have come one by one.
+    pub(crate) fn owns(&self, range: GuestRange) -> bool {
+        let mut at = range.start;
+        while at < range.end {
+            let Some(owned) = self.owned.iter().find(|owned| owned.start <= at && at < owned.end) else { return false };
+            at = owned.end;
+        }
+        true
+    }
+}
+
 impl Owner for Pages {
     fn donate(&mut self, range: GuestRange, holder: Holder) -> bool {
         if self.keeps == Some(range.start) {
@@ -103,9 +115,17 @@ impl Owner for Pages {
         true
     }
 
+    fn clear(&mut self, range: GuestRange, holder: Holder) {
+        assert!(self.owns(range), "{range} cleared, and not owned");
+        self.events.push(format!("clear {range}: {holder:x?}"));
+    }
+
     fn release(&mut self, range: GuestRange, holder: Holder) {
-        let place = self.owned.iter().position(|owned| *owned == range).expect("given back, and never handed over");
-        self.owned.remove(place);
+        assert!(self.owns(range), "{range} given back, and never handed over");
+        let around = |owned: &GuestRange| {
+            [GuestRange { end: owned.end.min(range.start), ..*owned }, GuestRange { start: owned.start.max(range.end), ..*owned }]
+        };
+        self.owned = self.owned.iter().flat_map(around).filter(|rest| rest.start < rest.end).collect();
         self.events.push(format!("give {range}: {holder:x?}"));
     }
 

@@ -124,20 +124,69 @@ fn a_device_that_is_mapped_again_replaces_its_table() {
 }
 
 #[test]
-fn pages_belong_to_one_table() {
+fn tables_share_pages() {
     let mut policy = policy(Version::V3);
     policy.memory.granule = PAGE;
     let mut rig = rig(policy);
     rig.run(mapd(1, 4, RAM + 0x1f00));
     assert_eq!(rig.events(), ["take 0x80001000 to 0x80002000: Device { device: 1, event_bits: 5 }"]);
-    assert_eq!(rig.refuses(mapd(2, 4, RAM + 0x1000)).0, Refusal::Overlap);
-    // From page to page.
-    rig.run(mapd(2, 7, RAM + 0x2f00));
-    assert_eq!(rig.events(), ["take 0x80002000 to 0x80004000: Device { device: 2, event_bits: 8 }"]);
-    // In the same pages.
-    rig.run(mapd(1, 5, RAM + 0x1000));
+    // Beside it: the page is the ITS's, and only the bytes of the new table may change.
+    rig.run(mapd(2, 4, RAM + 0x1000));
+    assert_eq!(rig.events(), ["clear 0x80001000 to 0x80001100: Device { device: 2, event_bits: 5 }"]);
+    assert_eq!(rig.refuses(mapd(3, 4, RAM + 0x1f00)).0, Refusal::Overlap);
+    // From page to page, the second of which is there already.
+    rig.run(mapd(3, 4, RAM + 0x3400));
+    rig.run(mapd(4, 7, RAM + 0x2c00));
+    let (third, fourth) = ("Device { device: 3, event_bits: 5 }", "Device { device: 4, event_bits: 8 }");
+    assert_eq!(
+        rig.events(),
+        [
+            format!("take 0x80003000 to 0x80004000: {third}"),
+            format!("take 0x80002000 to 0x80003000: {fourth}"),
+            format!("clear 0x80003000 to 0x80003400: {fourth}")
+        ]
+    );
+    // The last table of a page gives it back, whoever came first, once the ITS knows.
+    rig.run(unmapd(3));
     assert_eq!(rig.events(), [""; 0]);
-    assert_eq!(rig.forwarder.live().next().unwrap().1, Holder::Device { device: 1, event_bits: 6 });
+    rig.passes(unmapd(4).encode()).unwrap();
+    assert_eq!(rig.events(), [""; 0]);
+    rig.drain();
+    assert_eq!(rig.events(), [format!("give 0x80002000 to 0x80004000: {fourth}")]);
+    // The table of a device moves within a page: where it was is free when the ITS knows, and the page stays.
+    rig.passes(mapd(1, 5, RAM + 0x1200).encode()).unwrap();
+    rig.put(mapd(5, 4, RAM + 0x1f00).encode());
+    assert_eq!(rig.go().stop, Stop::Busy);
+    rig.drain();
+    assert_eq!(rig.go().passed, 1);
+    rig.drain();
+    let cleared: Vec<String> = rig.events().iter().map(|event| event[..29].to_owned()).collect();
+    assert_eq!(cleared, ["clear 0x80001200 to 0x8000140", "clear 0x80001f00 to 0x8000200"]);
+    rig.forwarder.reset(&mut rig.pages);
+    assert_eq!((rig.pages.owned.len(), rig.events().len()), (0, 1));
+}
+
+#[test]
+fn pages_of_a_table_that_shares_none() {
+    let mut policy = policy(Version::V40);
+    policy.memory.granule = 0x1_0000;
+    // One range for all.
+    const ALL: &[GuestRange] = &[GuestRange::new(RAM, 0x100_0000)];
+    policy.memory = Memory { itts: ALL, vpts: ALL, protected: &[], ..policy.memory };
+    let mut rig = rig(policy);
+    rig.run(mapd(1, 4, RAM + 0x8000));
+    // A pending table of 4 KiB in the page of an ITT, and an ITT in the page of a pending table.
+    let vmapp = |vpe: u64, vpt| [0x29, vpe << 32, 1 << 63, vpt | 14];
+    assert_eq!(rig.passes(vmapp(1, RAM)).expect_err("a page in use").0, Refusal::Overlap);
+    rig.passes(vmapp(1, RAM + 0x1_0000)).unwrap();
+    assert_eq!(rig.refuses(mapd(2, 4, RAM + 0x1_f000)).0, Refusal::Overlap);
+    rig.run(mapd(2, 4, RAM + 0xf000));
+}
+
+#[test]
+fn all_of_a_page_must_be_allowed() {
+    let mut policy = policy(Version::V3);
+    policy.memory.granule = PAGE;
     // The page of the last allowed byte is protected in part.
     const INSIDE: &[GuestRange] = &[GuestRange::new(RAM + 0x5800, 8)];
     let memory = Memory { protected: INSIDE, ..policy.memory };

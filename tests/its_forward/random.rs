@@ -103,8 +103,10 @@ fn steps(version: Version) -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..150)
 }
 
-fn play(version: Version, steps: Vec<Step>) -> Result<(), TestCaseError> {
-    let mut rig = rig(policy(version));
+fn play(version: Version, granule: u64, steps: Vec<Step>) -> Result<(), TestCaseError> {
+    let mut policy = policy(version);
+    policy.memory.granule = granule;
+    let mut rig = rig(policy);
     let mut its = Its::default();
     for step in steps {
         match step {
@@ -131,12 +133,11 @@ fn play(version: Version, steps: Vec<Step>) -> Result<(), TestCaseError> {
             its.queue.push_back(decoded.command);
         }
         for range in its.in_use(version) {
-            prop_assert!(
-                rig.pages.owned.iter().any(|owned| owned.start <= range.start && range.end <= owned.end),
-                "{range} is in use, and not owned"
-            );
+            prop_assert!(rig.pages.owns(range), "{range} is in use, and not owned");
         }
+        let granule = granule.max(1);
         for range in &rig.pages.owned {
+            prop_assert!(range.start % granule == 0 && range.end % granule == 0);
             prop_assert!(AREAS.iter().any(|area| area.start <= range.start && range.end <= area.end));
             prop_assert!(PROTECTED.iter().all(|protected| range.end <= protected.start || protected.end <= range.start));
         }
@@ -147,16 +148,26 @@ fn play(version: Version, steps: Vec<Step>) -> Result<(), TestCaseError> {
 proptest! {
     #[test]
     fn gicv3(steps in steps(Version::V3)) {
-        play(Version::V3, steps)?;
+        play(Version::V3, 0, steps)?;
+    }
+
+    #[test]
+    fn gicv3_with_tables_in_shared_pages(steps in steps(Version::V3)) {
+        play(Version::V3, PAGE, steps)?;
     }
 
     #[test]
     fn gicv4_0(steps in steps(Version::V40)) {
-        play(Version::V40, steps)?;
+        play(Version::V40, 0, steps)?;
+    }
+
+    #[test]
+    fn gicv4_1_with_tables_in_shared_pages(steps in steps(Version::V41)) {
+        play(Version::V41, PAGE, steps)?;
     }
 
     #[test]
     fn gicv4_1(steps in steps(Version::V41)) {
-        play(Version::V41, steps)?;
+        play(Version::V41, 0, steps)?;
     }
 }

@@ -122,6 +122,18 @@ fn overlap(a: &GuestRange, b: &GuestRange) -> bool {
     a.start < b.end && b.start < a.end
 }
 
+impl Pages {
+    /// Whether all of it was handed over; granules may have come one by one.
+    fn owns(&self, range: GuestRange) -> bool {
+        let mut at = range.start;
+        while at < range.end {
+            let Some(owned) = self.owned.iter().find(|owned| owned.start <= at && at < owned.end) else { return false };
+            at = owned.end;
+        }
+        true
+    }
+}
+
 impl Owner for Pages {
     fn donate(&mut self, range: GuestRange, holder: Holder) -> bool {
         self.asked += 1;
@@ -141,9 +153,16 @@ impl Owner for Pages {
         true
     }
 
+    fn clear(&mut self, range: GuestRange, holder: Holder) {
+        assert!(self.owns(range) && matches!(holder, Holder::Device { .. }), "{range} cleared, and not owned");
+    }
+
     fn release(&mut self, range: GuestRange, _: Holder) {
-        let place = self.owned.iter().position(|owned| *owned == range).expect("given back, and never handed over");
-        self.owned.remove(place);
+        assert!(self.owns(range), "{range} given back, and never handed over");
+        let around = |owned: &GuestRange| {
+            [GuestRange { end: owned.end.min(range.start), ..*owned }, GuestRange { start: owned.start.max(range.end), ..*owned }]
+        };
+        self.owned = self.owned.iter().flat_map(around).filter(|rest| rest.start < rest.end).collect();
     }
 
     fn refused(&mut self, refused: &Refused) {
@@ -330,7 +349,7 @@ impl Rig<'_> {
             self.its.queue.push_back(decoded.command);
             assert!(self.its.queue.len() < self.length());
         }
-        let owned = |range: GuestRange| self.pages.owned.iter().any(|owned| owned.start <= range.start && range.end <= owned.end);
+        let owned = |range: GuestRange| self.pages.owns(range);
         for range in self.its.in_use(version, self.policy.limits.itt_entry_bytes.into()) {
             assert!(owned(range), "{range} is in use, and not owned");
         }
