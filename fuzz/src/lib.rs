@@ -28,6 +28,8 @@ mod input;
 #[allow(dead_code, reason = "the tool needs all of it")]
 #[path = "../../src/bin/vgic-state/judged.rs"]
 mod judged;
+#[path = "../../src/bin/vgic-state/known.rs"]
+mod known;
 #[allow(dead_code, reason = "the tool needs all of it")]
 #[path = "../../src/bin/vgic-state/number.rs"]
 mod number;

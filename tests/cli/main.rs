@@ -8,6 +8,7 @@ mod snapshot;
 mod check;
 mod commands;
 mod diff;
+mod dumps;
 mod errors;
 mod guests;
 mod ist;

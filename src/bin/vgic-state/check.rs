@@ -81,7 +81,8 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<u8, Failure> {
     let vcpus = count(show::vcpus(&image.state).len(), "vCPU", "vCPUs");
     let cannot = if refusal.is_some() { "; the VM cannot take it" } else { "" };
     let summary = format!("{} image of {vcpus}: {}{cannot}", image.kind(), findings::summary(&findings));
-    let mut document = Document { summary, notes: notes(&image.state, args), ..Document::default() };
+    let missing = ram.as_ref().and_then(|_| judged::not_in_dump(&report)).into_iter().collect();
+    let mut document = Document { summary, missing, notes: notes(&image.state, args), ..Document::default() };
     document.sections.push(findings::section(&mut findings));
     if args.target.is_given() {
         let mut section = Section::new("refusal", REFUSAL);

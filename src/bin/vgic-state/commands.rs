@@ -6,11 +6,12 @@
 
 mod answer;
 
+use crate::Failure;
 use crate::number::number;
 use crate::output::{Cell, Column, Document, Ink, OutputArgs, Section, column, count, for_programs};
 use crate::ram::{self, Ram, RamArgs};
 use crate::units::UnitArgs;
-use crate::{Failure, walked};
+use crate::walked::{self, Walked};
 use answer::{Answer, Its};
 use clap::Args as ClapArgs;
 use std::io::Write;
@@ -96,8 +97,9 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<u8, Failure> {
         }
         None => (args.units.units()?.state, args.ram.open()?),
     };
-    let walked = if args.tables { Some(walked::read(&state, &memory)?.mapped) } else { None };
-    let mapped = walked.as_ref().or(state.lpis.as_ref());
+    let walked = if args.tables { Some(walked::read(&state, &memory)?) } else { None };
+    document.missing = walked.as_ref().map(Walked::missing).unwrap_or_default();
+    let mapped = walked.as_ref().map(|walked| &walked.mapped).or(state.lpis.as_ref());
     for unit in &state.its {
         let registers = &unit.registers;
         let queue = CommandQueue::new(registers.cbaser, registers.creadr, registers.cwriter)

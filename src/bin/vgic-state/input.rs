@@ -4,13 +4,13 @@
 //!
 //! Rule: the first bytes are looked at before the rest is read; no more is read than the largest image has. A pipe is as good as a file.
 
-use crate::Failure;
+use crate::{Failure, known};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use vgic_state::gicv3::Gicv3State;
 use vgic_state::gicv5::Gicv5State;
-use vgic_state::image::{self, HEADER_BYTES, ImageError, Kind};
+use vgic_state::image::{self, ImageError, Kind};
 
 /// Longer than any image: 64 ITSes with 65,536 devices each have less.
 const LARGEST: u64 = 256 << 20;
@@ -47,14 +47,21 @@ fn read(path: &Path) -> Result<Image, Failure> {
     let file = open(path)?;
     let mut file = file.take(LARGEST + 1);
     let mut bytes = Vec::new();
-    file.by_ref().take(HEADER_BYTES as u64).read_to_end(&mut bytes)?;
+    file.by_ref().take(known::START_BYTES as u64).read_to_end(&mut bytes)?;
     if bytes.is_empty() {
         return Err("empty file: not an image of an interrupt controller".into());
     }
     match image::length(&bytes) {
         // The header alone is shorter than any image.
         Ok(_) | Err(ImageError::Truncated { .. }) => {}
-        Err(error @ ImageError::NotAnImage) => return Err(format!("{error}; a raw table is for vgic-state ist").into()),
+        Err(error @ ImageError::NotAnImage) => {
+            let is = match known::name(&bytes) {
+                Some(name) => format!(", but {name}"),
+                None if bytes.starts_with(b"\x7fELF") => ", but an ELF file: a dump of memory is for --ram".to_owned(),
+                None => "; a raw table is for vgic-state ist".to_owned(),
+            };
+            return Err(format!("{error}{is}").into());
+        }
         Err(error) => return Err(error.into()),
     }
     file.read_to_end(&mut bytes)?;

@@ -7,13 +7,13 @@
 mod audit;
 mod memory;
 
-use crate::Failure;
 use crate::findings::{self, ExitArgs};
 use crate::input::{self, Image, State};
 use crate::number::{number, number32};
 use crate::output::{Cell, Column, Document, Ink, OutputArgs, Section, column, commas};
 use crate::ram::RamArgs;
 use crate::vcpus::vcpus;
+use crate::{Failure, known};
 use clap::{Args as ClapArgs, ValueEnum};
 use memory::{Shape, Walked};
 use std::io::{Read, Write};
@@ -148,7 +148,8 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<u8, Failure> {
     document.sections.push(entries(&walked.entries));
     let (nonzero, all) = (walked.entries.len(), walked.capacity);
     document.notes.push(format!("{} of {} entries of the {name} are not zero", commas(nonzero as u64), commas(all)));
-    document.notes.extend(walked.notes());
+    document.missing.extend(walked.missing());
+    document.notes.extend(walked.metadata());
     args.output.print(&document, out)?;
     Ok(0)
 }
@@ -176,6 +177,7 @@ fn read(path: &Path, kind: Option<Kind>) -> Result<Ist<'static>, Failure> {
     let largest = LpiIdBits::MAX.ist_bytes();
     let mut bytes = Vec::new();
     input::open(path)?.take(largest as u64 + 1).read_to_end(&mut bytes)?;
+    known::refuse(&bytes)?;
     if bytes.len() > largest {
         return Err(format!("longer than the largest table, {largest} bytes").into());
     }

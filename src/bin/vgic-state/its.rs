@@ -11,7 +11,7 @@ use crate::output::{Cell, Column, Document, Ink, OutputArgs, Section, column, co
 use crate::ram::RamArgs;
 use crate::units::UnitArgs;
 use crate::walked::{self, Walked};
-use crate::{Failure, judged, mappings, registers, show};
+use crate::{Failure, foreign, judged, mappings, registers, show};
 use clap::{Args as ClapArgs, ValueEnum};
 use std::io::Write;
 use vgic_state::gicv3::Gicv3State;
@@ -71,6 +71,7 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<u8, Failure> {
     let units = args.units.units()?;
     let ram = args.ram.open()?;
     if args.audit {
+        foreign::refuse(&units.state)?;
         let report = judged::with_memory(&args.units.judged(&units), &ram);
         ram.finish()?;
         let known = report.findings.iter().filter(|finding| args.units.can_tell(finding.problem));
@@ -78,6 +79,9 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<u8, Failure> {
         let mut document =
             Document { summary: format!("{}: {}", units.origin, findings::summary(&findings)), ..Document::default() };
         document.sections.push(findings::section(&mut findings));
+        // What is too much to be shown is judged all the same.
+        document.missing = walked::read(&units.state, &ram).map(|walked| walked.foreign()).unwrap_or_default();
+        document.missing.extend(judged::not_in_dump(&report));
         document.notes.extend(args.units.gaps(&units.state));
         args.output.print(&document, out)?;
         return Ok(args.exit.code(&findings, false));
@@ -99,7 +103,7 @@ fn document(args: &Args, state: Gicv3State, walked: &Walked) -> Document {
         count(events, "event", "events"),
         show::states(&rows)
     );
-    let mut document = Document { summary, ..Document::default() };
+    let mut document = Document { summary, missing: walked.missing(), ..Document::default() };
     for its in &state.its {
         let (cbaser, creadr, cwriter) = (its.registers.cbaser, its.registers.creadr, its.registers.cwriter);
         match CommandQueue::new(cbaser, creadr, cwriter) {
@@ -111,7 +115,7 @@ fn document(args: &Args, state: Gicv3State, walked: &Walked) -> Document {
             _ => {}
         }
     }
-    if walked.passed_by > 0 {
+    if walked.passed_by > 0 && walked.foreign().is_empty() {
         let entries = count(walked.passed_by, "entry is", "entries are");
         document.notes.push(format!("{entries} not zero, and KVM would not take them: --audit says why."));
     }

@@ -10,7 +10,7 @@ use crate::ram::Ram;
 use vgic_state::GuestRange;
 use vgic_state::gicv3::Gicv3State;
 use vgic_state::judge::{self, Limits, Ranges};
-use vgic_state::report::Report;
+use vgic_state::report::{Problem, Report};
 
 /// What is wrong with a state.
 pub(crate) fn problems(state: &State, ram: Option<&Ram>) -> Report {
@@ -22,6 +22,13 @@ pub(crate) fn problems(state: &State, ram: Option<&Ram>) -> Report {
             judge::gicv3::problems_without_memory(state, &everywhere)
         }
     }
+}
+
+/// What is said where a table is not in the dump.
+pub(crate) fn not_in_dump(report: &Report) -> Option<String> {
+    let outside = report.findings.iter().any(|finding| finding.problem == Problem::TableOutsideMemory);
+    outside
+        .then(|| "The dump was taken for all memory of the guest: a table may as well be in memory that was not dumped.".to_owned())
 }
 
 /// What is wrong with a GICv3 whose guest has this memory.

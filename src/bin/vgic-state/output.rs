@@ -72,6 +72,8 @@ pub(crate) struct Document {
     /// One line.
     pub(crate) summary: String,
     pub(crate) sections: Vec<Section>,
+    /// What was not there, so that the tables do not say it: in every form, with tab-separated values on standard error. A line each.
+    pub(crate) missing: Vec<String>,
     /// What a reader should know; a line each.
     pub(crate) notes: Vec<String>,
 }

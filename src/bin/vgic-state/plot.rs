@@ -16,7 +16,7 @@ use crate::{Failure, show, walked};
 use canvas::{Canvas, WIDTH};
 use clap::Args as ClapArgs;
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 /// Draw an image: interrupts by target vCPU and priority, with those pending, active and disabled marked; of ITSes, devices against
@@ -107,7 +107,12 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
         let State::Gicv3(state) = &image.state else {
             return Err("--ram: the interrupts of a GICv5 are all in its image".into());
         };
-        walked = Some(walked::read(state, &ram)?.mapped);
+        let read = walked::read(state, &ram)?;
+        // The picture has no place for it.
+        for line in read.missing() {
+            let _ = writeln!(io::stderr(), "vgic-state: {line}");
+        }
+        walked = Some(read.mapped);
     }
     let rows = interrupts::interrupts(&image.state, walked.as_ref());
     let mapped = match &image.state {

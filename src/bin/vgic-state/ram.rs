@@ -3,10 +3,10 @@
 //! Source: QEMU `pmemsave` (raw) and `dump-guest-memory` (ELF, with physical addresses in its program headers); ELF-64.
 //!
 //! Rule: what is needed is read where it is, by `pread`; nothing is mapped, so that a file that somebody truncates is an error and no
-//! signal, and a dump of 64 GiB costs what its tables cost.
+//! signal, and a dump of 64 GiB costs what its tables cost. A file of another known format is no raw dump.
 
 use crate::number::number;
-use crate::{Failure, input};
+use crate::{Failure, input, known};
 use clap::Args;
 use std::cell::RefCell;
 use std::fs::File;
@@ -19,7 +19,8 @@ use vgic_state::{GuestMemoryRead, GuestRange};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Memory")]
 pub(crate) struct RamArgs {
-    /// A dump of memory: raw bytes (QEMU: pmemsave), with a --base each, or an ELF core (QEMU: dump-guest-memory); may be repeated.
+    /// A dump of memory: raw bytes (QEMU: pmemsave), with a --base each, or an ELF core (QEMU: dump-guest-memory); may be repeated. What
+    /// is compressed, or a migration stream, is refused by its name.
     #[arg(long, value_name = "DUMP")]
     pub(crate) ram: Vec<PathBuf>,
     /// Physical address of the first byte of a raw dump: one for each, in the same order.
@@ -58,6 +59,7 @@ impl RamArgs {
             let in_file = |error: Failure| -> Failure { format!("{}: {error}", path.display()).into() };
             let dump = Dump { path: path.clone(), file: input::open(path).map_err(in_file)? };
             let dump = Rc::new(dump);
+            start(&dump.file).and_then(|start| known::refuse(&start)).map_err(in_file)?;
             match segments(&dump).map_err(in_file)? {
                 Some(parts) => ram.parts.extend(parts),
                 None => {
@@ -86,6 +88,14 @@ fn raw(dump: &Rc<Dump>, base: u64) -> Result<Part, Failure> {
         return Err("the dump is longer than what lies behind its --base".into());
     }
     Ok(Part { range: GuestRange::new(base, length), file: Rc::clone(dump), offset: 0 })
+}
+
+/// The first bytes.
+fn start(file: &File) -> Result<Vec<u8>, Failure> {
+    let length = usize::try_from(length(file)?).unwrap_or(usize::MAX).min(known::START_BYTES);
+    let mut bytes = vec![0; length];
+    read_at(file, &mut bytes, 0)?;
+    Ok(bytes)
 }
 
 fn length(file: &File) -> Result<u64, Failure> {
@@ -193,5 +203,6 @@ impl GuestMemoryRead for Ram {
 /// A file as memory that begins at address 0: a raw command queue.
 pub(crate) fn single(path: &Path) -> Result<Ram, Failure> {
     let dump = Rc::new(Dump { path: path.to_owned(), file: input::open(path)? });
+    known::refuse(&start(&dump.file)?)?;
     Ok(Ram { parts: vec![raw(&dump, 0)?], failed: RefCell::default() })
 }

@@ -4,8 +4,9 @@
 //!
 //! Rule: what KVM would take is a mapping; what it would pass by is counted. The work is bounded as that of a judgement.
 
-use crate::Failure;
+use crate::output::count;
 use crate::ram::Ram;
+use crate::{Failure, foreign};
 use vgic_state::gicv3::Gicv3State;
 use vgic_state::its::{
     Collection, Cte, Device, Dte, Event, FIRST_LPI, Ite, ItsMappings, Level1, LpiConfiguration, LpiState, PendingLpis, Table,
@@ -26,6 +27,10 @@ pub(crate) struct Walked {
     pub(crate) tables: Vec<(TableRange, bool)>,
     /// Entries that KVM would not take.
     pub(crate) passed_by: usize,
+    /// ITSes whose tables have the form of QEMU's own emulation.
+    qemu: Vec<u64>,
+    /// What the dump has.
+    dump: Vec<GuestRange>,
 }
 
 #[derive(Default)]
@@ -33,11 +38,15 @@ struct Collect {
     mappings: ItsMappings,
     tables: Vec<(TableRange, bool)>,
     passed_by: usize,
+    /// Entries that are valid to KVM, and that are valid to QEMU's own emulation and not to KVM.
+    valid: usize,
+    qemu: usize,
 }
 
 impl Collect {
     fn takes(&mut self, valid: bool, reach: Reach) -> bool {
         let takes = valid && reach == Reach::Taken;
+        self.valid += usize::from(valid);
         self.passed_by += usize::from(!takes);
         takes
     }
@@ -50,6 +59,7 @@ impl Visitor for Collect {
     }
 
     fn collection(&mut self, _: At, reach: Reach, entry: Cte) {
+        self.qemu += usize::from(foreign::is_qemu_collection(entry.into_bits()));
         if self.takes(entry.valid(), reach) {
             let target = (entry.target() != Cte::NOT_MAPPED).then_some(entry.target());
             self.mappings.collections.push(Collection { icid: entry.icid(), target });
@@ -59,6 +69,7 @@ impl Visitor for Collect {
     fn level1(&mut self, _: At, _: Level1) {}
 
     fn device(&mut self, at: At, reach: Reach, entry: Dte) {
+        self.qemu += usize::from(foreign::is_qemu_device(entry.into_bits()));
         if self.takes(entry.valid(), reach) {
             let (itt, event_bits) = (entry.itt(), entry.event_bits());
             self.mappings.devices.push(Device { id: at.id, itt, event_bits, events: Vec::new() });
@@ -84,8 +95,9 @@ impl Visitor for Collect {
 
 /// Reads all tables that the registers of a state lead to.
 pub(crate) fn read(state: &Gicv3State, ram: &Ram) -> Result<Walked, Failure> {
+    foreign::refuse(state)?;
     let mut budget = Budget::new(Limits::default().entries);
-    let mut walked = Walked::default();
+    let mut walked = Walked { dump: ram.ranges(), ..Walked::default() };
     for its in &state.its {
         let mut collect = Collect { mappings: ItsMappings { base: its.base, ..ItsMappings::default() }, ..Collect::default() };
         if let Err(spent) = walk::walk(its, &ram, &mut budget, &mut collect) {
@@ -96,6 +108,9 @@ pub(crate) fn read(state: &Gicv3State, ram: &Ram) -> Result<Walked, Failure> {
         walked.mapped.its.push(collect.mappings);
         walked.tables.extend(collect.tables);
         walked.passed_by += collect.passed_by;
+        if collect.valid == 0 && collect.qemu > 0 {
+            walked.qemu.push(its.base);
+        }
     }
     walked.mapped.its.sort_by_key(|its| its.base);
     if state.vcpus.iter().any(|vcpu| vcpu.redist.propbaser != 0) {
@@ -129,6 +144,30 @@ pub(crate) fn lpi_end(state: &Gicv3State) -> u32 {
 }
 
 impl Walked {
+    /// Which tables are not in the dump, and whose tables are not KVM's, a line each.
+    pub(crate) fn missing(&self) -> Vec<String> {
+        const LISTED: usize = 8;
+        let absent: Vec<&TableRange> = self.tables.iter().filter(|(_, there)| !there).map(|(table, _)| table).collect();
+        let mut lines: Vec<String> =
+            absent.iter().take(LISTED).map(|table| format!("Not all in the dump: {}, {}.", table.table, table.range)).collect();
+        if absent.len() > LISTED {
+            let more = count(absent.len() - LISTED, "more table is", "more tables are");
+            lines.push(format!("{more} not all in the dump: vgic-state its --only tables."));
+        }
+        if !lines.is_empty() {
+            let ranges: Vec<String> = self.dump.iter().take(LISTED).map(GuestRange::to_string).collect();
+            let more = if self.dump.len() > LISTED { " and more" } else { "" };
+            lines.push(format!("What is in them is not shown. The dump has {}{more}: is its --base right?", ranges.join(", ")));
+        }
+        lines.extend(self.foreign());
+        lines
+    }
+
+    /// Whose tables are not KVM's, a line each.
+    pub(crate) fn foreign(&self) -> Vec<String> {
+        self.qemu.iter().map(|its| foreign::note(*its)).collect()
+    }
+
     /// Priority and enable of every mapped LPI.
     fn configuration(&mut self, state: &Gicv3State, ram: &Ram) {
         let propbaser = state.vcpus.first().map_or(0, |vcpu| vcpu.redist.propbaser);
@@ -137,7 +176,8 @@ impl Walked {
         let mut intids: Vec<u32> = events.map(|event| event.intid).filter(|intid| *intid >= FIRST_LPI).collect();
         intids.sort_unstable();
         intids.dedup();
-        let mut there = true;
+        // A table that no LPI uses is there if it begins there.
+        let mut there = !intids.is_empty() || ram.read(table, &mut [0]);
         for intid in intids {
             let mut byte = [0];
             there &= ram.read(table.saturating_add(u64::from(intid - FIRST_LPI)), &mut byte);

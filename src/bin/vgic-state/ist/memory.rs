@@ -215,16 +215,19 @@ impl Walked {
         Some(section)
     }
 
-    pub(super) fn notes(&self) -> Vec<String> {
-        let missing = self.level1.iter().filter(|level1| level1.is_valid() && !level1.is_there()).count();
+    /// Tables that are not in the dump.
+    pub(super) fn missing(&self) -> Option<String> {
+        let mut missing = self.level1.iter().filter(|level1| level1.is_valid() && !level1.is_there());
+        let first = missing.next()?;
+        let more = match missing.count() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        Some(format!("Not all in the dump: the level-2 table of level-1 entry {}, at {:#x}{more}.", first.index, first.address()))
+    }
+
+    pub(super) fn metadata(&self) -> Option<String> {
         let metadata = self.entries.iter().filter(|entry| entry.metadata != 0).count();
-        let mut notes = Vec::new();
-        if missing > 0 {
-            notes.push(format!("{missing} level-2 tables are not in the dump"));
-        }
-        if metadata > 0 {
-            notes.push(format!("{metadata} entries have metadata, which KVM never shows"));
-        }
-        notes
+        (metadata > 0).then(|| format!("{metadata} entries have metadata, which KVM never shows"))
     }
 }

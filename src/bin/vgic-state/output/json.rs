@@ -10,7 +10,8 @@ use serde_json::Value;
 use std::io::{self, Write};
 
 pub(super) fn print(document: &Document, out: &mut impl Write) -> io::Result<()> {
-    write!(out, "{{\n  \"summary\": {},\n  \"notes\": {}", text(&document.summary), Value::from(document.notes.clone()))?;
+    let notes: Vec<Value> = document.missing.iter().chain(&document.notes).map(|note| text(note)).collect();
+    write!(out, "{{\n  \"summary\": {},\n  \"notes\": {}", text(&document.summary), Value::from(notes))?;
     for section in &document.sections {
         write!(out, ",\n  {}: [", text(&key(section.name)))?;
         let columns: Vec<(usize, String)> = section.seen(false).into_iter().map(|(place, name)| (place, key(name))).collect();

@@ -24,10 +24,10 @@ pub(super) fn print(document: &Document, coloured: bool, width: usize, out: &mut
         print_section(section, coloured, width, out)?;
         separator = "\n";
     }
-    if !document.notes.is_empty() {
+    if !document.missing.is_empty() || !document.notes.is_empty() {
         write!(out, "{separator}")?;
     }
-    for note in &document.notes {
+    for note in document.missing.iter().chain(&document.notes) {
         for line in wrap(note, width) {
             writeln!(out, "{line}")?;
         }

@@ -3,12 +3,17 @@
 //! Source: nothing.
 //!
 //! Rule: one header line and one line for each row. If there are several tables, the first column names the table. Numbers are decimal
-//! but for values with `0x`; a flag is 0 or 1; what is not there is empty.
+//! but for values with `0x`; a flag is 0 or 1; what is not there is empty. What makes the tables say less than they look like is said on
+//! standard error, since there is no line for it here.
 
 use super::{Document, Section};
 use std::io::{self, Write};
 
 pub(super) fn print(document: &Document, out: &mut impl Write) -> io::Result<()> {
+    for line in &document.missing {
+        // If nobody listens there, nobody misses it.
+        let _ = writeln!(io::stderr(), "vgic-state: {line}");
+    }
     let named = document.sections.len() > 1;
     document.sections.iter().try_for_each(|section| print_section(section, named, out))
 }
