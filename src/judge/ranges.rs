@@ -2,7 +2,7 @@
 //!
 //! Rule: a range is the guest's if all of it is.
 
-use crate::memory::{GuestRange, join};
+use crate::memory::{GuestMemoryRead, GuestRange, join};
 use alloc::vec::Vec;
 
 /// What a guest owns, and what in it must not be touched.
@@ -32,6 +32,18 @@ impl Ranges {
     pub fn protects(&self, range: GuestRange) -> bool {
         let before = self.protected.partition_point(|protected| protected.start < range.end);
         before.checked_sub(1).and_then(|at| self.protected.get(at)).is_some_and(|protected| range.start < protected.end)
+    }
+}
+
+/// Memory as far as it is the guest's.
+pub(super) struct Owned<'a, M> {
+    pub(super) memory: &'a M,
+    pub(super) ranges: &'a Ranges,
+}
+
+impl<M: GuestMemoryRead> GuestMemoryRead for Owned<'_, M> {
+    fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
+        self.ranges.owns(GuestRange::new(address, bytes.len() as u64)) && self.memory.read(address, bytes)
     }
 }
 

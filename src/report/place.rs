@@ -45,6 +45,12 @@ impl Place {
         }
     }
 
+    /// In a table.
+    #[must_use]
+    pub(crate) fn table(table: Table, address: u64) -> Self {
+        Place { table: Some(table), address: Some(address), ..Place::default() }
+    }
+
     /// In a register.
     #[must_use]
     pub(crate) fn register(register: AttrId, value: impl Into<u64>) -> Self {

@@ -83,7 +83,7 @@ macro_rules! problems {
 problems! {
     Critical {
         TableOutsideMemory "table-outside-memory":
-            "not all of the table is the guest's memory", "KVM reads and writes what is not the guest's";
+            "what is used of the table is not the guest's memory, or cannot be read", "KVM reads and writes what is not the guest's, or refuses";
         TableProtected "table-in-protected-memory":
             "the table is in protected memory", "KVM reads and writes what it must not";
         TablesOverlap "tables-overlap":
@@ -206,6 +206,8 @@ problems! {
             "IRM is set", "KVM does not offer 1-of-N routing";
     }
     Low {
+        TableBeyondMemory "table-beyond-memory":
+            "the table is declared larger than the guest's memory, and nothing uses the rest", "KVM refuses what would be mapped there";
         ReservedBits "reserved-bits":
             "reserved bits are set", "KVM ignores them";
         IgnoredBits "ignored-bits":

@@ -84,7 +84,7 @@ fn dte_itt_beyond_memory() {
         s.write(end - 256, 8500 << 16 | 8);
         s.dte(40000, |e| e.with_itt(end - 256).with_size(15));
     };
-    believed(false, Kernel::V7_3, change, TableOutsideMemory, true);
+    believed(false, Kernel::V7_3, change, TableBeyondMemory, false);
 }
 
 #[test]

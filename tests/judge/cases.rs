@@ -23,15 +23,41 @@ const HOLE: u64 = RAM + 0xa0_0000;
 
 pub(crate) const PLACES: &[Case] = &[
     (
-        "device table partly outside",
+        "device table of which nobody uses what is outside",
         FLAT,
-        |s| {
-            let owned =
-                [GuestRange { start: RAM, end: devices(0) + 7 * PAGE }, GuestRange { start: devices(0) + 8 * PAGE, end: HOLE }];
-            s.ranges = Ranges::new(owned.into(), [].into());
-        },
-        &[TableOutsideMemory, PendingUnmapped],
+        |s| s.owns_all_but(devices(0) + 7 * PAGE, PAGE),
+        &[TableBeyondMemory],
     ),
+    ("device table of which the last device is outside", FLAT, |s| s.owns_all_but(dte(0, 40000), 8), &[TableOutsideMemory]),
+    ("device table with a hole that a distance passes over", FLAT, |s| s.owns_all_but(dte(0, 4), 66 * 8), &[TableBeyondMemory]),
+    ("device table with a hole before the first device", FLAT, |s| s.owns_all_but(dte(0, 2), 8), &[TableOutsideMemory]),
+    ("level-1 table behind the last device", TWO_LEVELS, |s| s.owns_all_but(level1(0) + 5 * 8, 8), &[TableBeyondMemory]),
+    ("level-1 table before the last device", TWO_LEVELS, |s| s.owns_all_but(level1(0) + 3 * 8, 8), &[TableOutsideMemory]),
+    ("level-2 table behind the last device", TWO_LEVELS, |s| s.owns_all_but(dte(0, 40001), 8), &[TableBeyondMemory]),
+    ("level-2 table before the last device", TWO_LEVELS, |s| s.owns_all_but(dte(0, 39999), 8), &[TableOutsideMemory]),
+    ("collection table behind its end", FLAT, |s| s.owns_all_but(collections(0) + 0x1000, 0x1000), &[TableBeyondMemory]),
+    (
+        "collection table: the entry that ends it",
+        FLAT,
+        |s| s.owns_all_but(collections(0) + 2 * 8, 8),
+        // Entry 2 is not ICID 2's: the table is not indexed.
+        &[TableOutsideMemory],
+    ),
+    (
+        "collection table where ICID 8 would be",
+        FLAT,
+        |s| s.owns_all_but(collections(0) + 8 * 8, 8),
+        &[TableOutsideMemory, TableBeyondMemory],
+    ),
+    ("ITT behind the last event", FLAT, |s| s.owns_all_but(itts(0) + 18 * 8, 8), &[TableBeyondMemory]),
+    ("ITT before the first event", FLAT, |s| s.owns_all_but(itts(0) + 8, 8), &[TableOutsideMemory]),
+    ("queue behind what is queued", FLAT, |s| s.owns_all_but(queue(0) + 0xf000, 0x1000), &[TableBeyondMemory]),
+    ("configuration of an LPI that is mapped", FLAT, |s| s.owns_all_but(CONFIGURATION + 8401 - 8192, 1), &[TableOutsideMemory]),
+    ("configuration of LPIs that are not", FLAT, |s| s.owns_all_but(CONFIGURATION + 0xd000, 0x1000), &[TableBeyondMemory]),
+    ("pending bits of LPIs that are not mapped", FLAT, |s| s.owns_all_but(pending(1) + 0x1000, 0x1000), &[TableBeyondMemory]),
+    // 8400 and 8300 go to vCPU 0, 8401, 8301 and 8500 to vCPU 1.
+    ("pending bit of an LPI of another vCPU", FLAT, |s| s.owns_all_but(pending(0) + 8500 / 8, 1), &[TableBeyondMemory]),
+    ("pending bit of an LPI", FLAT, |s| s.owns_all_but(pending(1) + 8500 / 8, 1), &[TableOutsideMemory]),
     (
         "memory of the guest that cannot be read",
         FLAT,
@@ -39,9 +65,9 @@ pub(crate) const PLACES: &[Case] = &[
             s.ranges = Ranges::new([GuestRange::new(0, 1 << 52)].into(), [].into());
             s.dte(40000, |e| e.with_itt(RAM + RAM_BYTES as u64));
         },
-        &[TableOutsideMemory, PendingUnmapped],
+        &[TableOutsideMemory],
     ),
-    ("ITT outside", FLAT, |s| s.dte(40000, |e| e.with_itt(0x2000_0000)), &[TableOutsideMemory, PendingUnmapped]),
+    ("ITT outside", FLAT, |s| s.dte(40000, |e| e.with_itt(0x2000_0000)), &[TableOutsideMemory]),
     ("queue outside", FLAT, |s| s.state.its[0].registers.cbaser = VALID | 0x2000_0000 | 0xf, &[TableOutsideMemory]),
     ("pending table outside", FLAT, |s| s.state.vcpus[1].redist.pendbaser = 0x2000_0000, &[TableOutsideMemory]),
     (
@@ -283,6 +309,12 @@ fn targets_of_commands_are_ids_and_places() {
 }
 
 impl Subject {
+    /// The guest owns everything but these bytes.
+    fn owns_all_but(&mut self, start: u64, bytes: u64) {
+        let owned = [GuestRange { start: RAM, end: start }, GuestRange { start: start + bytes, end: HOLE }];
+        self.ranges = Ranges::new(owned.into(), [].into());
+    }
+
     fn protect(&mut self, range: GuestRange) {
         self.ranges = Ranges::new([GuestRange::new(RAM, RAM_BYTES as u64)].into(), [range].into());
     }

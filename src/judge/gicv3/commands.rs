@@ -40,8 +40,8 @@ pub(super) fn queued(
                     }
                     command(&decoded.command, its, state, place, judge);
                 }
-                // A queue outside of memory has a finding of its own.
-                Err(Unreadable::NoMemory { .. }) => {}
+                // KVM passes it by.
+                Err(Unreadable::NoMemory { .. }) => judge.report.add(Problem::TableOutsideMemory, place),
                 // KVM has no vLPIs for a guest: the commands of a GICv4 are none to it.
                 Err(Unreadable::Unknown(_)) => judge.report.add(Problem::CommandUnknown, place),
             }
@@ -60,7 +60,7 @@ fn command(command: &Command, its: &ItsUnit, state: &Gicv3State, place: Place, j
             if accepted {
                 // Where the kernel writes later on.
                 let table = Table::Itt { its: its.base, device };
-                judge.add_table(TableRange { range: GuestRange::new(itt, ENTRY_BYTES << (size + 1)), table });
+                judge.add_declared(TableRange { range: GuestRange::new(itt, ENTRY_BYTES << (size + 1)), table });
             }
             accepted
         }

@@ -62,7 +62,7 @@ pub(super) fn registers(its: &ItsUnit, judge: &mut Judge<'_>) {
     let start = registers.cbaser & GITS_CBASER_ADDRESS & !0xffff;
     let bytes = ((registers.cbaser & GITS_CBASER_SIZE) + 1) * 4096;
     if valid {
-        judge.add_table(TableRange { range: GuestRange::new(start, bytes), table: Table::Commands { its: its.base } });
+        judge.add_declared(TableRange { range: GuestRange::new(start, bytes), table: Table::Commands { its: its.base } });
     }
     let (from, to) = (registers.creadr, registers.cwriter);
     let mut outside = false;

@@ -18,7 +18,8 @@ pub mod walk;
 pub(crate) use memory::{check_memory, fits_memory};
 pub use target::{Target, TargetVcpu, fit};
 
-use super::ranges::{Limits, Ranges};
+use super::ranges::{Limits, Owned, Ranges};
+use crate::its::Table;
 use crate::memory::{GuestMemoryRead, NoGuestMemory};
 use crate::report::Report;
 use crate::state::gicv3::Gicv3State;
@@ -30,21 +31,29 @@ use walk::Budget;
 /// What is wrong with a state: with its registers, and with what its ITSes have mapped.
 ///
 /// Tables in guest memory are judged as they are between a flush and a restore. Mappings in the state name tables, where a restore or a
-/// later flush puts them: their places are judged, and of memory, only commands that are queued are read. Two tables overlap if bytes that
+/// later flush puts them: their places are judged, and of memory, only commands that are queued are read. Of a table, only what KVM uses must be memory. Two tables overlap if bytes that
 /// KVM uses do: a guest that resumed from hibernation may have declared a table where a stale one lies.
 ///
 /// A target of a collection is taken for a `vcpu_id` or, as kernels before Linux 6.7 mean it, for a place among the vCPUs.
 #[must_use]
 pub fn problems(state: &Gicv3State, memory: &impl GuestMemoryRead, ranges: &Ranges, limits: &Limits) -> Report {
     let mut judge = judge_registers(state, ranges);
+    // What lies elsewhere is not believed, even if it can be read.
+    let memory = &Owned { memory, ranges };
     let mut budget = Budget::new(limits.entries);
     let tables = match &state.lpis {
         Some(lpis) => {
             judge.in_state = true;
             judge.tables.clear();
-            for table in Layout::of(state).used_tables(lpis) {
+            let layout = Layout::of(state);
+            for table in layout.used_tables(lpis) {
                 judge.add_table(table);
+                // Of pending tables, only some bytes.
+                if !matches!(table.table, Table::LpiPending { .. }) {
+                    judge.needs(table);
+                }
             }
+            layout.pending_bytes(lpis).into_iter().for_each(|bytes| judge.needs(bytes));
             mappings::all(lpis, state, &mut judge);
             // Nothing else is read.
             commands::queued(state, memory, &mut budget, &mut judge).map(|()| Vec::new())

@@ -54,6 +54,10 @@ struct Current {
     device_ids: u64,
     /// ICIDs are below.
     icids: u64,
+    /// Where the collection table is.
+    collection_table: u64,
+    /// Not all of the collection table that KVM would read could be read.
+    has_more_collections: bool,
     /// Collections with the places of the vCPUs that they target.
     collections: BTreeMap<u16, Option<usize>>,
 }
@@ -69,6 +73,10 @@ pub(super) struct Judge<'a> {
     pub(super) mapped: Intids,
     /// vCPUs, by their places, that an LPI is routed to.
     pub(super) targets: Vec<bool>,
+    /// Of each LPI, the place of the vCPU that it is routed to, and one; empty if no LPI is.
+    routes: Vec<u16>,
+    /// A table could not be read to the end: more may be mapped.
+    has_more_mappings: bool,
     /// All tables but those that are not memory at all.
     pub(super) tables: Vec<TableRange>,
     /// The mappings are in the state: what cannot be written as a table is accepted by no threshold.
@@ -89,6 +97,8 @@ impl<'a> Judge<'a> {
             intid_end: lpi_end(propbaser),
             mapped: Intids::new(),
             targets: vec![false; state.vcpus.len()],
+            routes: Vec::new(),
+            has_more_mappings: false,
             tables: Vec::new(),
             in_state: false,
             its: Current::default(),
@@ -115,6 +125,8 @@ impl<'a> Judge<'a> {
             event_bits: geometry.event_bits,
             device_ids: if geometry.has_devices() { geometry.device_ids() } else { 0 },
             icids: if geometry.has_collections() { geometry.collection_entries() } else { 0 },
+            collection_table: geometry.collection_table(),
+            has_more_collections: false,
             collections: BTreeMap::new(),
         };
     }
@@ -127,18 +139,50 @@ impl<'a> Judge<'a> {
         (self.its.device_ids, self.its.event_bits, self.its.icids)
     }
 
-    /// Notes a table. False if some of it is not the guest's memory.
-    pub(super) fn add_table(&mut self, table: TableRange) -> bool {
-        let place = Place { table: Some(table.table), address: Some(table.range.start), ..Place::default() };
-        let own = self.ranges.owns(table.range);
-        if !own {
-            self.report.add(Problem::TableOutsideMemory, place);
-        }
+    /// Notes a table, wherever it is.
+    pub(super) fn add_table(&mut self, table: TableRange) {
         if self.ranges.protects(table.range) {
-            self.report.add(Problem::TableProtected, place);
+            self.report.add(Problem::TableProtected, Place::table(table.table, table.range.start));
         }
         self.tables.push(table);
-        own
+    }
+
+    /// All of this must be memory.
+    pub(super) fn needs(&mut self, part: TableRange) {
+        if !self.ranges.owns(part.range) {
+            self.report.add(Problem::TableOutsideMemory, Place::table(part.table, part.range.start));
+        }
+    }
+
+    /// Notes a table of which nothing is used yet: it must begin in memory.
+    pub(super) fn add_declared(&mut self, table: TableRange) {
+        self.add_table(table);
+        let place = Place::table(table.table, table.range.start);
+        if !self.ranges.owns(GuestRange::new(table.range.start, ENTRY_BYTES)) {
+            self.report.add(Problem::TableOutsideMemory, place);
+        } else if !self.ranges.owns(table.range) {
+            self.report.add(Problem::TableBeyondMemory, place);
+        }
+    }
+
+    /// Whether KVM looks for the pending bit of an LPI in the table of a vCPU, by its place.
+    pub(super) fn is_routed(&self, intid: u32, place: usize) -> bool {
+        let route = intid.checked_sub(FIRST_LPI).and_then(|n| self.routes.get(n as usize));
+        self.mapped.contains(intid) && route.is_some_and(|route| usize::from(*route) == place + 1)
+    }
+
+    fn route(&mut self, intid: u32, place: usize) {
+        if self.in_state || intid >= LPI_LIMIT {
+            return;
+        }
+        if self.routes.is_empty() {
+            self.routes = vec![0; (LPI_LIMIT - FIRST_LPI) as usize];
+        }
+        // KVM has at most 512 vCPUs.
+        let route = u16::try_from(place + 1).unwrap_or(u16::MAX);
+        if let Some(of) = intid.checked_sub(FIRST_LPI).and_then(|n| self.routes.get_mut(n as usize)) {
+            *of = route;
+        }
     }
 
     /// A collection with its target, in the order of the table.
@@ -150,6 +194,12 @@ impl<'a> Judge<'a> {
         }
         if u64::from(icid) >= self.its.icids {
             self.add_mapping(Problem::CollectionBeyondTable, place);
+        } else {
+            // The table is not indexed, and KVM wants memory where the entry would be if it were.
+            let entry = GuestRange::new(self.its.collection_table + u64::from(icid) * ENTRY_BYTES, ENTRY_BYTES);
+            if !self.ranges.owns(entry) {
+                self.report.add(Problem::TableOutsideMemory, Place { address: Some(entry.start), ..place });
+            }
         }
         match self.its.collections.entry(icid) {
             Entry::Vacant(entry) => {
@@ -180,10 +230,16 @@ impl<'a> Judge<'a> {
     pub(super) fn add_event(&mut self, place: Place, intid: u32, icid: u16) {
         let place = Place { interrupt: Some(IntId::Lpi(intid)), ..place };
         match self.its.collections.get(&icid) {
+            // It may be where the table could not be read.
+            None if self.its.has_more_collections => {}
             None => self.add_mapping(Problem::CollectionUnknown, place),
             Some(vcpu) => {
+                let vcpu = *vcpu;
                 if let Some(targeted) = vcpu.and_then(|vcpu| self.targets.get_mut(vcpu)) {
                     *targeted = true;
+                }
+                if let Some(vcpu) = vcpu {
+                    self.route(intid, vcpu);
                 }
             }
         }
@@ -201,7 +257,12 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// The audit stopped here.
+    /// Whether what nothing maps, by the tables that were read, may be mapped all the same.
+    pub(super) const fn has_more_mappings(&self) -> bool {
+        self.has_more_mappings
+    }
+
+    /// The judgement stopped here.
     pub(super) fn spent(&mut self, spent: Spent) {
         let place = Place { table: Some(spent.table), address: Some(spent.address), ..Place::default() };
         self.report.add(Problem::WorkExceeded, place);
@@ -231,7 +292,8 @@ impl From<At> for Place {
 
 impl Visitor for Judge<'_> {
     fn table(&mut self, table: TableRange) -> bool {
-        self.add_table(table)
+        self.add_table(table);
+        true
     }
 
     fn collection(&mut self, at: At, reach: Reach, entry: Cte) {
@@ -279,7 +341,9 @@ impl Visitor for Judge<'_> {
         if entry.event_bits() > MAX_ID_BITS {
             // Nobody can tell how long KVM takes the table to be: the first entry is looked at by any kernel.
             let table = Table::Itt { its: self.its.base, device: at.id };
-            self.add_table(TableRange { range: GuestRange::new(entry.itt(), ENTRY_BYTES), table });
+            let first = TableRange { range: GuestRange::new(entry.itt(), ENTRY_BYTES), table };
+            self.add_table(first);
+            self.needs(first);
         }
     }
 
@@ -305,7 +369,12 @@ impl Visitor for Judge<'_> {
     }
 
     fn unreadable(&mut self, at: At) {
-        let place = Place { table: Some(at.table), address: Some(at.address), ..Place::default() };
-        self.report.add(Problem::TableOutsideMemory, place);
+        self.has_more_mappings = true;
+        self.its.has_more_collections |= matches!(at.table, Table::Collections { .. });
+        self.report.add(Problem::TableOutsideMemory, Place::table(at.table, at.address));
+    }
+
+    fn unused(&mut self, at: At) {
+        self.report.add(Problem::TableBeyondMemory, Place::table(at.table, at.address));
     }
 }

@@ -9,6 +9,7 @@ use crate::its::geometry::{Geometry, configuration_table, pending_bits};
 use crate::its::{FIRST_LPI, LpiState, PAGE_BYTES, Table, TableRange};
 use crate::memory::GuestRange;
 use crate::topology::Vcpu;
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 /// The registers that say where tables are, and how large.
@@ -92,6 +93,23 @@ impl Layout {
         });
         tables.extend(self.configuration(lpis));
         tables
+    }
+
+    /// Of each pending table, from the first byte to the last that the kernel reads for these mappings, or finds a pending LPI in.
+    pub(crate) fn pending_bytes(&self, lpis: &LpiState) -> Vec<TableRange> {
+        let mut bytes: BTreeMap<u32, (u32, u32)> = BTreeMap::new();
+        let pending = lpis.pending.iter().flat_map(|one| one.intids.iter().map(|intid| (*intid, one.vcpu.id.get())));
+        for (intid, vcpu) in lpis.targets().chain(pending) {
+            let byte = intid.saturating_sub(FIRST_LPI) / 8;
+            let (first, last) = bytes.entry(vcpu).or_insert((byte, byte));
+            (*first, *last) = ((*first).min(byte), (*last).max(byte));
+        }
+        let table = |(vcpu, redist): &(Vcpu, RedistState)| {
+            let (first, last) = *bytes.get(&vcpu.id.get())?;
+            let range = GuestRange::new(pending_bits(redist.pendbaser).start + u64::from(first), u64::from(last - first) + 1);
+            Some(TableRange { range, table: Table::LpiPending { vcpu: vcpu.id } })
+        };
+        self.redists.iter().filter_map(table).collect()
     }
 
     /// The configuration of the mapped LPIs.
