@@ -83,7 +83,8 @@ macro_rules! problems {
 problems! {
     Critical {
         TableOutsideMemory "table-outside-memory":
-            "what is used of the table is not the guest's memory, or cannot be read", "KVM reads and writes what is not the guest's, or refuses";
+            "what is used of the table is not the guest's memory, or cannot be read",
+            "KVM reads and writes what is not the guest's, or refuses";
         TableProtected "table-in-protected-memory":
             "the table is in protected memory", "KVM reads and writes what it must not";
         TablesOverlap "tables-overlap":
@@ -186,6 +187,9 @@ problems! {
             "a valid entry behind the first that is not", "KVM does not read it: stale, or a collection is lost";
         ConfigurationNotCredible "lpi-configuration-not-credible":
             "bit 1 of the configuration byte, which is RES1, is 0", "the guest may have put other data there: priority and enable are by chance";
+        EventNotSaved "event-not-saved":
+            "the distance leads to an event whose entry is zero, as KVM leaves it where the guest has unmapped the collection",
+            "the event is not restored; if its collection was mapped, it was lost";
         PendingUnmapped "pending-lpi-unmapped":
             "an LPI is pending that nothing maps", "stale, and pending as soon as it is mapped; or its mapping is lost";
         CommandsQueued "commands-queued":

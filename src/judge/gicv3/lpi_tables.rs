@@ -3,8 +3,8 @@
 //! Source: Arm IHI 0069, "LPI Configuration tables", "LPI Pending tables"; `arch/arm64/kvm/vgic/vgic-v3.c`,
 //! `vgic_v3_lpi_sync_pending_status`.
 //!
-//! Rule: a table that no LPI uses is not looked at: its register may hold anything. Of one that is used, what LPIs that are mapped have there
-//! must be memory.
+//! Rule: a table that no LPI uses is not looked at: its register may hold anything. Of one that is used, what LPIs that are mapped have
+//! there must be memory.
 
 use super::tables::Judge;
 use super::walk::{Budget, Spent};

@@ -31,8 +31,9 @@ use walk::Budget;
 /// What is wrong with a state: with its registers, and with what its ITSes have mapped.
 ///
 /// Tables in guest memory are judged as they are between a flush and a restore. Mappings in the state name tables, where a restore or a
-/// later flush puts them: their places are judged, and of memory, only commands that are queued are read. Of a table, only what KVM uses must be memory. Two tables overlap if bytes that
-/// KVM uses do: a guest that resumed from hibernation may have declared a table where a stale one lies.
+/// later flush puts them: their places are judged, and of memory, only commands that are queued are read. Of a table, only what KVM uses
+/// must be memory. Two tables overlap if bytes that KVM uses do: a guest that resumed from hibernation may have declared a table where a
+/// stale one lies.
 ///
 /// A target of a collection is taken for a `vcpu_id` or, as kernels before Linux 6.7 mean it, for a place among the vCPUs.
 #[must_use]

@@ -361,6 +361,7 @@ impl Visitor for Judge<'_> {
     fn chain(&mut self, at: At, broken: Broken) {
         let problem = match (broken, at.table) {
             (Broken::NamesNone, _) => Problem::NextNamesNone,
+            (Broken::NamesZero, _) => Problem::EventNotSaved,
             (Broken::Leaves, Table::Itt { .. }) => Problem::EventNextBeyondTable,
             (Broken::Leaves, _) => Problem::DeviceNextBeyondTable,
             (Broken::Unnamed, _) => Problem::EntryOffChain,

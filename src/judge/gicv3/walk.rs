@@ -52,6 +52,9 @@ pub enum Reach {
 pub enum Broken {
     /// It leads to an entry that is not valid.
     NamesNone,
+    /// It leads to an event whose entry is zero. KVM leaves that for an event whose collection the guest has unmapped, which nobody can
+    /// tell from an entry that was lost; it goes on at the next entry.
+    NamesZero,
     /// It leads beyond the last ID.
     Leaves,
     /// The entry is one that KVM takes although a `next` before leads beyond it: the scan of a level-2 table begins at its start.
@@ -223,7 +226,7 @@ impl<M: GuestMemoryRead, V: Visitor> Walk<'_, M, V> {
             };
             let entry = Dte::from_bits(word);
             let next = entry.valid().then_some((u32::from(entry.next()), Dte::MAX_NEXT));
-            let reach = walk.follow(chain, &mut cursor, at, next);
+            let reach = walk.follow(chain, &mut cursor, at, next, Broken::NamesNone);
             if word != 0 {
                 walk.visitor.device(at, reach, entry);
             }
@@ -249,7 +252,8 @@ impl<M: GuestMemoryRead, V: Visitor> Walk<'_, M, V> {
             let entry = Ite::from_bits(word);
             // EventIDs have 16 bits: every distance is exact.
             let next = (entry.pintid() != 0).then_some((u32::from(entry.next()), u32::MAX));
-            let reach = walk.follow(&mut chain, &mut cursor, at, next);
+            let missing = if word == 0 { Broken::NamesZero } else { Broken::NamesNone };
+            let reach = walk.follow(&mut chain, &mut cursor, at, next, missing);
             if word != 0 {
                 walk.visitor.event(at, reach, entry);
             }
@@ -271,8 +275,9 @@ impl<M: GuestMemoryRead, V: Visitor> Walk<'_, M, V> {
         Reach::Taken
     }
 
-    /// How KVM comes to an entry, and where it goes from it. `next` is that of a valid entry, with the greatest there is.
-    fn follow(&mut self, chain: &mut Chain, cursor: &mut u64, at: At, next: Option<(u32, u32)>) -> Reach {
+    /// How KVM comes to an entry, and where it goes from it. `next` is that of a valid entry, with the greatest there is; `missing` is said
+    /// of a distance that leads here if the entry is not valid.
+    fn follow(&mut self, chain: &mut Chain, cursor: &mut u64, at: At, next: Option<(u32, u32)>, missing: Broken) -> Reach {
         let id = u64::from(at.id);
         if chain.ended {
             return Reach::Behind;
@@ -285,7 +290,7 @@ impl<M: GuestMemoryRead, V: Visitor> Walk<'_, M, V> {
             if id >= named && (exact || next.is_some()) {
                 chain.named = None;
                 if exact && (id > named || next.is_none()) {
-                    self.visitor.chain(origin, Broken::NamesNone);
+                    self.visitor.chain(origin, missing);
                 }
             } else if id < named && next.is_some() {
                 self.visitor.chain(at, Broken::Unnamed);
