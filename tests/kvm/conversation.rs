@@ -8,19 +8,21 @@
 
 use crate::layout;
 use crate::log::Log;
-use crate::memory::copy;
+use crate::memory;
 use crate::model::ModelRig;
 use crate::program::{self, Devices, Table};
-use crate::rig::{Config, Rig};
+use crate::rig::{Config, Memory, Rig};
 use proptest::prelude::*;
 use proptest::test_runner::{Config as Limits, RngAlgorithm, TestCaseError, TestRng, TestRunner};
+use std::cell::Cell;
 use vgic_state::TableStrategy;
 use vgic_state::uapi::vgic_v3::{dist, icc, its, redist};
 use vgic_state::{Attr, AttrDevice, Command, DynInterruptState, InterruptState};
-use vm_memory::{Bytes, GuestAddress};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend};
 
 const CONFIG: Config = Config { vcpus: 2, id_step: 1, nr_irqs: 96, its: 1, shadow: vgic_state::shadow::ShadowKind::Zero, slots: 1 };
 const DEVICES: Devices = Devices { devices: 3, events: 8, first_id: 2, step: 3, table: Table::Flat };
+const PAGE: usize = 4096;
 
 /// What is done next.
 #[derive(Clone, Debug)]
@@ -174,7 +176,7 @@ fn conversation() -> impl Strategy<Value = Conversation> {
 }
 
 fn begin<R: Rig>(mapped: bool) -> R {
-    let mut rig = R::new(CONFIG);
+    let mut rig = R::with_memory(CONFIG, fresh());
     program::basics(&mut rig);
     program::enable_its(&mut rig, 0, DEVICES.table);
     if mapped {
@@ -265,16 +267,41 @@ fn act<R: Rig>(mut rig: R, step: &Step, log: &mut Log) -> R {
     rig
 }
 
+/// As much memory as the guest uses: an emulated CPU takes its time for each page.
+fn fresh() -> Memory {
+    memory::of([(layout::RAM, (layout::itt(0, 64) - layout::RAM) as usize, false)].into_iter())
+}
+
+/// Does something with each page that is not empty, and its place.
+fn for_pages(memory: &Memory, mut act: impl FnMut(u64, &[u8; PAGE])) {
+    let mut page = [0; PAGE];
+    for at in (layout::RAM..memory.last_addr().0).step_by(PAGE) {
+        memory.read_slice(&mut page, GuestAddress(at)).expect("memory");
+        if words(&page).fold(0, |all, word| all | word) != 0 {
+            act(at, &page);
+        }
+    }
+}
+
+fn words(page: &[u8; PAGE]) -> impl Iterator<Item = u64> {
+    page.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word))
+}
+
+fn copy(memory: &Memory) -> Memory {
+    let copy = fresh();
+    for_pages(memory, |at, page| copy.write_slice(page, GuestAddress(at)).expect("memory"));
+    copy
+}
+
 /// Guest memory but for the guest's code, a number for each page that is not empty.
-fn memory<R: Rig>(rig: &R) -> Vec<(u64, u64)> {
-    let start = layout::CONFIGURATION;
-    let mut bytes = vec![0; layout::RAM_BYTES - (start - layout::RAM) as usize];
-    rig.memory().read_slice(&mut bytes, GuestAddress(start)).expect("memory");
-    let pages = (start..).step_by(4096).zip(bytes.chunks(4096)).filter(|(_, page)| page.iter().any(|byte| *byte != 0));
-    let sum = |page: &[u8]| {
-        page.iter().fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
-    };
-    pages.map(|(at, page)| (at, sum(page))).collect()
+fn sums<R: Rig>(rig: &R) -> Vec<(u64, u64)> {
+    let mut sums = Vec::new();
+    for_pages(rig.memory(), |at, page| {
+        let sum = words(page).fold(0xcbf2_9ce4_8422_2325_u64, |sum, word| (sum ^ word).wrapping_mul(0x100_0000_01b3));
+        sums.push((at, sum));
+    });
+    sums.retain(|(at, _)| *at >= layout::CONFIGURATION);
+    sums
 }
 
 /// What a VM says, and how many steps it lived.
@@ -289,12 +316,12 @@ fn talk<R: Rig>(conversation: &Conversation, steps: usize, alive: impl Fn(&R) ->
             return (log, n);
         }
     }
-    log.value("memory", memory(&rig));
+    log.value("memory", sums(&rig));
     (log, steps)
 }
 
-/// The model first: where it says that the host would crash, the conversation ends before.
-fn differs(conversation: &Conversation) -> Option<String> {
+/// The model first: where it says that the host would crash, the conversation ends before. The steps that were taken, or the difference.
+fn differs(conversation: &Conversation) -> Result<usize, String> {
     let steps = conversation.steps.len();
     let (mut model, lived) = talk::<ModelRig>(conversation, steps, ModelRig::is_alive);
     if lived < steps {
@@ -305,7 +332,7 @@ fn differs(conversation: &Conversation) -> Option<String> {
     // Nothing but the seed decides.
     #[cfg(not(all(target_arch = "aarch64", target_os = "linux")))]
     let other = talk::<ModelRig>(conversation, lived, ModelRig::is_alive).0;
-    model.difference(&other)
+    model.difference(&other).map_or(Ok(lived), Err)
 }
 
 fn setting(name: &str, default: u32) -> u32 {
@@ -320,12 +347,13 @@ fn random_conversations() {
     bytes[..4].copy_from_slice(&seed.to_le_bytes());
     let limits = Limits { cases: count, failure_persistence: None, max_shrink_iters: 500, ..Limits::default() };
     let mut runner = TestRunner::new_with_rng(limits, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
-    let result = runner.run(&conversation(), |conversation| match differs(&conversation) {
-        None => Ok(()),
-        Some(difference) => Err(TestCaseError::fail(difference)),
+    let steps = Cell::new(0);
+    let result = runner.run(&conversation(), |conversation| {
+        steps.set(steps.get() + differs(&conversation).map_err(TestCaseError::fail)?);
+        Ok(())
     });
     if let Err(error) = result {
         panic!("seed {seed}: {error}");
     }
-    println!("{count} conversations from seed {seed}");
+    println!("{count} conversations of {} steps from seed {seed}", steps.get());
 }

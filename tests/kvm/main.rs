@@ -22,6 +22,8 @@ mod layout;
 mod log;
 mod memory;
 mod model;
+#[cfg(all(target_arch = "aarch64", target_os = "linux"))]
+mod pairs;
 mod program;
 mod rig;
 mod scenarios;

@@ -2,19 +2,18 @@
 //!
 //! Source: memfd_create(2), fcntl(2); Documentation/virt/kvm/api.rst, `KVM_GET_DIRTY_LOG`.
 //!
-//! Rule: all of it goes while the guest runs; what anybody has written since goes when the guest and the flush are done.
+//! Rule: all of it goes while the guest runs; what anybody has written since goes when the guest and the flush are done. A page is one of
+//! the host, as in the dirty log: both VMMs are on one host.
 
 use super::layout::{CELLS, CELLS_BYTES, RAM, RAM_BYTES};
 use super::wire::Wire;
-use super::{Result, guest};
+use super::{Result, guest, shared};
 use std::fs::File;
 use vgic_state::GuestRange;
 use vm_memory::{Bytes, FileOffset, GuestAddress, GuestMemoryMmap};
 
 pub(super) type Memory = GuestMemoryMmap<()>;
 
-pub(super) const PAGE: u64 = 4096;
-const PAGES: u64 = RAM_BYTES as u64 / PAGE;
 /// Behind the last page.
 const END: u64 = u64::MAX;
 
@@ -32,9 +31,10 @@ pub(super) fn load(memory: &Memory) -> Result<()> {
 /// Sends the pages that a bitmap has, without those of zeros if the other side has nothing yet.
 fn put(wire: &mut Wire, memory: &Memory, pages: impl Iterator<Item = u64>, all: bool) -> Result<u64> {
     let mut sent = 0;
-    let mut bytes = [0; PAGE as usize];
+    let page_bytes = shared::page_bytes()?;
+    let mut bytes = vec![0; usize::try_from(page_bytes)?];
     for page in pages {
-        memory.read_slice(&mut bytes, GuestAddress(RAM + page * PAGE))?;
+        memory.read_slice(&mut bytes, GuestAddress(RAM + page * page_bytes))?;
         if all || bytes.iter().any(|byte| *byte != 0) {
             wire.put(page)?;
             wire.put_bytes(&bytes)?;
@@ -47,29 +47,33 @@ fn put(wire: &mut Wire, memory: &Memory, pages: impl Iterator<Item = u64>, all: 
 
 /// Sends all of memory, while the guest runs.
 pub(super) fn put_all(wire: &mut Wire, memory: &Memory) -> Result<u64> {
-    put(wire, memory, 0..PAGES, false)
+    put(wire, memory, 0..RAM_BYTES as u64 / shared::page_bytes()?, false)
 }
 
 /// Sends what was written since: by the guest and by KVM, as the dirty log has it; by the flush, as it says itself; by this VMM,
 /// which no log has.
 pub(super) fn put_dirty(wire: &mut Wire, memory: &Memory, log: &[u64], flushed: &[GuestRange]) -> Result<u64> {
+    let page_bytes = shared::page_bytes()?;
     let written = [GuestRange::new(CELLS, CELLS_BYTES)];
     let dirty = |page: &u64| {
-        let start = RAM + page * PAGE;
+        let start = RAM + page * page_bytes;
         let in_log = log.get((page / 64) as usize).is_some_and(|word| word >> (page % 64) & 1 != 0);
-        in_log || written.iter().chain(flushed).any(|range| range.start < start + PAGE && start < range.end)
+        in_log || written.iter().chain(flushed).any(|range| range.start < start + page_bytes && start < range.end)
     };
-    let sent = put(wire, memory, (0..PAGES).filter(dirty), true)?;
+    let sent = put(wire, memory, (0..RAM_BYTES as u64 / page_bytes).filter(dirty), true)?;
     wire.put(checksum(memory)?)?;
     Ok(sent)
 }
 
 /// Receives what [`put_all`] sends.
 pub(super) fn get(wire: &mut Wire, memory: &Memory) -> Result<()> {
+    let page_bytes = shared::page_bytes()?;
     loop {
         match wire.get()? {
             END => return Ok(()),
-            page if page < PAGES => memory.write_slice(&wire.get_bytes(PAGE)?, GuestAddress(RAM + page * PAGE))?,
+            page if page < RAM_BYTES as u64 / page_bytes => {
+                memory.write_slice(&wire.get_bytes(page_bytes)?, GuestAddress(RAM + page * page_bytes))?;
+            }
             page => return Err(format!("there is no page {page}").into()),
         }
     }

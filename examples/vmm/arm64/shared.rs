@@ -1,6 +1,6 @@
 //! Memory that stays when one VMM ends and the next one begins: files without a name, whose descriptors are inherited.
 //!
-//! Source: memfd_create(2), fcntl(2), mmap(2), proc(5) `/proc/PID/fd`.
+//! Source: memfd_create(2), fcntl(2), mmap(2), sysconf(3), proc(5) `/proc/PID/fd`.
 //!
 //! Rule: a VMM touches what is in there only while it owns the guest; that it does so any more it says over the socket.
 
@@ -22,6 +22,12 @@ pub(super) fn create(bytes: usize) -> Result<File> {
     let file = File::from(unsafe { OwnedFd::from_raw_fd(fd) });
     file.set_len(bytes as u64)?;
     Ok(file)
+}
+
+/// Bytes of a page of this host, in which the dirty log counts.
+pub(super) fn page_bytes() -> Result<u64> {
+    // SAFETY: tells a number, and touches nothing.
+    Ok(u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) })?)
 }
 
 /// The file behind an inherited descriptor.

@@ -16,7 +16,7 @@ use vgic_state::InterruptState;
 use vgic_state::gicv3::Gicv3State;
 
 /// Programs a VM, lets interrupts arrive, and tells which LPIs are pending.
-fn populate<R: Rig>(rig: &mut R, devices: &Devices) -> Vec<Event> {
+pub(crate) fn populate<R: Rig>(rig: &mut R, devices: &Devices) -> Vec<Event> {
     program::basics(rig);
     program::wires(rig);
     lpis(rig, devices)
