@@ -11,7 +11,7 @@ use crate::image::ImageError;
 use crate::its::TableError;
 use crate::memory::ShadowError;
 use crate::report::Refusal;
-use crate::topology::{TopologyError, Vcpu};
+use crate::topology::{SpiCount, TopologyError, Vcpu};
 use crate::uapi::vgic_v3 as v3;
 use crate::{AttrId, Errno};
 use alloc::boxed::Box;
@@ -180,6 +180,15 @@ pub enum DeviceError {
         needed: u32,
         /// The greatest id that the backend was given.
         greatest: u32,
+    },
+    /// An SPI of [`Options::level_spis`](crate::Options::level_spis) that the VM does not have: another VM's set, or INTIDs of a GICv3,
+    /// which begin at 32.
+    #[error("SPI {spi} is among Options::level_spis, and the VM has SPIs 0 to {}", spi_count.get() - 1)]
+    LevelSpi {
+        /// The least one that the VM does not have.
+        spi: u32,
+        /// SPIs of the device.
+        spi_count: SpiCount,
     },
     /// Tables were flushed from another controller than the one that is saved, or before a restore of it.
     #[error("the tables that were flushed are not those that this controller has now: flush it again before the save")]

@@ -98,7 +98,7 @@ pub use interrupt_state::{DynInterruptState, GuestMemoryUse, InterruptState, Req
 pub use memory::{GuestMemoryRead, GuestRange, NoGuestMemory};
 pub use options::{ConfigurationPolicy, Options, TableStrategy};
 pub use registers::{Field, Meaning, Row};
-pub use topology::{IntId, LpiIdBits, Mpidr, NrIrqs, SpiCount, TopologyError, Vcpu, VcpuId, Vcpus};
+pub use topology::{IntId, LpiIdBits, Mpidr, NrIrqs, SpiCount, SpiSet, TopologyError, Vcpu, VcpuId, Vcpus};
 
 /// The examples of the README.
 #[cfg(all(doctest, feature = "kvm", target_os = "linux"))]

@@ -6,6 +6,7 @@ use crate::image::IstCoding;
 use crate::its::LpiState;
 use crate::judge::{Limits, Ranges};
 use crate::report::Severity;
+use crate::topology::SpiSet;
 
 /// What a VMM decides. To be set at any time: the next save, check or restore goes by it.
 ///
@@ -46,6 +47,13 @@ pub struct Options {
     /// GICv5: how often a save of the tables is repeated after `EBUSY`, which says that an interrupt arrived while the VM was saved. In each
     /// attempt the kernel asks the hardware up to three times, and waits up to 10 ms for each answer. Default: 3.
     pub retries: u8,
+    /// GICv5: SPIs that are level-triggered, as the VMM's devices have them and as it has told the guest (device tree, ACPI). KVM's
+    /// interface loses it: the table that it saves calls an SPI edge-triggered (`ISTE.HM` = 0) whatever the guest wrote to
+    /// `IRS_SPI_CFGR`, and edge-triggered it would be restored. A save puts HM = 1 and Pending = 0 into the entries of these SPIs; so
+    /// does a restore, which reports [`Problem::SpiLevelLost`](crate::report::Problem::SpiLevelLost) where the image has HM = 0. To be
+    /// given on both sides. SPIs that the VM does not have are an error. Default: none, for a VM without such devices; an SPI that the
+    /// guest itself made level-triggered by `GIC CDHM` needs no mention.
+    pub level_spis: SpiSet,
     /// GICv5: how tables are written into images. Default: raw, as the kernel writes them.
     pub ist_coding: IstCoding,
 }
@@ -61,6 +69,7 @@ impl Default for Options {
             ranges: None,
             limits: Limits::default(),
             retries: 3,
+            level_spis: SpiSet::EMPTY,
             ist_coding: IstCoding::Raw,
         }
     }
@@ -90,6 +99,7 @@ builders! {
     with_ranges ranges: Option<Ranges>;
     with_limits limits: Limits;
     with_retries retries: u8;
+    with_level_spis level_spis: SpiSet;
     with_ist_coding ist_coding: IstCoding;
 }
 

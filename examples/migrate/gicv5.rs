@@ -7,7 +7,7 @@ use vgic_state::gicv5::{Gicv5, Gicv5State, Idr0, Idr1, Idr2, IrsIdentity, Iste};
 use vgic_state::image::IstCoding;
 use vgic_state::model::gicv5::{Host, Vm};
 use vgic_state::uapi::vgic_v5::{irs, irs_fields};
-use vgic_state::{DynInterruptState, IntId, InterruptState, IstDevice, SpiCount, VcpuId, Vcpus};
+use vgic_state::{DynInterruptState, IntId, InterruptState, IstDevice, Options, SpiCount, SpiSet, VcpuId, Vcpus};
 
 /// Guest physical address of the IRS frames.
 pub(crate) const IRS_BASE: u64 = 0x0800_0000;
@@ -52,10 +52,15 @@ pub(crate) fn migrate_to<D: IstDevice>(destination: &mut Gicv5<D>) -> Result<(Gi
     Ok((state, image))
 }
 
+/// What KVM's interface does not carry: which SPIs the devices of the VM have made level-triggered. Both ends are told.
+pub(crate) fn options() -> Result<Options> {
+    Ok(Options::default().with_level_spis(SpiSet::new([LEVEL_SPI])?))
+}
+
 /// A VM on the model with an initialised GICv5.
 fn model_vm(host: Host, vcpus: &Vcpus, spis: SpiCount) -> Result<Gicv5<Vm>> {
     let vm = Vm::with_device(host, vcpus)?;
-    Ok(Gicv5::initialise(vm, IRS_BASE, spis, vcpus.clone())?)
+    Ok(Gicv5::initialise(vm, IRS_BASE, spis, vcpus.clone())?.with_options(options()?))
 }
 
 /// A host of the model with the limits of this one: what a guest was shown, it must be shown again.
@@ -101,24 +106,21 @@ fn run_source(mut source: Gicv5<Vm>) -> Result<Gicv5<Vm>> {
         }
         guest.irs_write32(irs::GICV5_IRS_SPI_SELR, LEVEL_SPI);
         guest.irs_write32(irs::GICV5_IRS_SPI_CFGR, irs_fields::GICV5_IRS_SPI_CFGR_TM);
-        // That register reaches KVM alone: what is saved is the handling mode.
-        guest.cdhm(IntId::Spi(LEVEL_SPI), true);
         // This CPU interrupts two others.
         guest.cdpend(IntId::Lpi(IPI + 1), true);
         guest.cdpend(IntId::Lpi(IPI + 3), true);
     })?;
     vm.run(VcpuId::new(2)?, |guest| guest.pend_ppi(SW_PPI, true))?;
-    // Devices raise their lines while nobody looks. That of the level SPI is low: of one that is high, KVM would restore a latch
-    // that nothing clears.
-    for spi in [5, 35] {
+    // Devices raise their lines while nobody looks.
+    for spi in [5, LEVEL_SPI, 35] {
         vm.set_spi_level(spi, true)?;
     }
     Ok(source)
 }
 
-/// Lets the guest of the destination take its interrupts: exactly those that were pending, by priority.
+/// Lets the guest of the destination take its interrupts: exactly those that were pending or whose line is high, by priority.
 fn deliver(vm: &mut Vm, vcpus: &Vcpus, state: &Gicv5State<'_>) -> Result<()> {
-    // Lines are in no image: this device raises its own while the guest is on its way.
+    // Lines are in no image: this device holds its own high.
     vm.set_spi_level(LEVEL_SPI, true)?;
 
     println!("\nthe destination's guest acknowledges");
@@ -156,7 +158,7 @@ fn is_pending(vm: &Vm, id: IntId) -> bool {
     vm.entry(id).is_some_and(|entry| Iste::from_bits(entry).pending())
 }
 
-/// What a vCPU must acknowledge, with the priority: pending or with a line that is high since, enabled, not active, its own.
+/// What a vCPU must acknowledge, with the priority: pending or with a line that is high, enabled, not active, its own.
 fn expected(state: &Gicv5State<'_>, vcpu: VcpuId) -> Vec<(u8, IntId)> {
     let pending = |id, entry: &Iste| entry.pending() || id == IntId::Spi(LEVEL_SPI);
     let deliverable = |entry: &Iste| entry.enable() && !entry.active() && entry.iaffid() == vcpu.iaffid();

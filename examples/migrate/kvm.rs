@@ -23,7 +23,8 @@ pub(crate) fn migrate(vcpus: &Vcpus, spis: SpiCount) -> Result<()> {
     }
     let _vcpus = create_vcpus(&vm, vcpus)?;
     let device = KvmDevice::create_gicv5(&vm)?;
-    let mut destination = Gicv5::initialise(device, super::gicv5::IRS_BASE, spis, vcpus.clone())?;
+    let mut destination =
+        Gicv5::initialise(device, super::gicv5::IRS_BASE, spis, vcpus.clone())?.with_options(super::gicv5::options()?);
     super::gicv5::migrate_to(&mut destination)?;
     println!("the guest's memory and its vCPUs are not there: nothing runs");
     Ok(())

@@ -10,7 +10,7 @@ use crate::error::DeviceError;
 use crate::flushed::Flushed;
 use crate::image::Kind;
 use crate::interrupt_state::{DynInterruptState, GuestMemoryUse, InterruptState, Requirements};
-use crate::judge::gicv5::{fit, problems};
+use crate::judge::gicv5::{fit, problems_of_vm};
 use crate::options::Options;
 use crate::report::Report;
 use crate::state::gicv5::codec;
@@ -30,6 +30,7 @@ impl<D: IstDevice> InterruptState for Gicv5<D> {
 
     fn save(&self, flushed: Flushed) -> Result<Gicv5State<'static>, Error> {
         own(&flushed)?;
+        self.level_spis_exist()?;
         let head = self.head()?;
         let mut spi = vec![0; head.sizes.spi];
         let mut lpi = head.sizes.lpi.map(|bytes| vec![0; bytes]);
@@ -49,8 +50,9 @@ impl<D: IstDevice> InterruptState for Gicv5<D> {
     }
 
     fn check(&self, state: &Gicv5State<'_>) -> Result<Report, Error> {
+        self.level_spis_exist()?;
         fit(state, &self.target)?;
-        let report = problems(state);
+        let report = problems_of_vm(state, &self.options.level_spis);
         report.refuse(self.options.refuse_at)?;
         Ok(report)
     }
@@ -91,6 +93,7 @@ impl<D: IstDevice> DynInterruptState for Gicv5<D> {
 
     fn save_image(&self, flushed: Flushed, image: &mut [u8]) -> Result<usize, Error> {
         own(&flushed)?;
+        self.level_spis_exist()?;
         let head = self.head()?;
         let mut source = FromDevice { gic: self, sizes: head.sizes };
         codec::write(image, &head, self.target.vcpus.iter(), self.options.ist_coding, codec::Tables::InDevice, &mut source)

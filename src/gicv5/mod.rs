@@ -8,6 +8,7 @@
 mod access;
 mod attach;
 mod contract;
+mod level;
 mod replay;
 mod tables;
 

@@ -27,7 +27,7 @@ impl<D: IstDevice> Gicv5<D> {
             step(attr.id(), Some(value), self.device.set(attr, value))?;
         }
         let lpi = state.lpi_ist.as_ref().map(Ist::as_bytes);
-        step(AttrId::IST, None, self.device.restore_ist(state.spi_ist.as_bytes(), lpi))?;
+        step(AttrId::IST, None, self.write_ists(state.spi_ist.as_bytes(), lpi))?;
         for vcpu in &state.vcpus {
             for (row, value) in vcpu.registers.rows() {
                 let attr = Attr::cpu_sysreg(vcpu.vcpu.mpidr, row.key as u16);

@@ -10,7 +10,7 @@ use crate::buffer::IstSizes;
 use crate::error::{AccessError, DeviceError};
 use crate::registers::RegisterTable;
 use crate::state::gicv5::codec::Head;
-use crate::state::gicv5::ist::clear_hwu;
+use crate::state::gicv5::ist::{clear_hwu, set_level};
 use crate::state::gicv5::{CpuInterface, IrsIdentity, IrsState, IstBaser, IstCfgr};
 use crate::topology::{LpiIdBits, Vcpu};
 use crate::uapi::vgic_v5::irs;
@@ -33,28 +33,33 @@ impl<D: IstDevice> Gicv5<D> {
 
     /// Has the kernel write both tables into the caller's bytes, of any alignment. No allocation, no copy.
     ///
-    /// `ISTE.HWU` is cleared on the way out: it means nothing to another host. After an error, the contents of the buffers mean
+    /// `ISTE.HWU` is cleared on the way out: it means nothing to another host. Level-triggered SPIs, by HM or by
+    /// [`Options::level_spis`](crate::Options::level_spis), get HM = 1 and Pending = 0. After an error, the contents of the buffers mean
     /// nothing.
     ///
     /// # Errors
     ///
-    /// [`Error::Buffer`]: a buffer is not exactly what the device needs; the kernel has seen no pointer. [`Error::Access`]: the kernel
-    /// refused. After `EBUSY`, the save is repeated as often as [`Options::retries`](crate::Options::retries) says. Otherwise as [`Gicv5::ist_sizes`].
+    /// [`Error::Device`]: an SPI was named that the device does not have. [`Error::Buffer`]: a buffer is not exactly what the device
+    /// needs; the kernel has seen no pointer. [`Error::Access`]: the kernel refused. After `EBUSY`, the save is repeated as often as
+    /// [`Options::retries`](crate::Options::retries) says. Otherwise as [`Gicv5::ist_sizes`].
     pub fn save_ists(&self, spi: &mut [u8], lpi: Option<&mut [u8]>) -> Result<(), Error> {
+        self.level_spis_exist()?;
         self.transfer(&self.ist_sizes()?, spi, lpi)
     }
 
     /// Has the kernel read both tables from the caller's bytes, of any alignment. No allocation, no copy.
     ///
     /// A step of a restore, after the IRS registers. Checks the buffers, not what is in them: [`InterruptState::restore`](crate::InterruptState::restore) does.
+    /// The kernel gets level-triggered SPIs as [`Gicv5::save_ists`] has them, whatever the buffer has.
     ///
     /// # Errors
     ///
-    /// [`Error::Buffer`]: a buffer is not exactly what the device needs; the kernel has seen no pointer. [`Error::Access`]: the kernel
-    /// refused. Otherwise as [`Gicv5::ist_sizes`].
+    /// [`Error::Device`]: an SPI was named that the device does not have. [`Error::Buffer`]: a buffer is not exactly what the device
+    /// needs; the kernel has seen no pointer. [`Error::Access`]: the kernel refused. Otherwise as [`Gicv5::ist_sizes`].
     pub fn restore_ists(&mut self, spi: &[u8], lpi: Option<&[u8]>) -> Result<(), Error> {
+        self.level_spis_exist()?;
         self.ist_sizes()?.check(spi, lpi)?;
-        self.device.restore_ist(spi, lpi).map_err(|errno| AccessError::new(Operation::Set, AttrId::IST, errno))?;
+        self.write_ists(spi, lpi).map_err(|errno| AccessError::new(Operation::Set, AttrId::IST, errno))?;
         Ok(())
     }
 
@@ -70,6 +75,7 @@ impl<D: IstDevice> Gicv5<D> {
             attempts += 1;
         }
         clear_hwu(spi);
+        set_level(spi, &self.options.level_spis);
         if let Some(lpi) = lpi {
             clear_hwu(lpi);
         }

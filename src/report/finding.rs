@@ -1,9 +1,11 @@
 //! What was found: a problem with its first place and a count, and all of them as a report.
 //!
-//! Rule: a report is small whatever the state: one finding for each problem and kind of place, and two ranges for each ITS.
+//! Rule: a report is small whatever the state: one finding for each problem and kind of place, two ranges for each ITS, one set of
+//! SPIs.
 
 use super::{Place, Problem, Refusal, Severity};
 use crate::memory::GuestRange;
+use crate::topology::SpiSet;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
@@ -57,6 +59,9 @@ pub struct Report {
     pub queued: Vec<QueuedCommands>,
     /// After a restore: guest memory that the kernel may have written. Mark it dirty.
     pub guest_memory_written: Vec<GuestRange>,
+    /// GICv5: the level-triggered SPIs, by the VMM ([`Options::level_spis`](crate::Options::level_spis)) or by the table (`ISTE.HM`).
+    /// After a restore, each is as if its line were low: drive the line of each whose device holds it high (`KVM_IRQ_LINE`, irqfd).
+    pub level_spis: SpiSet,
 }
 
 impl Report {
@@ -116,11 +121,13 @@ impl Report {
 }
 
 impl fmt::Display for Report {
-    /// A line for each finding: severity, code, the finding; then a line for each range that was written.
+    /// A line for each finding: severity, code, the finding; then a line for each range that was written, and one for the lines that must
+    /// be driven.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.findings
             .iter()
             .try_for_each(|finding| writeln!(f, "{:<8} {}: {finding}", finding.severity(), finding.problem.code()))?;
-        self.guest_memory_written.iter().try_for_each(|range| writeln!(f, "guest memory written: {range}"))
+        self.guest_memory_written.iter().try_for_each(|range| writeln!(f, "guest memory written: {range}"))?;
+        if self.level_spis.is_empty() { Ok(()) } else { writeln!(f, "lines to drive: {}", self.level_spis) }
     }
 }

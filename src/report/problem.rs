@@ -206,6 +206,9 @@ problems! {
             "the register has bits that KVM does not keep", "KVM takes the table for another than the guest meant";
         IstTargetUnknown "ist-target-unknown":
             "IAFFID names no vCPU", "the interrupt cannot be delivered, without an error";
+        SpiLevelLost "spi-level-lost":
+            "HM is clear, and the VMM says that the SPI is level-triggered",
+            "restored as level-triggered: as an edge it would be lost, or seen once where its line stays high";
         IstOneOfN "ist-one-of-n":
             "IRM is set", "KVM does not offer 1-of-N routing";
     }
@@ -222,6 +225,8 @@ problems! {
             "pending and disabled", "it is delivered only if the guest enables it";
         ConfigurationUnmapped "lpi-configuration-unmapped":
             "priority and enable of an LPI that nothing maps", "nobody reads them";
+        SpiLevelPending "spi-level-pending":
+            "level-triggered (HM) and pending", "restored as not pending: the line decides, and KVM's latch would stay when it falls";
         IstPriority "ist-priority":
             "the priority has bits that the IRS does not implement", "they are lost";
         IstHardwareUse "ist-hardware-use":

@@ -5,9 +5,11 @@
 //! Rule: a bound is checked once, in the constructor of its type; who holds the value need not check it again.
 
 mod interrupts;
+mod spis;
 mod vcpus;
 
 pub use interrupts::{IntId, LpiIdBits, NrIrqs, SpiCount};
+pub use spis::SpiSet;
 pub use vcpus::{Mpidr, Vcpu, VcpuId, Vcpus};
 
 /// A description of a VM that no virtual GIC can have.
@@ -18,6 +20,12 @@ pub enum TopologyError {
     #[error("{found} SPIs: must be a multiple of 32, from 32 to 1024")]
     SpiCount {
         /// The number given.
+        found: u32,
+    },
+    /// Not an SPI of any VM with a GICv5.
+    #[error("SPI {found}: a VM has SPIs 0 to 1023 at most")]
+    Spi {
+        /// The ID given, counted from 0.
         found: u32,
     },
     /// Not a number of interrupts that a GICv3 of KVM can have.

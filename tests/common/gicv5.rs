@@ -96,6 +96,12 @@ pub(crate) fn without_hwu(table: &[u8]) -> Vec<u8> {
     table.chunks(4).flat_map(|word| [word[0], word[1] & !0x06, word[2], word[3]]).collect()
 }
 
+/// A table of SPIs as it is saved: without the hardware's own bits, and of a level-triggered SPI (HM) not pending.
+pub(crate) fn saved_spis(table: &[u8]) -> Vec<u8> {
+    let pending = |first: u8| if first & 1 << 2 != 0 { first & !1 } else { first };
+    without_hwu(table).chunks(4).flat_map(|word| [pending(word[0]), word[1], word[2], word[3]]).collect()
+}
+
 /// Fails unless the values of [`irs_values`] and [`icc_values`] are all different, where the registers have the bits for it.
 fn assert_distinct(lpi_bits: Option<u32>, vcpus: &Vcpus) {
     // The mask has 5 bits: enough for this many vCPUs.

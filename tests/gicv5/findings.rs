@@ -79,9 +79,10 @@ fn each_problem_is_one_finding_of_each_table_with_its_first_place_and_its_count(
 fn what_is_not_odd_is_not_reported() {
     let entries = [
         (0, word(true, 0)),
-        (1, word(true, 3).with_active(true).with_pending(true).with_hm(true)),
-        (2, word(false, 3)),
-        (3, Iste::new().with_priority(31)),
+        (1, word(true, 3).with_active(true).with_pending(true)),
+        (2, word(true, 3).with_active(true).with_hm(true)),
+        (3, word(false, 3)),
+        (4, Iste::new().with_priority(31)),
     ];
     let entries: Vec<(usize, u32)> = entries.iter().map(|(id, entry)| (*id, entry.into_bits())).collect();
     let report = strict(fresh(&vcpus(2), 32)).check(&state(&entries, &entries)).expect("nothing odd");

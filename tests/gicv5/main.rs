@@ -17,6 +17,7 @@ mod errors;
 mod findings;
 mod golden;
 mod image;
+mod level;
 mod lists;
 mod order;
 mod refusal;

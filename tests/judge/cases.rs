@@ -347,7 +347,7 @@ fn every_problem_has_a_case_and_a_line() {
     found.extend(crate::ist::CASES.iter().map(|(problem, _)| *problem));
     // Each has a test of its own.
     found.extend([WorkExceeded, ItsTwice, NewerRevision, PendingLpisDisabled, AttributeMissing]);
-    found.extend([IstMisfit, IstKind, IstCfgr, LpiIdBits, LpiIdBounds]);
+    found.extend([SpiLevelLost, SpiLevelPending, IstMisfit, IstKind, IstCfgr, LpiIdBits, LpiIdBounds]);
     for problem in Problem::ALL {
         assert!(found.contains(problem), "{problem:?}");
     }

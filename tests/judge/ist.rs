@@ -8,7 +8,7 @@ use common::{filled, fresh, vcpus};
 use vgic_state::gicv5::{Gicv5State, Ist, Iste};
 use vgic_state::judge;
 use vgic_state::report::Problem::{self, *};
-use vgic_state::{IntId, IstKind};
+use vgic_state::{IntId, IstKind, SpiSet};
 
 const ENTRY: Iste = Iste::from_bits(0x0003_2008);
 
@@ -63,7 +63,32 @@ pub(crate) fn state(spis: &[(usize, Iste)], lpis: &[(usize, Iste)]) -> Gicv5Stat
 fn what_the_model_saves_has_no_finding() {
     let vcpus = vcpus(3);
     assert_eq!(judge::gicv5::problems(&fresh(&vcpus, 64).flush_and_save().expect("save")).to_string(), "");
-    assert_eq!(judge::gicv5::problems(&filled(&vcpus, 64, Some(10)).flush_and_save().expect("save")).to_string(), "");
+    let state = filled(&vcpus, 64, Some(10)).flush_and_save().expect("save");
+    let report = judge::gicv5::problems(&state);
+    assert_eq!(report.findings, []);
+    let level: Vec<u32> = (0..64).filter(|spi| state.spi_ist.get(*spi).expect("SPI").hm()).collect();
+    assert_eq!(report.level_spis.iter().collect::<Vec<u32>>(), level);
+    assert_eq!(report.to_string(), format!("lines to drive: {}\n", report.level_spis));
+}
+
+#[test]
+fn level_triggered_spis_are_found_as_what_they_are_and_as_nothing_else() {
+    let level = ENTRY.with_hm(true);
+    let spis = [(0, ENTRY), (1, level), (2, level.with_pending(true)), (3, ENTRY.with_pending(true))];
+    // Of LPIs, HM means nothing.
+    let state = state(&spis, &spis);
+    for (named, expected) in [
+        (&[][..], vec![(SpiLevelPending, 2, 1)]),
+        (&[1, 2], vec![(SpiLevelPending, 2, 1)]),
+        (&[0, 2, 3, 31], vec![(SpiLevelLost, 0, 3), (SpiLevelPending, 2, 1)]),
+    ] {
+        let report = judge::gicv5::problems_of_vm(&state, &SpiSet::new(named.iter().copied()).expect("SPIs"));
+        let found = report.findings.iter().filter(|finding| finding.problem != IstPriority);
+        let found: Vec<_> = found.map(|finding| (finding.problem, finding.first.interrupt, finding.count)).collect();
+        let expected: Vec<_> = expected.into_iter().map(|(problem, spi, count)| (problem, Some(IntId::Spi(spi)), count)).collect();
+        assert_eq!(found, expected, "{named:?}");
+        assert_eq!(report.level_spis, SpiSet::new([1, 2].iter().chain(named).copied()).expect("SPIs"));
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use vgic_state::image::IstCoding;
 use vgic_state::model::gicv3::{Device, Slots, Vm};
 use vgic_state::model::gicv5 as model_gicv5;
 use vgic_state::shadow::{ShadowKind, Shadowed};
-use vgic_state::{DynInterruptState, Error, Mpidr, Options, TableStrategy, Vcpus};
+use vgic_state::{DynInterruptState, Error, Mpidr, Options, SpiSet, TableStrategy, Vcpus};
 
 /// Two VMs of one kind.
 pub(crate) struct Pair {
@@ -47,23 +47,29 @@ impl Devices for OfGicv3 {
     }
 }
 
-/// The device of a GICv5. KVM's is a descriptor; the model's is the VM itself, which wants a lock.
+/// The device of a GICv5. KVM's is a descriptor; the model's is the VM itself, which wants a lock. The VMM's interrupt allocator knows
+/// which SPIs its devices have made level-triggered: KVM does not say it, so each operation is told.
 struct OfGicv5 {
     vm: Mutex<model_gicv5::Vm>,
     vcpus: Vcpus,
+    level_spis: SpiSet,
 }
+
+/// A UART and a clock.
+const LEVEL: [u32; 2] = [3, 47];
 
 impl OfGicv5 {
     fn shared(gic: Gicv5<model_gicv5::Vm>) -> Gic {
         let vcpus = gic.target().vcpus.clone();
-        Arc::new(OfGicv5 { vm: Mutex::new(gic.into_device()), vcpus })
+        let level_spis = SpiSet::new(LEVEL).expect("SPIs");
+        Arc::new(OfGicv5 { vm: Mutex::new(gic.into_device()), vcpus, level_spis })
     }
 }
 
 impl Devices for OfGicv5 {
     fn attach(&self, work: &mut dyn FnMut(&mut dyn DynInterruptState) -> Result<(), Error>) -> Result<(), Error> {
         let mut vm = self.vm.lock().unwrap_or_else(PoisonError::into_inner);
-        let options = Options::default().with_ist_coding(IstCoding::Sparse);
+        let options = Options::default().with_ist_coding(IstCoding::Sparse).with_level_spis(self.level_spis);
         work(&mut Gicv5::attach(&mut *vm, self.vcpus.clone())?.with_options(options))
     }
 }

@@ -5,6 +5,7 @@
 //! Rule: behind this module, nobody knows which controller the VM has.
 
 use super::Result;
+use super::devices::level_spis;
 use super::layout::{DIST, IRS, ITS, NR_IRQS, REDIST};
 use super::memory::Memory;
 use kvm_ioctls::VmFd;
@@ -100,7 +101,8 @@ impl Choice {
             }
             Choice::Gicv5 => {
                 let gic = KvmDevice::create_gicv5(vm)?;
-                Ok(Box::new(Gicv5::initialise(gic, IRS, SpiCount::new(NR_IRQS - 32)?, vcpus)?))
+                let options = Options::default().with_level_spis(level_spis()?);
+                Ok(Box::new(Gicv5::initialise(gic, IRS, SpiCount::new(NR_IRQS - 32)?, vcpus)?.with_options(options)))
             }
         }
     }

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use vgic_state::SpiSet;
 use vgic_state::uapi::vgic_v3::its::GITS_TRANSLATER;
 use vm_memory::{Bytes, GuestAddress};
 
@@ -57,14 +58,22 @@ pub(super) struct Devices {
     quiet: AtomicBool,
 }
 
+/// The SPIs in use, counted from 0.
+fn spis() -> impl Iterator<Item = (Kind, u32)> {
+    let used = (0..32).filter(|spi| SPIS >> spi & 1 != 0);
+    used.map(|spi| (if FIRST_SPI + spi < FIRST_EDGE { Kind::Level } else { Kind::Edge }, spi))
+}
+
+/// The level-triggered ones: of a GICv5, KVM does not say which they are.
+pub(super) fn level_spis() -> Result<SpiSet> {
+    Ok(SpiSet::new(spis().filter(|(kind, _)| *kind == Kind::Level).map(|(_, spi)| spi))?)
+}
+
 impl Devices {
     /// Devices that have sent nothing yet.
     pub(super) fn new(vm: Arc<VmFd>, memory: Memory) -> Self {
         let msis = (0..LPIS).map(|index| (Kind::Msi, index));
-        let spis = (0..32).filter(|spi| SPIS >> spi & 1 != 0).map(|spi| {
-            let kind = if FIRST_SPI + spi < FIRST_EDGE { Kind::Level } else { Kind::Edge };
-            (kind, LPIS + spi)
-        });
+        let spis = spis().map(|(kind, spi)| (kind, LPIS + spi));
         let sources = msis.chain(spis).map(|(kind, index)| Source { kind, index, sent: 0, line: false });
         Devices { vm, memory, sources: Mutex::new(sources.collect()), quiet: AtomicBool::new(false) }
     }
@@ -83,7 +92,8 @@ impl Devices {
             source.sent = wire.get()?;
             source.line = wire.get_up_to(1)? != 0;
             if drive && source.line {
-                self.line(source.index, true)?;
+                // A GICv5 counts SPIs from 0.
+                self.drive(source.index - LPIS, true)?;
             }
         }
         Ok(())
@@ -101,8 +111,11 @@ impl Devices {
     }
 
     fn line(&self, index: u32, level: bool) -> Result<()> {
-        let intid = index - LPIS + FIRST_SPI;
-        Ok(self.vm.set_irq_line(KVM_ARM_IRQ_TYPE_SPI << KVM_ARM_IRQ_TYPE_SHIFT | intid, level)?)
+        self.drive(index - LPIS + FIRST_SPI, level)
+    }
+
+    fn drive(&self, number: u32, level: bool) -> Result<()> {
+        Ok(self.vm.set_irq_line(KVM_ARM_IRQ_TYPE_SPI << KVM_ARM_IRQ_TYPE_SHIFT | number, level)?)
     }
 
     fn msi(&self, index: u32) -> Result<()> {

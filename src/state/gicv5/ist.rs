@@ -6,8 +6,8 @@
 
 use super::Iste;
 use crate::buffer::IstKind;
-use crate::topology::{IntId, LpiIdBits, SpiCount, TopologyError};
-use crate::uapi::vgic_v5::ist::GICV5_ISTL2E_HWU;
+use crate::topology::{IntId, LpiIdBits, SpiCount, SpiSet, TopologyError};
+use crate::uapi::vgic_v5::ist::{GICV5_ISTL2E_HM, GICV5_ISTL2E_HWU, GICV5_ISTL2E_PENDING};
 use alloc::borrow::Cow;
 
 /// A table: borrowed from an image or from a buffer of the caller, or owned.
@@ -175,5 +175,25 @@ pub(crate) fn clear_hwu(table: &mut [u8]) {
         for word in block {
             *word = (u32::from_le_bytes(*word) & !GICV5_ISTL2E_HWU).to_le_bytes();
         }
+    }
+}
+
+/// The entry of an SPI as it is saved and restored: of one that is level-triggered, because the VMM names it or because HM says so, the
+/// line alone decides whether it is pending. A latch that KVM restores beside it would stay when the line falls.
+const fn of_level(word: u32, named: bool) -> u32 {
+    let word = if named { word | GICV5_ISTL2E_HM } else { word };
+    if word & GICV5_ISTL2E_HM != 0 { word & !GICV5_ISTL2E_PENDING } else { word }
+}
+
+/// Whether [`set_level`] would change a table of SPIs.
+pub(crate) fn lacks_level(table: &[u8], level: &SpiSet) -> bool {
+    let words = table.as_chunks::<4>().0.iter().map(|word| u32::from_le_bytes(*word));
+    words.zip(0..).any(|(word, id)| of_level(word, level.contains(id)) != word)
+}
+
+/// Gives every level-triggered SPI of a table HM = 1 and Pending = 0: those that are named, and those that have HM = 1.
+pub(crate) fn set_level(table: &mut [u8], level: &SpiSet) {
+    for (word, id) in table.as_chunks_mut::<4>().0.iter_mut().zip(0..) {
+        *word = of_level(u32::from_le_bytes(*word), level.contains(id)).to_le_bytes();
     }
 }

@@ -17,18 +17,23 @@ use alloc::vec::Vec;
 /// What KVM's interface does not carry, and the VMM must therefore do itself:
 ///
 /// - **External line levels of SPIs.** After a restore, drive every line that a device holds high again (`KVM_IRQ_LINE` or irqfd).
-/// - **SPI trigger modes beyond `ISTE.HM`.** `IRS_SPI_CFGR` cannot be read for each SPI once a vCPU has run, and cannot be restored.
-///   The mode of an SPI is restored from `ISTE.HM`. Whether hardware keeps that bit equal to what a guest wrote to `IRS_SPI_CFGR` is
-///   not documented; a guest that uses `GIC CDHM` is safe. A VMM that told the guest which SPIs are level-triggered (device tree, ACPI)
-///   can put that into the state before it restores it:
+///   [`Report::level_spis`](crate::report::Report::level_spis) lists the SPIs whose lines these can be.
+/// - **Which SPIs are level-triggered.** A guest says it by `IRS_SPI_CFGR`, which changes a flag inside KVM and no table: the SPI is saved
+///   with `ISTE.HM` = 0, and would be edge-triggered after a restore. The VMM knows it, from its devices: name these SPIs in
+///   [`Options::level_spis`](crate::Options::level_spis) when saving and when restoring. Their entries then have HM = 1 and Pending = 0 in
+///   the state and in what the kernel gets: a pending latch that KVM restores for a level-triggered SPI stays when its line falls, so
+///   that the line alone must say it. What a guest itself has made level-triggered (`GIC CDHM`) is saved in the same way, without a
+///   name.
 ///
 ///   ```
-///   # fn f(state: &mut vgic_state::gicv5::Gicv5State<'_>, level_triggered: &[u32]) {
-///   for spi in level_triggered {
-///       if let Some(entry) = state.spi_ist.get(*spi) {
-///           assert!(state.spi_ist.set(*spi, entry.with_hm(true)));
-///       }
-///   }
+///   use vgic_state::{Options, SpiSet};
+///
+///   # fn main() -> Result<(), vgic_state::TopologyError> {
+///   // By INTID.ID, counted from 0: the numbers of the device tree, and of KVM_IRQ_LINE.
+///   let uart_and_rtc = SpiSet::new([1, 2])?;
+///   let options = Options::default().with_level_spis(uart_and_rtc);
+///   # assert_eq!(options.level_spis.len(), 2);
+///   # Ok(())
 ///   # }
 ///   ```
 /// - **Which PPIs there are.** KVM derives it from the vCPU (timers, PMU): create the vCPUs with the same features.
