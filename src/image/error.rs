@@ -4,7 +4,7 @@
 //!
 //! Rule: each way of being wrong is a variant of its own; a message calls sections and registers by name.
 
-use super::Kind;
+use super::format::{Kind, VERSION};
 use crate::AttrId;
 use crate::buffer::IstKind;
 use crate::topology::TopologyError;
@@ -55,7 +55,7 @@ pub enum ImageError {
     #[error("not an image of an interrupt controller")]
     NotAnImage,
     /// Written in a version of the format that this crate does not read.
-    #[error("image version {found}: this build reads version {}", super::VERSION)]
+    #[error("image version {found}: this build reads version {}", VERSION)]
     UnknownVersion {
         /// The version in the header.
         found: u32,

@@ -5,89 +5,21 @@
 //! Rule: the only module that slices untrusted bytes. A length is compared with the input before memory is reserved for it, and every
 //! byte of an accepted image has a meaning: there are no holes and no spare bits.
 
+mod checksum;
 mod error;
+mod format;
 mod reader;
 pub(crate) mod records;
 mod sparse;
 mod writer;
 
 pub use error::ImageError;
+pub use format::{
+    HEADER_BYTES, IstCoding, Kind, MAGIC, MAX_SECTIONS, SECTION_ALIGN, SECTION_CRITICAL, SECTION_ENTRY_BYTES, VERSION,
+};
 pub(crate) use reader::{Cursor, Sections};
 pub(crate) use sparse::{compact, encode, expand, overhead};
 pub(crate) use writer::{Put, Writer};
-
-/// First bytes of every image.
-pub const MAGIC: [u8; 8] = *b"VGICSTAT";
-/// The version this crate writes, and reads.
-pub const VERSION: u32 = 1;
-/// Bytes of the header: magic, version, kind, length, number of sections, checksum.
-pub const HEADER_BYTES: usize = 32;
-/// Bytes of one entry of the section table: id, flags, offset, length.
-pub const SECTION_ENTRY_BYTES: usize = 24;
-/// A reader that does not know this section must refuse the image.
-pub const SECTION_CRITICAL: u32 = 1;
-/// Sections begin at multiples of this many bytes.
-pub const SECTION_ALIGN: usize = 8;
-/// More sections than any version has; a bound for a reader, not for a format.
-pub const MAX_SECTIONS: u32 = 64;
-
-/// Which interrupt controller an image is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum Kind {
-    /// A virtual GICv3, with or without ITSes.
-    Gicv3,
-    /// A virtual GICv5.
-    Gicv5,
-}
-
-impl Kind {
-    /// The number in the header.
-    #[must_use]
-    pub const fn number(self) -> u32 {
-        match self {
-            Kind::Gicv3 => 3,
-            Kind::Gicv5 => 5,
-        }
-    }
-
-    pub(crate) const fn from_number(number: u32) -> Result<Self, ImageError> {
-        match number {
-            3 => Ok(Kind::Gicv3),
-            5 => Ok(Kind::Gicv5),
-            found => Err(ImageError::UnknownKind { found }),
-        }
-    }
-}
-
-impl core::fmt::Display for Kind {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(match self {
-            Kind::Gicv3 => "GICv3",
-            Kind::Gicv5 => "GICv5",
-        })
-    }
-}
-
-/// How interrupt state tables are written into an image. A reader takes either.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum IstCoding {
-    /// The kernel's bytes: the kernel writes them in place and reads them in place. 4 bytes per interrupt.
-    #[default]
-    Raw,
-    /// The entries that are not zero: 65,536 LPIs of which 64 are in use take less than 2 KiB. At most 4 % and
-    /// 16 bytes longer than raw.
-    Sparse,
-}
-
-impl IstCoding {
-    pub(crate) const fn number(self) -> u32 {
-        match self {
-            IstCoding::Raw => 0,
-            IstCoding::Sparse => 1,
-        }
-    }
-}
 
 /// The length of the image at the start of a buffer, which may be longer: an area of a fixed size, say. Only the header is looked at.
 ///

@@ -4,7 +4,9 @@
 //!
 //! Rule: a cursor never leaves its slice; what a section does not say is an error, and so is what it says too much.
 
-use super::{HEADER_BYTES, ImageError, Kind, MAGIC, MAX_SECTIONS, SECTION_ALIGN, SECTION_CRITICAL, SECTION_ENTRY_BYTES, VERSION};
+use super::checksum::checksum;
+use super::error::ImageError;
+use super::format::{HEADER_BYTES, Kind, MAGIC, MAX_SECTIONS, SECTION_ALIGN, SECTION_CRITICAL, SECTION_ENTRY_BYTES, VERSION};
 use alloc::vec::Vec;
 
 /// Bytes that are taken off from the front.
@@ -114,11 +116,11 @@ impl<'a> Sections<'a> {
         if length != image.len() {
             return Err(ImageError::TrailingBytes { expected: length as u64, found: image.len() as u64 });
         }
-        let computed = super::writer::checksum(image);
+        let computed = checksum(image);
         if computed != header.checksum {
             return Err(ImageError::Checksum { expected: header.checksum, found: computed });
         }
-        let kind = Kind::from_number(header.kind)?;
+        let kind = Kind::from_number(header.kind).ok_or(ImageError::UnknownKind { found: header.kind })?;
         let sections = read_table(image, header.rest, header.sections)?;
         Ok(Sections { kind, sections })
     }

@@ -4,20 +4,8 @@
 //!
 //! Rule: sections are written where they stay; nothing is allocated and nothing is written twice.
 
-use super::{HEADER_BYTES, Kind, MAGIC, SECTION_ALIGN, SECTION_CRITICAL, SECTION_ENTRY_BYTES, VERSION};
-
-/// Offset of the checksum in the header.
-const CHECKSUM_OFFSET: usize = 28;
-
-/// CRC-32 (ISO-HDLC) of the whole image, with zeros in place of the checksum itself.
-pub(crate) fn checksum(image: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    let (head, tail) = image.split_at(CHECKSUM_OFFSET.min(image.len()));
-    hasher.update(head);
-    hasher.update(&[0; 4]);
-    hasher.update(tail.get(4..).unwrap_or_default());
-    hasher.finalize()
-}
+use super::checksum::checksum;
+use super::format::{CHECKSUM_OFFSET, HEADER_BYTES, Kind, MAGIC, SECTION_ALIGN, SECTION_CRITICAL, SECTION_ENTRY_BYTES, VERSION};
 
 /// An image under construction. `None` from any method: the buffer is too small.
 #[derive(Debug)]

@@ -9,6 +9,8 @@
 //! Rule: the guest's memory is back in its slots when the work is done, whatever happened to the work.
 
 #[cfg(all(feature = "guest-memory", target_os = "linux"))]
+mod kind;
+#[cfg(all(feature = "guest-memory", target_os = "linux"))]
 mod mapping;
 #[cfg(all(feature = "guest-memory", target_os = "linux"))]
 mod pagemap;
@@ -24,7 +26,8 @@ mod window;
 pub use crate::memory::{Divert, ShadowError, ShadowMemory, ShadowStep};
 #[cfg(all(feature = "guest-memory", target_os = "linux"))]
 pub use {
+    kind::ShadowKind,
     shadowed::Shadowed,
     slots::{Backing, Memslot, Memslots, ShadowRegion},
-    window::{ShadowKind, ShadowWindow},
+    window::ShadowWindow,
 };

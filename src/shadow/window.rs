@@ -6,6 +6,7 @@
 //! Rule: everything is looked at and all memory is mapped before the first slot changes; a slot that has changed is put back, whatever
 //! happens to the others.
 
+use super::kind::ShadowKind;
 use super::pagemap::Pagemap;
 use super::region::Shadow;
 use super::slots::{Memslot, Memslots};
@@ -24,19 +25,6 @@ const ADDRESS_END: u64 = 1 << 48;
 
 /// How much a copy-on-write shadow can be made to [clear](ShadowMemory::clear): each page of it is one more page of memory.
 const CLEAR_MAX: u64 = 64 << 20;
-
-/// What shadow memory reads as where nobody wrote.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ShadowKind {
-    /// Zeros: anonymous memory. For guest memory of every kind. A sparse file without a name for each slot, which is slower, where
-    /// `/proc/thread-self/pagemap` cannot be used (a chroot without `/proc`, `mlockall`), where memory that is not used counts
-    /// (`vm.overcommit_memory` 2, or not readable), and where anonymous memory is limited (`RLIMIT_DATA`).
-    Zero,
-    /// The guest's memory: a private mapping of its file. For guest memory that is a shared mapping of a file, and not in huge pages.
-    /// Holes of the file that are touched get pages of zeros.
-    CopyOnWrite,
-}
 
 /// While it exists, KVM's accesses to the writable slots of a VM go to shadow memory. **No vCPU may run.**
 ///

@@ -4,6 +4,7 @@
 //!
 //! Rule: a count is compared with the bytes that are left before memory is reserved.
 
+use super::bound::MAX_ITS;
 use crate::image::{Cursor, ImageError, Put};
 use crate::its::geometry::LPI_LIMIT;
 use crate::its::{
@@ -41,7 +42,7 @@ pub(super) fn section_max(vcpus: usize, its: usize) -> usize {
 /// Whether a section can hold these.
 pub(super) fn check(lpis: &LpiState) -> Result<(), TableError> {
     let refuse = |mapping| Err(TableError::Mapping { mapping, rule: "does not fit into an image: an ID has 16 bits at most" });
-    if lpis.its.len() > super::MAX_ITS as usize {
+    if lpis.its.len() > MAX_ITS as usize {
         let its = lpis.its.last().map_or(0, |its| its.base);
         return Err(TableError::Mapping {
             mapping: Mapping::Its { its },
@@ -140,8 +141,8 @@ impl<'a> Reader<'a> {
     pub(super) fn read(mut self) -> Result<LpiState, ImageError> {
         let (its, configured, pending) = (self.u32()?, self.u32()?, self.u32()?);
         self.zero()?;
-        if its > super::MAX_ITS {
-            return Err(ImageError::Count { what: "ITSes", found: its.into(), max: super::MAX_ITS.into() });
+        if its > MAX_ITS {
+            return Err(ImageError::Count { what: "ITSes", found: its.into(), max: MAX_ITS.into() });
         }
         let mut lpis = LpiState { its: self.reserve(its, ITS_BYTES)?, ..LpiState::default() };
         for _ in 0..its {

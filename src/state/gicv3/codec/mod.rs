@@ -5,7 +5,10 @@
 //! Rule: one function writes and one reads each section, next to each other.
 
 mod block;
+mod bound;
 mod lpis;
+
+pub(crate) use bound::MAX_ITS;
 
 use super::{CpuInterface, DistIdentity, DistState, Gicv3State, ItsIdentity, ItsState, ItsUnit};
 use super::{RedistIdentity, RedistState, SpiBlock, VcpuState};
@@ -29,9 +32,6 @@ const SECTION_ITS: u32 = 18;
 const SECTION_LPIS: u32 = 19;
 /// Sections of every image.
 const ALWAYS: u32 = 3;
-
-/// More ITSes than any VM has; a bound for a reader.
-pub(crate) const MAX_ITS: u32 = 64;
 
 /// The registers of the distributor.
 type Dist = (DistIdentity, DistState);
