@@ -4,7 +4,6 @@
 //!
 //! Rule: a register is called what the Arm specification calls it, with its number in an array and its half where it has 64 bits.
 
-use super::Command;
 use crate::topology::Mpidr;
 use crate::uapi::{device as dev, vgic_v3 as v3, vgic_v5 as v5};
 use core::fmt;
@@ -18,7 +17,7 @@ pub struct AttrId {
 
 impl AttrId {
     /// `GRP_CTRL`, `INIT`.
-    pub const INIT: AttrId = Command::Init.id();
+    pub const INIT: AttrId = AttrId { group: dev::KVM_DEV_ARM_VGIC_GRP_CTRL, attr: dev::KVM_DEV_ARM_VGIC_CTRL_INIT as u64 };
     /// `GRP_IST`: both interrupt state tables of a GICv5.
     pub const IST: AttrId = AttrId { group: v5::KVM_DEV_ARM_VGIC_GRP_IST, attr: 0 };
 
@@ -62,7 +61,6 @@ impl AttrId {
 
     /// What the attribute is, if it is no register.
     fn plain_name(self) -> Option<&'static str> {
-        const USERSPACE_PPIS: u64 = v5::KVM_DEV_ARM_VGIC_USERSPACE_PPIS as u64;
         Some(match (self.group, self.attr) {
             (dev::KVM_DEV_ARM_VGIC_GRP_ADDR, v3::KVM_VGIC_V3_ADDR_TYPE_DIST) => "distributor address",
             (dev::KVM_DEV_ARM_VGIC_GRP_ADDR, v3::KVM_VGIC_V3_ADDR_TYPE_REDIST) => "redistributor address",
@@ -70,13 +68,8 @@ impl AttrId {
             (dev::KVM_DEV_ARM_VGIC_GRP_ADDR, v3::KVM_VGIC_ITS_ADDR_TYPE) => "ITS address",
             (dev::KVM_DEV_ARM_VGIC_GRP_ADDR, v5::KVM_VGIC_V5_ADDR_TYPE_IRS) => "IRS address",
             (dev::KVM_DEV_ARM_VGIC_GRP_NR_IRQS, _) => "NR_IRQS",
-            (dev::KVM_DEV_ARM_VGIC_GRP_CTRL, USERSPACE_PPIS) => "USERSPACE_PPIS",
+            (dev::KVM_DEV_ARM_VGIC_GRP_CTRL, attr) => return control_name(attr),
             (v5::KVM_DEV_ARM_VGIC_GRP_IST, 0) => "IST",
-            _ if self == Command::Init.id() => "INIT",
-            _ if self == Command::SavePendingTables.id() => "SAVE_PENDING_TABLES",
-            _ if self == Command::ItsSaveTables.id() => "SAVE_TABLES",
-            _ if self == Command::ItsRestoreTables.id() => "RESTORE_TABLES",
-            _ if self == Command::ItsReset.id() => "RESET",
             _ => return None,
         })
     }
@@ -164,6 +157,19 @@ impl fmt::Debug for AttrId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "AttrId({self})")
     }
+}
+
+/// `GRP_CTRL`: the commands, and the one attribute that is read.
+fn control_name(attr: u64) -> Option<&'static str> {
+    Some(match u32::try_from(attr).ok()? {
+        dev::KVM_DEV_ARM_VGIC_CTRL_INIT => "INIT",
+        v3::KVM_DEV_ARM_VGIC_SAVE_PENDING_TABLES => "SAVE_PENDING_TABLES",
+        v3::KVM_DEV_ARM_ITS_SAVE_TABLES => "SAVE_TABLES",
+        v3::KVM_DEV_ARM_ITS_RESTORE_TABLES => "RESTORE_TABLES",
+        v3::KVM_DEV_ARM_ITS_CTRL_RESET => "RESET",
+        v5::KVM_DEV_ARM_VGIC_USERSPACE_PPIS => "USERSPACE_PPIS",
+        _ => return None,
+    })
 }
 
 #[cfg(test)]

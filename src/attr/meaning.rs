@@ -4,7 +4,8 @@
 //!
 //! Rule: a meaning is what the number can mean there, and nothing else.
 
-use super::{AttrId, Command};
+use super::command::Command;
+use super::id::AttrId;
 use crate::Errno;
 use crate::uapi::{device as dev, vgic_v3 as v3, vgic_v5 as v5};
 use core::fmt;

@@ -4,10 +4,12 @@
 //!
 //! Rule: the only place that packs a group and a register into an attribute. An attribute that reads 8 bytes cannot be given 4.
 
+mod command;
 mod id;
 mod meaning;
 mod word;
 
+pub use command::Command;
 pub use id::AttrId;
 pub use meaning::Operation;
 pub(crate) use meaning::meaning;
@@ -156,37 +158,6 @@ impl Attr<[u64; 2]> {
     #[must_use]
     pub const fn userspace_ppis() -> Self {
         Attr::new(dev::KVM_DEV_ARM_VGIC_GRP_CTRL, v5::KVM_DEV_ARM_VGIC_USERSPACE_PPIS as u64)
-    }
-}
-
-/// Commands of `GRP_CTRL`: attributes that are set without a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Command {
-    /// Initialise the device. Every vCPU must exist.
-    Init,
-    /// GICv3: write the LPI pending bits to guest memory.
-    SavePendingTables,
-    /// ITS: write device, translation and collection tables to guest memory.
-    ItsSaveTables,
-    /// ITS: read the tables from guest memory.
-    ItsRestoreTables,
-    /// ITS: back to the state after `INIT`.
-    ItsReset,
-}
-
-impl Command {
-    /// The attribute that stands for the command.
-    #[must_use]
-    pub const fn id(self) -> AttrId {
-        let attr = match self {
-            Command::Init => dev::KVM_DEV_ARM_VGIC_CTRL_INIT,
-            Command::SavePendingTables => v3::KVM_DEV_ARM_VGIC_SAVE_PENDING_TABLES,
-            Command::ItsSaveTables => v3::KVM_DEV_ARM_ITS_SAVE_TABLES,
-            Command::ItsRestoreTables => v3::KVM_DEV_ARM_ITS_RESTORE_TABLES,
-            Command::ItsReset => v3::KVM_DEV_ARM_ITS_CTRL_RESET,
-        };
-        AttrId::from_raw(dev::KVM_DEV_ARM_VGIC_GRP_CTRL, attr as u64)
     }
 }
 

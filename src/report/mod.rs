@@ -10,11 +10,13 @@
 //! Rule: nothing here judges; it is said here, once, what a judgement can say.
 
 mod finding;
+mod findings;
 mod place;
 mod problem;
 mod refusal;
 
-pub use finding::{Finding, QueuedCommands, Report};
+pub use finding::{Finding, QueuedCommands};
+pub use findings::Report;
 pub use place::Place;
 pub use problem::{Problem, Severity};
 pub use refusal::Refusal;
