@@ -4,13 +4,14 @@
 //!
 //! Rule: the findings are the library's report, all of it and nothing else; that a VM cannot take the state is a refusal, and no finding.
 
+use crate::failure::Failure;
 use crate::findings::{self, ExitArgs, Finding};
 use crate::input::{Image, State};
 use crate::number::{number, number32};
 use crate::output::{Cell, Column, Document, Ink, OutputArgs, Section, column, count};
 use crate::ram::RamArgs;
 use crate::vcpus::vcpus;
-use crate::{Failure, judged, show};
+use crate::{judged, show};
 use clap::Args as ClapArgs;
 use std::io::Write;
 use std::path::PathBuf;

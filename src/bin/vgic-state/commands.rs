@@ -6,7 +6,7 @@
 
 mod answer;
 
-use crate::Failure;
+use crate::failure::Failure;
 use crate::number::number;
 use crate::output::{Cell, Column, Document, Ink, OutputArgs, Section, column, count, for_programs};
 use crate::ram::{self, Ram, RamArgs};

@@ -6,15 +6,18 @@
 //! hidden unless asked.
 
 mod allowed;
+mod change;
 mod interrupt;
 mod mapping;
 
+use crate::failure::Failure;
 use crate::fields;
 use crate::input::{Image, State};
 use crate::interrupts;
 use crate::output::{Cell, Column, Document, Ink, OutputArgs, Section, column, count, for_people, for_programs};
 use crate::registers::{self, Owner, Register, list};
-use crate::{Failure, show};
+use crate::show;
+use change::{Change, change};
 use clap::Args as ClapArgs;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -39,34 +42,6 @@ pub(crate) struct Args {
     ignore_restore: bool,
     #[command(flatten)]
     output: OutputArgs,
-}
-
-/// Something that is not as it was.
-#[derive(Clone, Debug)]
-struct Change {
-    /// Of what.
-    of: String,
-    /// The field, or in a word what it is.
-    what: String,
-    before: String,
-    after: String,
-    /// In words, where the values do not say it.
-    words: String,
-    /// A restore may make it.
-    restore: bool,
-}
-
-impl Change {
-    /// Words, or values where there are none.
-    fn line(&self) -> String {
-        let Change { what, before, after, words, .. } = self;
-        match words.as_str() {
-            "" => format!("{what}: {before} -> {after}"),
-            "vanished" => format!("vanished: was {before}"),
-            "appeared" => format!("appeared: {after}"),
-            words => words.to_owned(),
-        }
-    }
 }
 
 const COLUMNS: &[Column] = &[
@@ -138,18 +113,6 @@ fn section(changes: &[Change]) -> Section {
         section.push(if change.restore { Ink::Dim } else { Ink::Plain }, row);
     }
     section
-}
-
-/// A change that no restore makes.
-fn change(of: impl ToString, what: impl ToString, before: impl ToString, after: impl ToString, words: impl ToString) -> Change {
-    Change {
-        of: of.to_string(),
-        what: what.to_string(),
-        before: before.to_string(),
-        after: after.to_string(),
-        words: words.to_string(),
-        restore: false,
-    }
 }
 
 fn topology(before: &State, after: &State) -> Vec<Change> {

@@ -6,7 +6,7 @@
 //!
 //! Rule: a command queue has one form in every ITS; tables have not, and are not decoded as if they had.
 
-use crate::Failure;
+use crate::failure::Failure;
 use vgic_state::gicv3::Gicv3State;
 
 /// Bytes of an entry of an ITT of KVM, and of one of QEMU.

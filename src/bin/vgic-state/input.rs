@@ -4,7 +4,8 @@
 //!
 //! Rule: the first bytes are looked at before the rest is read; no more is read than the largest image has. A pipe is as good as a file.
 
-use crate::{Failure, known};
+use crate::failure::Failure;
+use crate::known;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;

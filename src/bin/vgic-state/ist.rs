@@ -5,20 +5,23 @@
 //! Rule: no more is read of a file than the table has.
 
 mod audit;
+mod entry;
 mod memory;
 
+use crate::failure::Failure;
 use crate::findings::{self, ExitArgs};
 use crate::input::{self, Image, State};
+use crate::known;
 use crate::number::{number, number32};
 use crate::output::{Cell, Column, Document, Ink, OutputArgs, Section, column, commas};
 use crate::ram::RamArgs;
 use crate::vcpus::vcpus;
-use crate::{Failure, known};
 use clap::{Args as ClapArgs, ValueEnum};
+use entry::Entry;
 use memory::{Shape, Walked};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use vgic_state::gicv5::{Ist, IstBaser, IstCfgr, Iste};
+use vgic_state::gicv5::{Ist, IstBaser, IstCfgr};
 use vgic_state::{IstKind, LpiIdBits, Vcpus};
 
 /// Of a table in memory: the bytes of an entry behind the first four.
@@ -186,15 +189,6 @@ fn read(path: &Path, kind: Option<Kind>) -> Result<Ist<'static>, Failure> {
         _ => IstKind::Lpi,
     };
     Ok(Ist::new(kind, bytes)?)
-}
-
-/// An entry of a table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Entry {
-    id: u32,
-    entry: Iste,
-    /// The bytes behind the first four.
-    metadata: u128,
 }
 
 fn entries(entries: &[Entry]) -> Section {

@@ -4,6 +4,7 @@
 //!
 //! Rule: the tables are read as KVM reads them; what is not in the dump is said, and the rest is shown.
 
+use crate::failure::Failure;
 use crate::findings::{self, ExitArgs, Finding};
 use crate::input::State;
 use crate::interrupts::{self, Filter};
@@ -11,7 +12,7 @@ use crate::output::{Cell, Column, Document, Ink, OutputArgs, Section, column, co
 use crate::ram::RamArgs;
 use crate::units::UnitArgs;
 use crate::walked::{self, Walked};
-use crate::{Failure, foreign, judged, mappings, registers, show};
+use crate::{foreign, judged, mappings, registers, show};
 use clap::{Args as ClapArgs, ValueEnum};
 use std::io::Write;
 use vgic_state::gicv3::Gicv3State;

@@ -5,7 +5,7 @@
 //!
 //! Rule: a file of a known format is named, with what makes memory of it; nothing of it is decoded as if it were memory.
 
-use crate::Failure;
+use crate::failure::Failure;
 use vgic_state::image;
 
 /// As many bytes of a file as are looked at.

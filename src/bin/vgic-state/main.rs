@@ -6,6 +6,7 @@
 mod check;
 mod commands;
 mod diff;
+mod failure;
 mod fields;
 mod findings;
 mod foreign;
@@ -27,7 +28,8 @@ mod units;
 mod vcpus;
 mod walked;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use failure::Failure;
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
@@ -55,9 +57,6 @@ enum Command {
     #[command(hide = true)]
     Man(manual::Man),
 }
-
-/// Why a command failed, in words for standard error.
-type Failure = Box<dyn std::error::Error>;
 
 /// Something went wrong.
 const ERROR: u8 = 2;
@@ -90,8 +89,8 @@ fn run(command: &Command, out: &mut impl Write) -> Result<u8, Failure> {
         Command::Its(args) => its::run(args, out),
         Command::Ist(args) => ist::run(args, out),
         Command::Plot(args) => plot::run(args, out).map(|()| 0),
-        Command::Completions(args) => manual::completions(args, out).map(|()| 0),
-        Command::Man(args) => manual::man(args, out).map(|()| 0),
+        Command::Completions(args) => manual::completions(args, Cli::command(), out).map(|()| 0),
+        Command::Man(args) => manual::man(args, Cli::command(), out).map(|()| 0),
     }
 }
 

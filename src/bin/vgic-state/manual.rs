@@ -4,8 +4,8 @@
 //!
 //! Rule: nothing is written by hand.
 
-use crate::{Cli, Failure};
-use clap::{Args as ClapArgs, CommandFactory};
+use crate::failure::Failure;
+use clap::{Args as ClapArgs, Command};
 use clap_complete::Shell;
 use std::io::Write;
 
@@ -26,15 +26,16 @@ pub(crate) struct Man {
     command: Option<String>,
 }
 
-pub(crate) fn completions(args: &Completions, out: &mut impl Write) -> Result<(), Failure> {
+/// Prints the completions of a command line.
+pub(crate) fn completions(args: &Completions, mut command: Command, out: &mut impl Write) -> Result<(), Failure> {
     // The generator does not expect a reader that goes away.
     let mut text = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "vgic-state", &mut text);
+    clap_complete::generate(args.shell, &mut command, "vgic-state", &mut text);
     Ok(out.write_all(&text)?)
 }
 
-pub(crate) fn man(args: &Man, out: &mut impl Write) -> Result<(), Failure> {
-    let mut command = Cli::command();
+/// Prints a page of a command line.
+pub(crate) fn man(args: &Man, mut command: Command, out: &mut impl Write) -> Result<(), Failure> {
     // Gives every command its full name.
     command.build();
     let page = match &args.command {

@@ -7,14 +7,17 @@
 mod canvas;
 mod events;
 mod grid;
+mod mood;
 
+use crate::failure::Failure;
 use crate::input::{Image, State};
 use crate::interrupts::{self, Interrupt};
 use crate::output::commas;
 use crate::ram::RamArgs;
-use crate::{Failure, show, walked};
+use crate::{show, walked};
 use canvas::{Canvas, WIDTH};
 use clap::Args as ClapArgs;
+use mood::{Mood, Tally};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -37,67 +40,6 @@ pub(crate) struct Args {
     output: PathBuf,
     #[command(flatten)]
     ram: RamArgs,
-}
-
-/// What an interrupt is drawn as; the first that holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Mood {
-    PendingDisabled,
-    Pending,
-    Active,
-    Disabled,
-    Idle,
-}
-
-impl Mood {
-    const ALL: [Mood; 5] = [Mood::PendingDisabled, Mood::Pending, Mood::Active, Mood::Disabled, Mood::Idle];
-
-    fn of(interrupt: &Interrupt) -> Self {
-        match (interrupt.pending, interrupt.active, interrupt.enabled) {
-            (true, _, false) => Mood::PendingDisabled,
-            (true, _, true) => Mood::Pending,
-            (_, true, _) => Mood::Active,
-            (_, _, false) => Mood::Disabled,
-            _ => Mood::Idle,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Mood::PendingDisabled => "pending, disabled",
-            Mood::Pending => "pending",
-            Mood::Active => "active",
-            Mood::Disabled => "disabled",
-            Mood::Idle => "enabled, idle",
-        }
-    }
-}
-
-/// How many interrupts there are of each mood.
-#[derive(Clone, Copy, Debug, Default)]
-struct Tally([usize; 5]);
-
-impl Tally {
-    fn add(&mut self, mood: Mood) {
-        if let Some(count) = self.0.get_mut(mood as usize) {
-            *count += 1;
-        }
-    }
-
-    fn of(&self, mood: Mood) -> usize {
-        self.0.get(mood as usize).copied().unwrap_or_default()
-    }
-
-    fn all(&self) -> usize {
-        self.0.iter().sum()
-    }
-
-    /// Those that there are, in a line.
-    fn words(&self) -> String {
-        let words = Mood::ALL.iter().filter(|mood| self.of(**mood) > 0);
-        let words: Vec<String> = words.map(|mood| format!("{} {}", commas(self.of(*mood) as u64), mood.name())).collect();
-        words.join("; ")
-    }
 }
 
 pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {

@@ -5,8 +5,9 @@
 //! Rule: what is needed is read where it is, by `pread`; nothing is mapped, so that a file that somebody truncates is an error and no
 //! signal, and a dump of 64 GiB costs what its tables cost. A file of another known format is no raw dump.
 
+use crate::failure::Failure;
 use crate::number::number;
-use crate::{Failure, input, known};
+use crate::{input, known};
 use clap::Args;
 use std::cell::RefCell;
 use std::fs::File;

@@ -4,10 +4,11 @@
 //!
 //! Rule: one line says the most; tables follow in the order in which a person asks.
 
+use crate::failure::Failure;
 use crate::input::{Image, State};
 use crate::interrupts::{self, Counts, Filter, Interrupt, Target};
 use crate::output::{Cell, Column, Document, Ink, OutputArgs, Section, column, commas, count};
-use crate::{Failure, mappings, registers};
+use crate::{mappings, registers};
 use clap::{Args as ClapArgs, ValueEnum};
 use std::collections::BTreeMap;
 use std::io::Write;

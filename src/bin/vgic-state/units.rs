@@ -5,7 +5,7 @@
 //! Rule: registers that were given by hand make a state like one of an image, so that everything behind this knows one form. What is
 //! judged is as KVM has it at reset where it was not given, and what would follow from that is not said.
 
-use crate::Failure;
+use crate::failure::Failure;
 use crate::input::{Image, State};
 use crate::number::{number, number32};
 use crate::vcpus::vcpus;

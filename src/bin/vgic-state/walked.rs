@@ -4,9 +4,10 @@
 //!
 //! Rule: what KVM would take is a mapping; what it would pass by is counted. The work is bounded as that of a judgement.
 
+use crate::failure::Failure;
+use crate::foreign;
 use crate::output::count;
 use crate::ram::Ram;
-use crate::{Failure, foreign};
 use vgic_state::gicv3::Gicv3State;
 use vgic_state::its::{
     Collection, Cte, Device, Dte, Event, FIRST_LPI, Ite, ItsMappings, Level1, LpiConfiguration, LpiState, PendingLpis, Table,

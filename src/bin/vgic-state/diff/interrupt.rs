@@ -4,7 +4,7 @@
 //!
 //! Rule: an interrupt is found again by its kind and ID, and by its vCPU if each has one of its own.
 
-use super::{Change, change};
+use super::change::{Change, change};
 use crate::interrupts::{Interrupt, Kind, Target};
 use std::collections::BTreeMap;
 

@@ -4,7 +4,7 @@
 //!
 //! Rule: a device, an event and a collection are found again by their IDs. An LPI is an interrupt, and is compared there.
 
-use super::{Change, change};
+use super::change::{Change, change};
 use std::collections::BTreeMap;
 use vgic_state::its::LpiState;
 

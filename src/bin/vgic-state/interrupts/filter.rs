@@ -4,7 +4,7 @@
 //!
 //! Rule: without options, those that something is up with. Options of one kind widen, options of different kinds narrow.
 
-use super::{Interrupt, Kind, Target};
+use super::interrupt::{Interrupt, Kind, Target};
 use crate::number::{Span, number32, span};
 use clap::Args;
 

@@ -4,7 +4,7 @@
 //!
 //! Rule: a level interrupt is pending if its latch is set or its line is high; the latch alone is what the state has.
 
-use super::{Interrupt, Kind, Source, Target};
+use super::interrupt::{Interrupt, Kind, Source, Target};
 use std::collections::{BTreeMap, BTreeSet};
 use vgic_state::Mpidr;
 use vgic_state::gicv3::{Gicv3State, InterruptBlock};

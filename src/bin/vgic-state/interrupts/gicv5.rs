@@ -4,7 +4,7 @@
 //!
 //! Rule: an entry that is zero belongs to an interrupt that nobody has configured.
 
-use super::{Interrupt, Kind, Target};
+use super::interrupt::{Interrupt, Kind, Target};
 use vgic_state::IntId;
 use vgic_state::gicv5::{Gicv5State, Ist, Iste, VcpuState};
 use vgic_state::uapi::vgic_v5::ist::GICV5_ISTL2E_RES0;

@@ -5,7 +5,7 @@
 //! Rule: an entry is judged as one of an image would be.
 
 use super::memory::{Level1, Shape, Walked};
-use crate::Failure;
+use crate::failure::Failure;
 use crate::findings::Finding;
 use vgic_state::gicv5::{Gicv5State, Idr1, Idr2, Ist, IstBaser, IstCfgr, VcpuState};
 use vgic_state::judge;

@@ -4,8 +4,8 @@
 //!
 //! Rule: what a level-1 entry says is believed as an address in the dump and in no other way.
 
-use super::Entry;
-use crate::Failure;
+use super::entry::Entry;
+use crate::failure::Failure;
 use crate::output::{Cell, Column, Ink, Section, column};
 use crate::ram::Ram;
 use std::fmt;

@@ -5,7 +5,7 @@
 //! Rule: a line for each row. `summary` and `notes` are text; each table is a list of objects whose keys are its columns, with `_` for a space. A value
 //! that is a register or an address is a string with `0x`: JSON numbers are doubles to many readers.
 
-use super::{Cell, Document};
+use super::document::{Cell, Document};
 use serde_json::Value;
 use std::io::{self, Write};
 

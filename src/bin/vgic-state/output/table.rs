@@ -4,7 +4,7 @@
 //!
 //! Rule: no line is wider than asked for, as long as its last column can be wrapped; without colours there is no escape sequence.
 
-use super::{Cell, Document, Ink, Section};
+use super::document::{Cell, Document, Ink, Section};
 use std::io::{self, Write};
 
 const GAP: &str = "  ";

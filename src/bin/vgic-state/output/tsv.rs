@@ -6,7 +6,7 @@
 //! but for values with `0x`; a flag is 0 or 1; what is not there is empty. What makes the tables say less than they look like is said on
 //! standard error, since there is no line for it here.
 
-use super::{Document, Section};
+use super::document::{Document, Section};
 use std::io::{self, Write};
 
 pub(super) fn print(document: &Document, out: &mut impl Write) -> io::Result<()> {

@@ -4,7 +4,7 @@
 //!
 //! Rule: what is not a number or a colour of this file is text that the writer escapes.
 
-use super::Mood;
+use super::mood::Mood;
 use svg::Document;
 use svg::node::element::{Group, Line, Path, Rectangle, Text, Title};
 

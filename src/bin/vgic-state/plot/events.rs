@@ -5,7 +5,7 @@
 //! Rule: a row for a device and a column for an event; where there are many, several share one, and the most urgent is seen.
 
 use super::canvas::{Canvas, MARGIN, WIDTH};
-use super::{Mood, Tally};
+use super::mood::{Mood, Tally};
 use crate::interrupts::{Interrupt, Kind};
 use std::collections::BTreeMap;
 use vgic_state::its::{Device, LpiState};

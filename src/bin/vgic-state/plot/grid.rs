@@ -5,7 +5,7 @@
 //! Rule: a column for each target and a row for each priority that occurs. The most urgent is on top.
 
 use super::canvas::{Canvas, MARGIN, WIDTH};
-use super::{Mood, Tally};
+use super::mood::{Mood, Tally};
 use crate::interrupts::{Interrupt, Kind, Target};
 use crate::output::commas;
 use std::collections::{BTreeMap, BTreeSet};
