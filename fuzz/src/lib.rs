@@ -22,6 +22,8 @@ pub mod tables;
 pub mod tool;
 
 // The readers of the tool and what it judges, which know each other, and what an error is, from the root of their crate.
+#[path = "../../src/bin/vgic-state/failure.rs"]
+mod failure;
 #[allow(dead_code, reason = "the tool needs all of it")]
 #[path = "../../src/bin/vgic-state/input.rs"]
 mod input;
@@ -36,4 +38,3 @@ mod number;
 #[allow(dead_code, reason = "the tool needs all of it")]
 #[path = "../../src/bin/vgic-state/ram.rs"]
 mod ram;
-type Failure = Box<dyn std::error::Error>;
