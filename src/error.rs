@@ -270,7 +270,9 @@ impl ReadBackError {
     /// Whether the kernel keeps a newer revision of its distributor than was written.
     pub(crate) fn is_newer_revision(&self) -> bool {
         let register = crate::Attr::dist(v3::dist::GICD_IIDR).id();
-        self.attr == register && (self.written ^ self.found) & !0xf000 == 0 && self.found > self.written
+        self.attr == register
+            && (self.written ^ self.found) & !u64::from(v3::dist::GICD_IIDR_REVISION) == 0
+            && self.found > self.written
     }
 }
 

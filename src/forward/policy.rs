@@ -8,6 +8,7 @@ use super::refusal::Refusal;
 use crate::its::FIRST_LPI;
 use crate::its::command::{RdBase, Version};
 use crate::memory::GuestRange;
+use crate::uapi::vgic_v3::its::*;
 
 /// What an untrusted queue may ask for.
 #[derive(Clone, Copy, Debug)]
@@ -89,16 +90,19 @@ impl Limits {
     /// All of these are for the caller to make narrower or set right.
     #[must_use]
     pub const fn from_typer(typer: u64) -> Self {
-        let collection_bits = if typer >> 36 & 1 != 0 { (typer >> 32 & 0xf) as u32 + 1 } else { 16 };
+        const fn bits(typer: u64, mask: u64) -> u32 {
+            ((typer & mask) >> mask.trailing_zeros()) as u32 + 1
+        }
+        let collection_bits = if typer & GITS_TYPER_CIL != 0 { bits(typer, GITS_TYPER_CIDBITS) } else { 16 };
         Limits {
             version: Version::from_typer(typer),
-            itt_entry_bytes: (typer >> 4 & 0xf) as u32 + 1,
-            device_bits: (typer >> 13 & 0x1f) as u32 + 1,
-            event_bits: (typer >> 8 & 0x1f) as u32 + 1,
+            itt_entry_bytes: bits(typer, GITS_TYPER_ITT_ENTRY_SIZE),
+            device_bits: bits(typer, GITS_TYPER_DEVBITS),
+            event_bits: bits(typer, GITS_TYPER_IDBITS),
             collections: 1 << collection_bits,
             intid_bits: 16,
             vpes: 1 << 16,
-            its_list: if typer >> 37 & 1 != 0 { None } else { Some(ItsList { number: 0, all: 1 }) },
+            its_list: if typer & GITS_TYPER_VMOVP != 0 { None } else { Some(ItsList { number: 0, all: 1 }) },
         }
     }
 }

@@ -14,14 +14,14 @@ use crate::registers::RegisterTable;
 use crate::state::gicv3::codec::MAX_ITS;
 use crate::state::gicv3::{DistIdentity, ItsIdentity, RedistIdentity};
 use crate::topology::{NrIrqs, Vcpus};
+use crate::uapi::vgic_v3::dist::GICD_TYPER_LPIS;
 use crate::uapi::vgic_v3::icc::SYS_ICC_CTLR_EL1;
+use crate::uapi::vgic_v3::redist::{GICR_TYPER_AFFINITY_VALUE, GICR_TYPER_LAST, GICR_TYPER_PROCESSOR_NUMBER};
 use crate::{Attr, AttrDevice, Error};
 use alloc::vec::Vec;
 
-/// `GICD_TYPER.LPIS`: the VM has LPIs, which it has with an ITS.
-const GICD_TYPER_LPIS: u32 = 1 << 17;
-/// `GICR_TYPER.Last`: the last redistributor of a region.
-const GICR_TYPER_LAST: u64 = 1 << 4;
+/// The bits of `GICR_TYPER` that say which vCPU it is of: its affinity without Aff3, which KVM does not show, and its `vcpu_id`.
+const NAMES: u64 = GICR_TYPER_AFFINITY_VALUE & (u64::MAX >> 8) | GICR_TYPER_PROCESSOR_NUMBER;
 
 /// The state of a virtual GICv3 behind its devices: the GICv3 itself, and its ITSes.
 ///
@@ -63,9 +63,9 @@ impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
         let mut per_vcpu = Vec::with_capacity(vcpus.len());
         for vcpu in vcpus.iter() {
             let redist = RedistIdentity::read(|row| read_redist(&gic, vcpu.mpidr, row))?;
-            // Affinity [63:32] without Aff3, and Processor_Number [23:8], which is the vcpu_id.
-            let names = u64::from(vcpu.mpidr.packed() & 0x00ff_ffff) << 32 | u64::from(vcpu.id.get()) << 8;
-            if redist.typer & 0x00ff_ffff_00ff_ff00 != names {
+            let names = u64::from(vcpu.mpidr.packed()) << GICR_TYPER_AFFINITY_VALUE.trailing_zeros()
+                | u64::from(vcpu.id.get()) << GICR_TYPER_PROCESSOR_NUMBER.trailing_zeros();
+            if (redist.typer ^ names) & NAMES != 0 {
                 return Err(DeviceError::OtherVcpu { vcpu, typer: redist.typer }.into());
             }
             let icc_ctlr = get(&gic, Attr::cpu_sysreg(vcpu.mpidr, SYS_ICC_CTLR_EL1), None)?;

@@ -145,15 +145,18 @@ fn redist64(vcpu: &VcpuState, offset: u32, value: u64, mask: u64) -> [Step; 2] {
     [half(0, value, mask), half(4, value >> 32, mask >> 32)]
 }
 
-/// Bits of `GICR_PROPBASER` that mean something: address `[51:12]` and IDbits `[4:0]`. KVM normalises the memory attributes.
-const PROPBASER: u64 = 0x000f_ffff_ffff_f01f;
-/// Bits of `GICR_PENDBASER` that mean something: address `[51:16]`.
-const PENDBASER: u64 = 0x000f_ffff_ffff_0000;
+/// Bits of `GICR_PROPBASER` that mean something: address and IDbits. KVM normalises the memory attributes.
+const PROPBASER: u64 = redist::GICR_PROPBASER_ADDRESS | redist::GICR_PROPBASER_IDBITS;
+/// Bits of `GICR_PENDBASER` that mean something: the address.
+const PENDBASER: u64 = redist::GICR_PENDBASER_ADDRESS;
+
+/// The bit of `GICR_CTLR` that is state.
+const ENABLE_LPIS: u64 = redist::GICR_CTLR_ENABLE_LPIS as u64;
 
 fn redistributor<E>(vcpu: &VcpuState, visit: &mut impl FnMut(Step) -> Result<(), E>) -> Result<(), E> {
     let ctlr = Attr::redist(vcpu.vcpu.mpidr, redist::GICR_CTLR);
     // On a device that was used before, LPIs would freeze the table registers.
-    visit(gic(ctlr, 0, Verify::ReadBack(1)))?;
+    visit(gic(ctlr, 0, Verify::ReadBack(ENABLE_LPIS)))?;
     let tables = redist64(vcpu, redist::GICR_PROPBASER, vcpu.redist.propbaser, PROPBASER).into_iter().chain(redist64(
         vcpu,
         redist::GICR_PENDBASER,
@@ -161,7 +164,7 @@ fn redistributor<E>(vcpu: &VcpuState, visit: &mut impl FnMut(Step) -> Result<(),
         PENDBASER,
     ));
     tables.into_iter().try_for_each(&mut *visit)?;
-    visit(gic(ctlr, vcpu.redist.ctlr, Verify::ReadBack(1)))?;
+    visit(gic(ctlr, vcpu.redist.ctlr, Verify::ReadBack(ENABLE_LPIS)))?;
     block(&vcpu.private, BlockAt::Private(vcpu.vcpu.mpidr), &[], visit)
 }
 

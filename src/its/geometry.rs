@@ -8,6 +8,7 @@
 use super::{Device, ENTRY_BYTES, FIRST_LPI, PAGE_BYTES, PAGE_ENTRIES, Table, TableError, TableRange, baser_address, baser_bytes};
 use crate::memory::GuestRange;
 use crate::uapi::vgic_v3::its::*;
+use crate::uapi::vgic_v3::redist::{GICR_PENDBASER_ADDRESS, GICR_PROPBASER_ADDRESS, GICR_PROPBASER_IDBITS};
 
 /// INTIDs that KVM's LPIs can have end here: 16 bits.
 pub(crate) const LPI_LIMIT: u32 = 1 << 16;
@@ -120,18 +121,18 @@ impl Geometry {
 
 /// Address of the LPI configuration table in a `GICR_PROPBASER`.
 pub(crate) const fn configuration_table(propbaser: u64) -> u64 {
-    propbaser & 0x000f_ffff_ffff_f000
+    propbaser & GICR_PROPBASER_ADDRESS
 }
 
 /// Behind the last LPI that a `GICR_PROPBASER` has room for: 8192 if it has room for none.
 pub(crate) fn lpi_end(propbaser: u64) -> u32 {
-    let bits = (propbaser & 0x1f) as u32 + 1;
+    let bits = (propbaser & GICR_PROPBASER_IDBITS) as u32 + 1;
     (1 << bits.min(LPI_LIMIT.trailing_zeros())).max(FIRST_LPI)
 }
 
 /// The pending bits of LPIs in the table of a `GICR_PENDBASER`: the first 1 KiB, of interrupts that are no LPIs, is never touched.
 pub(crate) const fn pending_bits(pendbaser: u64) -> GuestRange {
-    let table = pendbaser & 0x000f_ffff_ffff_0000;
+    let table = pendbaser & GICR_PENDBASER_ADDRESS;
     GuestRange { start: table + FIRST_LPI as u64 / 8, end: table + LPI_LIMIT as u64 / 8 }
 }
 

@@ -23,6 +23,9 @@ pub use error::{Lost, Mapping, TableError};
 pub use state::{Collection, Device, Event, ItsMappings, LpiConfiguration, LpiState, PendingLpis};
 pub use table::{Table, TableRange};
 
+use crate::uapi::bits;
+use crate::uapi::vgic_v3::its::GITS_BASER_SIZE;
+
 /// Bytes of an entry of any table of ABI revision 0.
 pub const ENTRY_BYTES: u64 = 8;
 /// Bytes of a page of a table in `GITS_BASER`, and of a level-2 device table: KVM has no other size.
@@ -35,13 +38,13 @@ pub const FIRST_LPI: u32 = 8192;
 /// The address in a `GITS_BASER` with pages of 64 KiB: bits `[51:48]` are in `[15:12]`.
 #[must_use]
 pub const fn baser_address(baser: u64) -> u64 {
-    (baser & 0x0000_ffff_ffff_0000) | ((baser >> 12) & 0xf) << 48
+    (baser & bits(47, 16)) | (baser & bits(15, 12)) << 36
 }
 
 /// Bytes of the table in a `GITS_BASER`.
 #[must_use]
 pub const fn baser_bytes(baser: u64) -> u64 {
-    ((baser & crate::uapi::vgic_v3::its::GITS_BASER_SIZE) + 1) * PAGE_BYTES
+    ((baser & GITS_BASER_SIZE) + 1) * PAGE_BYTES
 }
 
 #[cfg(test)]

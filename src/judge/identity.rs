@@ -5,7 +5,7 @@
 //! Rule: the first difference is the refusal; what a guest has seen must not change.
 
 use crate::AttrId;
-use crate::registers::RegisterTable;
+use crate::registers::{Field, Meaning, RegisterTable};
 use crate::report::Refusal;
 use crate::topology::{Vcpu, Vcpus};
 use alloc::vec::Vec;
@@ -34,6 +34,8 @@ pub(crate) enum Rule {
     Equal,
     NotGreater,
     NotLess,
+    /// Nothing.
+    Any,
 }
 
 impl Rule {
@@ -43,27 +45,47 @@ impl Rule {
             Rule::Equal => (found == expected, "must be equal"),
             Rule::NotGreater => (found <= expected, "must not be greater"),
             Rule::NotLess => (found >= expected, "must not be less"),
+            Rule::Any => return Ok(()),
         };
         if holds { Ok(()) } else { Err(Refusal::Identity { register, field, expected, found, rule }) }
     }
 }
 
-/// Rules for one register: its key, a field by its Arm name and its mask, and what the kernel asks of it.
-pub(crate) type FieldRule = (u32, &'static str, u64, Rule);
+/// Bits that are no field of their register.
+pub(crate) const RESERVED: &str = "reserved";
 
-/// Compares the registers of a state with the device's own, field by field.
+/// A field of which less is asked than to be equal: the key of its register, its Arm name, and the rule.
+pub(crate) type Exception = (u32, &'static str, Rule);
+
+/// Compares the registers of a state with the device's own, field by field: all must be equal but for the exceptions.
 pub(crate) fn check_fields<T: RegisterTable>(
     found: &T,
     device: &T,
-    rules: &'static [FieldRule],
+    exceptions: &[Exception],
     attr: impl Fn(u32) -> AttrId,
 ) -> Result<(), Refusal> {
     for ((row, found), (_, device)) in found.rows().zip(device.rows()) {
-        for (_, field, mask, rule) in rules.iter().filter(|(key, ..)| *key == row.key) {
-            let value = |register: u64| (register & mask) >> mask.trailing_zeros();
-            let (found, expected) = (value(found), value(device));
-            rule.judge(attr(row.key), field, expected, found)?;
+        let reserved = Field::new(RESERVED, row.max & !row.known_bits(), Meaning::Bits);
+        for field in row.fields.iter().chain([&reserved]) {
+            let exception = exceptions.iter().find(|(key, name, _)| *key == row.key && *name == field.name);
+            let rule = exception.map_or(Rule::Equal, |(_, _, rule)| *rule);
+            rule.judge(attr(row.key), field.name, field.of(device), field.of(found))?;
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::{Exception, RESERVED};
+    use crate::registers::RegisterTable;
+
+    /// Each register has fields to be compared by, and each exception is one of a field.
+    pub(crate) fn has_fields<T: RegisterTable>(exceptions: &[Exception]) {
+        assert!(T::ROWS.iter().all(|row| !row.fields.is_empty()));
+        for (key, name, _) in exceptions {
+            let row = T::ROWS.iter().find(|row| row.key == *key).expect("a register of the table");
+            assert!(*name == RESERVED || row.fields.iter().any(|field| field.name == *name), "{key:#x}: no field {name}");
+        }
+    }
 }

@@ -61,8 +61,11 @@ fn values_of_the_abi() {
         ("device", device::CONSTANTS),
         ("vgic_v3", vgic_v3::CONSTANTS),
         ("vgic_v3::dist", vgic_v3::dist::REGISTERS),
+        ("vgic_v3::dist", vgic_v3::dist::MASKS),
         ("vgic_v3::redist", vgic_v3::redist::REGISTERS),
+        ("vgic_v3::redist", vgic_v3::redist::MASKS),
         ("vgic_v3::icc", vgic_v3::icc::REGISTERS),
+        ("vgic_v3::icc", vgic_v3::icc::MASKS),
         ("vgic_v3::its", vgic_v3::its::REGISTERS),
         ("vgic_v3::its", vgic_v3::its::MASKS),
     ] {

@@ -1,8 +1,10 @@
-//! Offsets of the distributor registers.
+//! Offsets of the distributor registers, and the masks of fields that somebody asks for.
 //!
 //! Source: `include/linux/irqchip/arm-gic-v3.h`.
 //!
-//! Rule: the registers that KVM implements or answers with zero; an array stands by its first register.
+//! Rule: the registers that KVM implements or answers with zero; an array stands by its first register. A mask is written as the bit range of the specification.
+
+use super::super::bits;
 
 constants! {
     /// All registers by name, in the order of their offsets.
@@ -44,6 +46,18 @@ constants! {
     GICD_NSACR: u32 = 0x0e00;
     /// Targets, 64 bits each, counted from INTID 0: the one of INTID 32 is at 0x6100.
     GICD_IROUTER: u32 = 0x6000;
+}
+
+constants! {
+    /// All masks by name.
+    MASKS;
+
+    /// `GICD_TYPER.LPIS`: the VM has LPIs, which it has with an ITS.
+    GICD_TYPER_LPIS: u32 = bits(17, 17) as u32;
+    /// `GICD_IIDR.Revision`: how KVM's distributor behaves.
+    GICD_IIDR_REVISION: u32 = bits(15, 12) as u32;
+    /// `GICD_IROUTER`: Aff2 to Aff0, which KVM keeps.
+    GICD_IROUTER_AFF2_0: u32 = bits(23, 0) as u32;
 }
 
 /// Arrays: first offset, offset behind the last register, bytes from one register to the next.

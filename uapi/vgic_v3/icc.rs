@@ -4,6 +4,7 @@
 //!
 //! Rule: exactly the registers that the attribute group offers.
 
+use super::super::bits;
 use super::super::device::sysreg_instr;
 
 constants! {
@@ -40,6 +41,16 @@ constants! {
     SYS_ICC_IGRPEN0_EL1: u16 = sysreg_instr(3, 0, 12, 12, 6);
     /// Enable of group 1.
     SYS_ICC_IGRPEN1_EL1: u16 = sysreg_instr(3, 0, 12, 12, 7);
+}
+
+constants! {
+    /// All masks by name.
+    MASKS;
+
+    /// `ICC_CTLR_EL1.PRIbits` - 1.
+    ICC_CTLR_EL1_PRI_BITS: u64 = bits(10, 8);
+    /// `ICC_SRE_EL1.SRE`.
+    ICC_SRE_EL1_SRE: u64 = bits(0, 0);
 }
 
 const _: () = {

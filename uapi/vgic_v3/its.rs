@@ -44,6 +44,8 @@ constants! {
     GITS_IIDR_REV: u64 = bits(15, 12);
     /// `GITS_TYPER.Physical`: LPIs.
     GITS_TYPER_PLPIS: u64 = bits(0, 0);
+    /// `GITS_TYPER.Virtual`: vLPIs.
+    GITS_TYPER_VLPIS: u64 = bits(1, 1);
     /// `GITS_TYPER.ITT_entry_size` - 1, in bytes.
     GITS_TYPER_ITT_ENTRY_SIZE: u64 = bits(7, 4);
     /// `GITS_TYPER.ID_bits` - 1.
@@ -54,6 +56,14 @@ constants! {
     GITS_TYPER_PTA: u64 = bits(19, 19);
     /// `GITS_TYPER.HCC`: collections held in hardware.
     GITS_TYPER_HCC: u64 = bits(31, 24);
+    /// `GITS_TYPER.CIDbits` - 1; means something with CIL.
+    GITS_TYPER_CIDBITS: u64 = bits(35, 32);
+    /// `GITS_TYPER.CIL`: collections are limited to CIDbits.
+    GITS_TYPER_CIL: u64 = bits(36, 36);
+    /// `GITS_TYPER.VMOVP`: the command needs no list of ITSes.
+    GITS_TYPER_VMOVP: u64 = bits(37, 37);
+    /// `GITS_TYPER.VMAPP`: the format of the command is that of GICv4.1.
+    GITS_TYPER_VMAPP: u64 = bits(40, 40);
     /// `GITS_CBASER.Valid`.
     GITS_CBASER_VALID: u64 = bits(63, 63);
     /// `GITS_CBASER.Physical_Address`; KVM keeps it aligned to 64 KiB.

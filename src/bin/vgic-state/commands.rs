@@ -20,7 +20,7 @@ use vgic_state::GuestMemoryRead;
 use vgic_state::gicv3::ItsUnit;
 use vgic_state::its::LpiState;
 use vgic_state::its::command::{COMMAND_BYTES, Command, CommandQueue, Decoded, UnknownCommand, Version, words};
-use vgic_state::uapi::vgic_v3::its::GITS_CMD_OFFSET;
+use vgic_state::uapi::vgic_v3::its::{GITS_CMD_OFFSET, GITS_CTLR_ENABLE};
 
 /// Decode the command queue of an ITS: what ran, what waits, and what KVM's ITS would answer.
 ///
@@ -118,7 +118,7 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<u8, Failure> {
                 push(&mut section, unit, queue.range().start, slot, answer);
             }
         }
-        if registers.ctlr & 1 == 0 && !queue.is_empty() {
+        if u64::from(registers.ctlr) & GITS_CTLR_ENABLE == 0 && !queue.is_empty() {
             document.notes.push(format!("ITS {:#x} is disabled: nothing runs until it is enabled.", unit.base));
         }
     }

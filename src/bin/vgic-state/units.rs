@@ -13,16 +13,14 @@ use clap::Args;
 use std::path::PathBuf;
 use vgic_state::gicv3::{Gicv3State, ItsUnit, VcpuState};
 use vgic_state::report::Problem;
+use vgic_state::uapi::vgic_v3::its::GITS_CTLR_ENABLE;
+use vgic_state::uapi::vgic_v3::redist::GICR_TYPER_PLPIS;
 use vgic_state::{NrIrqs, Vcpus};
 
-/// `GITS_CTLR.Enabled`.
-const GITS_CTLR_ENABLED: u32 = 1;
 /// A table of devices, not valid, of entries of 8 bytes in pages of 64 KiB.
 const GITS_BASER0_RESET: u64 = 0x0107_0000_0000_0200;
 /// A table of collections, likewise.
 const GITS_BASER1_RESET: u64 = 0x0407_0000_0000_0200;
-/// `GICR_TYPER.PLPIS`: who has an ITS has LPIs.
-const GICR_TYPER_PLPIS: u64 = 1;
 /// SRE, DFB and DIB.
 const ICC_SRE_RESET: u64 = 7;
 /// `GICD_IIDR.Revision` 3.
@@ -89,7 +87,7 @@ impl UnitArgs {
     pub(crate) fn judged(&self, units: &Units) -> Gicv3State {
         let mut state = units.state.clone();
         if self.image.is_none() && [self.cbaser, self.baser0, self.baser1].contains(&None) {
-            state.its.iter_mut().for_each(|its| its.registers.ctlr &= !GITS_CTLR_ENABLED);
+            state.its.iter_mut().for_each(|its| its.registers.ctlr &= !(GITS_CTLR_ENABLE as u32));
         }
         state
     }
@@ -155,6 +153,7 @@ impl UnitArgs {
         let mut vcpu = |vcpu| {
             let (propbaser, pendbaser) = (self.propbaser.unwrap_or_default(), pendbaser.next());
             let mut state = VcpuState::new(vcpu);
+            // Who has an ITS has LPIs.
             state.identity.typer = GICR_TYPER_PLPIS;
             state.redist.propbaser = propbaser;
             state.redist.pendbaser = pendbaser.copied().unwrap_or_default();

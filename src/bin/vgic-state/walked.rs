@@ -15,6 +15,7 @@ use vgic_state::its::{
 };
 use vgic_state::judge::Limits;
 use vgic_state::judge::gicv3::walk::{self, At, Broken, Budget, Reach, Visitor};
+use vgic_state::uapi::vgic_v3::redist::{GICR_PENDBASER_ADDRESS, GICR_PROPBASER_ADDRESS, GICR_PROPBASER_IDBITS};
 use vgic_state::{GuestMemoryRead, GuestRange};
 
 /// LPIs of KVM are below.
@@ -117,8 +118,8 @@ pub(crate) fn read(state: &Gicv3State, ram: &Ram) -> Result<Walked, Failure> {
     if state.vcpus.iter().any(|vcpu| vcpu.redist.propbaser != 0) {
         walked.configuration(state, ram);
     }
-    for vcpu in state.vcpus.iter().filter(|vcpu| vcpu.redist.pendbaser != 0 && vcpu.redist.ctlr & 1 != 0) {
-        let start = (vcpu.redist.pendbaser & 0x000f_ffff_ffff_0000) + u64::from(FIRST_LPI / 8);
+    for vcpu in state.vcpus.iter().filter(|vcpu| vcpu.redist.pendbaser != 0 && vcpu.redist.lpis_enabled()) {
+        let start = (vcpu.redist.pendbaser & GICR_PENDBASER_ADDRESS) + u64::from(FIRST_LPI / 8);
         let range = GuestRange::new(start, u64::from((lpi_end(state) - FIRST_LPI) / 8));
         let mut bits = vec![0; (range.end - range.start) as usize];
         let there = ram.read(start, &mut bits);
@@ -137,7 +138,7 @@ pub(crate) fn read(state: &Gicv3State, ram: &Ram) -> Result<Walked, Failure> {
 /// LPIs are below, by `GICR_PROPBASER.IDbits`.
 pub(crate) fn lpi_end(state: &Gicv3State) -> u32 {
     let propbaser = state.vcpus.first().map_or(0, |vcpu| vcpu.redist.propbaser);
-    match (propbaser & 0x1f) + 1 {
+    match (propbaser & GICR_PROPBASER_IDBITS) + 1 {
         bits @ 14..16 => 1 << bits,
         0..14 => FIRST_LPI,
         _ => LPI_END,
@@ -172,7 +173,7 @@ impl Walked {
     /// Priority and enable of every mapped LPI.
     fn configuration(&mut self, state: &Gicv3State, ram: &Ram) {
         let propbaser = state.vcpus.first().map_or(0, |vcpu| vcpu.redist.propbaser);
-        let table = propbaser & 0x000f_ffff_ffff_f000;
+        let table = propbaser & GICR_PROPBASER_ADDRESS;
         let events = self.mapped.its.iter().flat_map(|its| &its.devices).flat_map(|device| &device.events);
         let mut intids: Vec<u32> = events.map(|event| event.intid).filter(|intid| *intid >= FIRST_LPI).collect();
         intids.sort_unstable();

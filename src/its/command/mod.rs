@@ -13,6 +13,7 @@ pub use error::ErrorWord;
 pub use list::Command;
 pub use queue::{CommandQueue, QueueError, Queued, Unreadable};
 
+use crate::uapi::vgic_v3::its::{GITS_TYPER_VLPIS, GITS_TYPER_VMAPP};
 use core::fmt;
 
 /// Bytes of a command: four 64-bit little-endian words.
@@ -31,12 +32,12 @@ pub enum Version {
 }
 
 impl Version {
-    /// From `GITS_TYPER`: Virtual (bit 1), and VMAPP (bit 40), which says that `VMAPP` has the form of GICv4.1.
+    /// From `GITS_TYPER`: Virtual, and VMAPP, which says that `VMAPP` has the form of GICv4.1.
     #[must_use]
     pub const fn from_typer(typer: u64) -> Self {
-        match (typer >> 1 & 1, typer >> 40 & 1) {
-            (0, _) => Version::V3,
-            (_, 0) => Version::V40,
+        match (typer & GITS_TYPER_VLPIS != 0, typer & GITS_TYPER_VMAPP != 0) {
+            (false, _) => Version::V3,
+            (_, false) => Version::V40,
             _ => Version::V41,
         }
     }

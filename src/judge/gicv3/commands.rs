@@ -4,6 +4,7 @@
 //!
 //! Rule: each command is judged for itself, against the tables as they are; what one before it would have changed is not known.
 
+use super::its_registers::QUEUE_MISALIGNED;
 use super::tables::Judge;
 use super::walk::{Budget, Spent};
 use crate::its::command::{COMMAND_BYTES, Command, CommandQueue, RdBase, Unreadable, Version};
@@ -23,7 +24,9 @@ pub(super) fn queued(
     for its in state.its.iter().filter(|its| u64::from(its.registers.ctlr) & GITS_CTLR_ENABLE != 0) {
         let registers = &its.registers;
         // Registers that describe no queue have a finding of their own.
-        let Ok(queue) = CommandQueue::new(registers.cbaser & !0xf000, registers.creadr, registers.cwriter) else { continue };
+        let Ok(queue) = CommandQueue::new(registers.cbaser & !QUEUE_MISALIGNED, registers.creadr, registers.cwriter) else {
+            continue;
+        };
         let table = Table::Commands { its: its.base };
         let mut commands = queue.commands(memory, Version::V3);
         for address in queue.addresses() {

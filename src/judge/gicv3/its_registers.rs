@@ -6,7 +6,7 @@
 
 use super::tables::Judge;
 use crate::Attr;
-use crate::its::{Table, TableRange};
+use crate::its::{PAGE_BYTES, Table, TableRange};
 use crate::memory::GuestRange;
 use crate::report::{Place, Problem, QueuedCommands};
 use crate::state::gicv3::ItsUnit;
@@ -20,6 +20,8 @@ const fn shape(kind: u64) -> u64 {
 }
 
 const SHAPE: u64 = GITS_BASER_TYPE | GITS_BASER_ENTRY_SIZE | GITS_BASER_PAGE_SIZE;
+/// Bits of the address in `GITS_CBASER` that KVM clears: a queue begins at a multiple of 64 KiB.
+pub(super) const QUEUE_MISALIGNED: u64 = GITS_CBASER_ADDRESS & (PAGE_BYTES - 1);
 const DEVICES: u64 = 1;
 const COLLECTIONS: u64 = 4;
 
@@ -35,7 +37,7 @@ pub(super) fn registers(its: &ItsUnit, judge: &mut Judge<'_>) {
             judge.report.add_refused(Problem::TableNotValid, place(offset, value));
         }
     }
-    if registers.cbaser & 0xf000 != 0 {
+    if registers.cbaser & QUEUE_MISALIGNED != 0 {
         judge.report.add_refused(Problem::QueueAlignment, place(GITS_CBASER, registers.cbaser));
     }
     if registers.baser1 & GITS_BASER_INDIRECT != 0 {
@@ -59,7 +61,7 @@ pub(super) fn registers(its: &ItsUnit, judge: &mut Judge<'_>) {
         }
     }
 
-    let start = registers.cbaser & GITS_CBASER_ADDRESS & !0xffff;
+    let start = registers.cbaser & GITS_CBASER_ADDRESS & !QUEUE_MISALIGNED;
     let bytes = ((registers.cbaser & GITS_CBASER_SIZE) + 1) * 4096;
     if valid {
         judge.add_declared(TableRange { range: GuestRange::new(start, bytes), table: Table::Commands { its: its.base } });

@@ -10,9 +10,9 @@ use crate::report::{Place, Problem, Report};
 use crate::state::gicv3::block::{BlockAt, router};
 use crate::state::gicv3::{Gicv3State, InterruptBlock, VcpuState, has_icc};
 use crate::topology::{IntId, Mpidr};
-use crate::uapi::vgic_v3::dist::GICD_IIDR;
-use crate::uapi::vgic_v3::icc::SYS_ICC_SRE_EL1;
-use crate::uapi::vgic_v3::redist::{GICR_CTLR, GICR_PROPBASER};
+use crate::uapi::vgic_v3::dist::{GICD_IIDR, GICD_IIDR_REVISION, GICD_IROUTER_AFF2_0};
+use crate::uapi::vgic_v3::icc::{ICC_SRE_EL1_SRE, SYS_ICC_SRE_EL1};
+use crate::uapi::vgic_v3::redist::{GICR_CTLR, GICR_PROPBASER, GICR_TYPER_PLPIS};
 use alloc::vec::Vec;
 
 /// The first revision of KVM's distributor that kernels since Linux 4.20 can have.
@@ -28,7 +28,7 @@ pub(super) fn registers(state: &Gicv3State, report: &mut Report) {
     } else {
         report.add_refused(Problem::SpisIncomplete, Place::register(Attr::nr_irqs().id(), state.nr_irqs.get()));
     }
-    let revision = (state.identity.iidr >> 12) & 0xf;
+    let revision = (state.identity.iidr & GICD_IIDR_REVISION) >> GICD_IIDR_REVISION.trailing_zeros();
     if revision < FIRST_REVISION {
         report.add_refused(Problem::RevisionUnknown, Place::register(Attr::dist(GICD_IIDR).id(), state.identity.iidr));
     }
@@ -46,14 +46,14 @@ pub(super) fn registers(state: &Gicv3State, report: &mut Report) {
 fn of_vcpu(vcpu: &VcpuState, propbaser: u64, report: &mut Report) {
     let mpidr = vcpu.vcpu.mpidr;
     let redist = |offset: u32, value: u64| Place::register(Attr::redist(mpidr, offset).id(), value);
-    if vcpu.redist.lpis_enabled() && vcpu.identity.typer & 1 == 0 {
+    if vcpu.redist.lpis_enabled() && vcpu.identity.typer & GICR_TYPER_PLPIS == 0 {
         report.add_refused(Problem::LpisWithoutIts, redist(GICR_CTLR, vcpu.redist.ctlr.into()));
     }
     if vcpu.redist.propbaser != propbaser {
         report.add_refused(Problem::PropbaserDiffers, redist(GICR_PROPBASER, vcpu.redist.propbaser));
     }
     let icc = |instr: u16, value: u64| Place::register(Attr::cpu_sysreg(mpidr, instr).id(), value);
-    if vcpu.icc.sre & 1 == 0 {
+    if vcpu.icc.sre & ICC_SRE_EL1_SRE == 0 {
         report.add_refused(Problem::SreClear, icc(SYS_ICC_SRE_EL1, vcpu.icc.sre));
     }
     for (row, value) in vcpu.icc.rows().filter(|(row, value)| *value != 0 && !has_icc(row.key, vcpu.icc.ctlr)) {
@@ -72,11 +72,11 @@ fn spis(state: &Gicv3State, report: &mut Report) {
             let intid = spis.first + n;
             let place = Place::register(router(intid).id(), target);
             // KVM keeps Aff2 to Aff0.
-            if target >> 24 != 0 {
+            if target & !GICD_IROUTER_AFF2_0 != 0 {
                 report.add(Problem::IgnoredBits, place);
             }
             let enabled = spis.interrupts.enable >> n & 1 != 0;
-            if enabled && affinities.binary_search(&Mpidr::from_packed(target & 0x00ff_ffff)).is_err() {
+            if enabled && affinities.binary_search(&Mpidr::from_packed(target & GICD_IROUTER_AFF2_0)).is_err() {
                 report.add(Problem::SpiTargetUnknown, Place { interrupt: Some(IntId::Spi(intid)), ..place });
             }
         }

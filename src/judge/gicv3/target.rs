@@ -5,14 +5,15 @@
 //!
 //! Rule: what a guest has seen and the target cannot have is refused.
 
-use crate::judge::identity::{FieldRule, Rule, check_fields, check_vcpus};
+use crate::judge::identity::{Exception, RESERVED, Rule, check_fields, check_vcpus};
+use crate::registers::RegisterTable;
 use crate::report::Refusal;
 use crate::state::gicv3::{DistIdentity, Gicv3State, ItsIdentity, RedistIdentity, VcpuState};
 use crate::topology::{NrIrqs, Vcpu, Vcpus};
-use crate::uapi::vgic_v3::dist::*;
-use crate::uapi::vgic_v3::icc::*;
-use crate::uapi::vgic_v3::its::*;
-use crate::uapi::vgic_v3::redist::*;
+use crate::uapi::vgic_v3::dist::GICD_IIDR;
+use crate::uapi::vgic_v3::icc::SYS_ICC_CTLR_EL1;
+use crate::uapi::vgic_v3::its::GITS_IIDR;
+use crate::uapi::vgic_v3::redist::GICR_IIDR;
 use crate::{Attr, AttrId};
 use alloc::vec::Vec;
 
@@ -42,53 +43,17 @@ pub struct TargetVcpu {
     pub icc_ctlr: u64,
 }
 
-const DIST_RULES: &[FieldRule] = &[
-    (GICD_TYPER, "ITLinesNumber", 0x1f, Rule::Equal),
-    (GICD_TYPER, "LPIS", 1 << 17, Rule::Equal),
-    (GICD_TYPER, "[18],[16:5]", 0x0005_ffe0, Rule::Equal),
-    (GICD_TYPER, "IDbits", 0x00f8_0000, Rule::Equal),
-    (GICD_TYPER, "[31:24]", 0xff00_0000, Rule::Equal),
-    (GICD_IIDR, "Implementer", 0xfff, Rule::Equal),
-    (GICD_IIDR, "Revision", 0xf000, Rule::NotGreater),
-    (GICD_IIDR, "ProductID, Variant", 0xffff_0000, Rule::Equal),
-    (GICD_TYPER2, "nASSGIcap", 1 << 8, Rule::Equal),
-    (GICD_TYPER2, "[31:9],[7:0]", !(1 << 8) & 0xffff_ffff, Rule::Equal),
-];
+const DIST_EXCEPTIONS: &[Exception] = &[(GICD_IIDR, "Revision", Rule::NotGreater)];
 
-const REDIST_RULES: &[FieldRule] = &[
-    (GICR_IIDR, "Implementer", 0xfff, Rule::Equal),
-    (GICR_IIDR, "ProductID", 0xff00_0000, Rule::Equal),
-    (GICR_TYPER, "PLPIS", 1, Rule::Equal),
-    (GICR_TYPER, "[3:1]", 0xe, Rule::Equal),
-    (GICR_TYPER, "Last", 1 << 4, Rule::Equal),
-    (GICR_TYPER, "[7:5]", 0xe0, Rule::Equal),
-    (GICR_TYPER, "Processor_Number", 0x00ff_ff00, Rule::Equal),
-    (GICR_TYPER, "[31:24]", 0xff00_0000, Rule::Equal),
-    (GICR_TYPER, "Affinity_Value", 0xffff_ffff_0000_0000, Rule::Equal),
-];
+/// Read only: its implementer and its product are what must stay.
+const REDIST_EXCEPTIONS: &[Exception] =
+    &[(GICR_IIDR, "Revision", Rule::Any), (GICR_IIDR, "Variant", Rule::Any), (GICR_IIDR, RESERVED, Rule::Any)];
 
-const ITS_RULES: &[FieldRule] = &[
-    (GITS_TYPER, "Physical", GITS_TYPER_PLPIS, Rule::Equal),
-    (GITS_TYPER, "[3:1]", 0xe, Rule::Equal),
-    (GITS_TYPER, "ITT_entry_size", GITS_TYPER_ITT_ENTRY_SIZE, Rule::Equal),
-    (GITS_TYPER, "ID_bits", GITS_TYPER_IDBITS, Rule::Equal),
-    (GITS_TYPER, "Devbits", GITS_TYPER_DEVBITS, Rule::Equal),
-    (GITS_TYPER, "SEIS", 1 << 18, Rule::Equal),
-    (GITS_TYPER, "PTA", GITS_TYPER_PTA, Rule::Equal),
-    (GITS_TYPER, "HCC", GITS_TYPER_HCC, Rule::Equal),
-    (GITS_TYPER, "[63:32],[23:20]", 0xffff_ffff_00f0_0000, Rule::Equal),
-    (GITS_IIDR, "Implementer", 0xfff, Rule::Equal),
-    (GITS_IIDR, "Revision", GITS_IIDR_REV, Rule::NotGreater),
-    (GITS_IIDR, "ProductID, Variant", 0xffff_0000, Rule::Equal),
-];
+const ITS_EXCEPTIONS: &[Exception] = &[(GITS_IIDR, "Revision", Rule::NotGreater)];
 
-/// `ICC_CTLR_EL1`: a field, its mask, and what `vgic-sys-reg-v3.c` asks of it.
-const ICC_CTLR_RULES: [(&str, u64, Rule); 4] = [
-    ("PRIbits", 0x700, Rule::NotGreater),
-    ("IDbits", 0x3800, Rule::NotGreater),
-    ("SEIS", 1 << 14, Rule::Equal),
-    ("A3V", 1 << 15, Rule::Equal),
-];
+/// `ICC_CTLR_EL1`: what `vgic-sys-reg-v3.c` asks of its fields; the others are state.
+const ICC_CTLR_RULES: [(&str, Rule); 4] =
+    [("PRIbits", Rule::NotGreater), ("IDbits", Rule::NotGreater), ("SEIS", Rule::Equal), ("A3V", Rule::Equal)];
 
 /// Whether a VM is one for a state: its vCPUs, the number of interrupts, its ITSes, and what its devices are. What is wrong with the state
 /// itself, [`problems`](super::problems) says.
@@ -103,7 +68,7 @@ pub fn fit(state: &Gicv3State, target: &Target) -> Result<(), Refusal> {
     }
     // Before the registers that follow from it.
     fit_its(state, target)?;
-    check_fields(&state.identity, &target.identity, DIST_RULES, |offset| Attr::dist(offset).id())?;
+    check_fields(&state.identity, &target.identity, DIST_EXCEPTIONS, |offset| Attr::dist(offset).id())?;
     for (n, vcpu) in state.vcpus.iter().enumerate() {
         // Mostly both are in the same order.
         let same_place = target.per_vcpu.get(n).filter(|device| device.vcpu == vcpu.vcpu);
@@ -115,12 +80,15 @@ pub fn fit(state: &Gicv3State, target: &Target) -> Result<(), Refusal> {
 
 fn fit_vcpu(state: &VcpuState, device: &TargetVcpu) -> Result<(), Refusal> {
     let mpidr = state.vcpu.mpidr;
-    check_fields(&state.identity, &device.redist, REDIST_RULES, |offset| Attr::redist(mpidr, offset).id())?;
+    check_fields(&state.identity, &device.redist, REDIST_EXCEPTIONS, |offset| Attr::redist(mpidr, offset).id())?;
     let register = Attr::cpu_sysreg(mpidr, SYS_ICC_CTLR_EL1).id();
-    ICC_CTLR_RULES.iter().try_for_each(|(field, mask, rule)| {
-        let value = |register: u64| (register & mask) >> mask.trailing_zeros();
-        rule.judge(register, field, value(device.icc_ctlr), value(state.icc.ctlr))
-    })
+    for (row, value) in state.icc.rows().filter(|(row, _)| row.key == u32::from(SYS_ICC_CTLR_EL1)) {
+        for (name, rule) in ICC_CTLR_RULES {
+            let field = row.fields.iter().find(|field| field.name == name);
+            field.map_or(Ok(()), |field| rule.judge(register, name, field.of(device.icc_ctlr), field.of(value)))?;
+        }
+    }
+    Ok(())
 }
 
 fn fit_its(state: &Gicv3State, target: &Target) -> Result<(), Refusal> {
@@ -130,10 +98,28 @@ fn fit_its(state: &Gicv3State, target: &Target) -> Result<(), Refusal> {
     state.its.iter().try_for_each(|its| {
         let device = target.its.iter().find(|(base, _)| *base == its.base);
         let (_, device) = device.ok_or(Refusal::ItsMissing { base: its.base })?;
-        check_fields(&its.identity, device, ITS_RULES, its_attr)
+        check_fields(&its.identity, device, ITS_EXCEPTIONS, its_attr)
     })
 }
 
 fn its_attr(offset: u32) -> AttrId {
     Attr::its(offset).id()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::identity::tests::has_fields;
+    use crate::state::gicv3::CpuInterface;
+
+    #[test]
+    fn every_rule_is_one_of_a_field() {
+        has_fields::<DistIdentity>(DIST_EXCEPTIONS);
+        has_fields::<RedistIdentity>(REDIST_EXCEPTIONS);
+        has_fields::<ItsIdentity>(ITS_EXCEPTIONS);
+        let ctlr = CpuInterface::REGISTERS.iter().find(|row| row.key == u32::from(SYS_ICC_CTLR_EL1)).expect("ICC_CTLR_EL1");
+        for (name, _) in ICC_CTLR_RULES {
+            assert!(ctlr.fields.iter().any(|field| field.name == name), "{name}");
+        }
+    }
 }

@@ -6,11 +6,13 @@
 
 use crate::Attr;
 use crate::buffer::IstKind;
-use crate::registers::RegisterTable;
+use crate::registers::{RegisterTable, Row};
 use crate::report::{Place, Problem, Report};
 use crate::state::gicv5::{Gicv5State, Idr2, Ist, IstBaser, IstCfgr};
 use crate::topology::LpiIdBits;
-use crate::uapi::vgic_v5::{icc, irs, irs_fields};
+use crate::uapi::vgic_v5::irs::GICV5_IRS_CR1;
+use crate::uapi::vgic_v5::irs_fields::{GICV5_IRS_CR1_VMT_WA, GICV5_IRS_CR1_VPET_WA};
+use crate::uapi::vgic_v5::{icc, irs};
 
 /// Judges the registers, and whether the tables are those that they describe.
 pub(super) fn registers(state: &Gicv5State<'_>, report: &mut Report) {
@@ -70,24 +72,15 @@ fn lpi_table(state: &Gicv5State<'_>, min: u8, max: u8, report: &mut Report) {
 }
 
 /// Bits that KVM keeps of an IRS register of class "state"; the rest is dropped without an error.
-fn irs_kept(offset: u32) -> u64 {
-    use irs_fields::*;
-    match offset {
-        irs::GICV5_IRS_CR0 => (GICV5_IRS_CR0_IRSEN | GICV5_IRS_CR0_IDLE).into(),
-        irs::GICV5_IRS_CR1 => (0xffff & !(GICV5_IRS_CR1_VMT_WA | GICV5_IRS_CR1_VPET_WA)).into(),
-        irs::GICV5_IRS_SPI_SELR => GICV5_IRS_SPI_SELR_ID.into(),
-        irs::GICV5_IRS_PE_SELR => GICV5_IRS_PE_SELR_IAFFID.into(),
-        irs::GICV5_IRS_IST_BASER => GICV5_IRS_IST_BASER_VALID | GICV5_IRS_IST_BASER_ADDR,
-        irs::GICV5_IRS_IST_CFGR => {
-            (GICV5_IRS_IST_CFGR_LPI_ID_BITS | GICV5_IRS_IST_CFGR_L2SZ | GICV5_IRS_IST_CFGR_ISTSZ | GICV5_IRS_IST_CFGR_STRUCTURE)
-                .into()
-        }
-        _ => u64::MAX,
+fn irs_kept(row: &Row) -> u64 {
+    match row.key {
+        GICV5_IRS_CR1 => row.known_bits() & !u64::from(GICV5_IRS_CR1_VMT_WA | GICV5_IRS_CR1_VPET_WA),
+        _ => row.known_bits(),
     }
 }
 
 /// Bits that KVM keeps of a CPU interface register.
-fn icc_kept(instr: u32) -> u64 {
+fn icc_kept(row: &Row) -> u64 {
     const PRIORITYR0: u32 = icc::SYS_ICC_PPI_PRIORITYR0_EL1 as u32;
     const PRIORITYR7: u32 = icc::SYS_ICC_PPI_PRIORITYR7_EL1 as u32;
     const PRIORITYR8: u32 = icc::SYS_ICC_PPI_PRIORITYR8_EL1 as u32;
@@ -99,25 +92,21 @@ fn icc_kept(instr: u32) -> u64 {
     const APR: u32 = icc::SYS_ICC_APR_EL1 as u32;
     const PCR: u32 = icc::SYS_ICC_PCR_EL1 as u32;
     const CR0: u32 = icc::SYS_ICC_CR0_EL1 as u32;
-    match instr {
+    match row.key {
         PRIORITYR0..=PRIORITYR7 => 0x1f1f_1f1f_1f1f_1f1f,
         PRIORITYR8..=PRIORITYR15 | PPI_ENABLER1 | PPI_SACTIVER1 | PPI_SPENDR1 => 0,
-        // F, Enabled, Pending, IRM, Active, HM [5:0]; Priority [15:11]; IAFFID [47:32].
-        ICSR => 0x0000_ffff_0000_f83f,
+        CR0 | ICSR | PCR => row.known_bits(),
         APR => 0xffff_ffff,
-        PCR => 0x1f,
-        // EN, LINK, LINK_IDLE.
-        CR0 => 0x7,
         _ => u64::MAX,
     }
 }
 
 fn ignored_bits(state: &Gicv5State<'_>, report: &mut Report) {
-    for (row, value) in state.irs.rows().filter(|(row, value)| value & !irs_kept(row.key) != 0) {
+    for (row, value) in state.irs.rows().filter(|(row, value)| value & !irs_kept(row) != 0) {
         report.add(Problem::IgnoredBits, Place::register(Attr::irs(row.key).id(), value));
     }
     for vcpu in &state.vcpus {
-        for (row, value) in vcpu.registers.rows().filter(|(row, value)| value & !icc_kept(row.key) != 0) {
+        for (row, value) in vcpu.registers.rows().filter(|(row, value)| value & !icc_kept(row) != 0) {
             report.add(Problem::IgnoredBits, Place::register(Attr::cpu_sysreg(vcpu.vcpu.mpidr, row.key as u16).id(), value));
         }
     }

@@ -6,7 +6,10 @@
 
 use crate::registers::{Field, Meaning};
 use crate::uapi::bits;
+use crate::uapi::vgic_v3::dist::*;
+use crate::uapi::vgic_v3::icc::*;
 use crate::uapi::vgic_v3::its::*;
+use crate::uapi::vgic_v3::redist::*;
 
 const CACHE: Meaning = Meaning::Values(&[
     (0, "Device-nGnRnE"),
@@ -40,7 +43,7 @@ const fn pattern(name: &'static str, mask: u64) -> Field {
 
 pub(super) const IIDR: &[Field] = &[
     pattern("Implementer", bits(11, 0)),
-    number("Revision", bits(15, 12)),
+    number("Revision", GICD_IIDR_REVISION as u64),
     number("Variant", bits(19, 16)),
     pattern("ProductID", bits(31, 24)),
 ];
@@ -63,7 +66,7 @@ pub(super) const DIST_TYPER: &[Field] = &[
     flag("SecurityExtn", 10),
     number("num_LPIs", bits(15, 11)),
     flag("MBIS", 16),
-    flag("LPIS", 17),
+    number("LPIS", GICD_TYPER_LPIS as u64),
     flag("DVIS", 18),
     field("IDbits", bits(23, 19), BITS),
     flag("A3V", 24),
@@ -75,7 +78,7 @@ pub(super) const DIST_TYPER: &[Field] = &[
 pub(super) const DIST_TYPER2: &[Field] = &[number("VID", bits(4, 0)), flag("VIL", 7), flag("nASSGIcap", 8)];
 
 pub(super) const REDIST_CTLR: &[Field] = &[
-    flag("EnableLPIs", 0),
+    number("EnableLPIs", GICR_CTLR_ENABLE_LPIS as u64),
     flag("CES", 1),
     flag("IR", 2),
     flag("RWP", 3),
@@ -86,44 +89,44 @@ pub(super) const REDIST_CTLR: &[Field] = &[
 ];
 
 pub(super) const REDIST_TYPER: &[Field] = &[
-    flag("PLPIS", 0),
+    number("PLPIS", GICR_TYPER_PLPIS),
     flag("VLPIS", 1),
     flag("Dirty", 2),
     flag("DirectLPI", 3),
-    flag("Last", 4),
+    number("Last", GICR_TYPER_LAST),
     flag("DPGS", 5),
     flag("MPAM", 6),
     flag("RVPEID", 7),
-    number("Processor_Number", bits(23, 8)),
+    number("Processor_Number", GICR_TYPER_PROCESSOR_NUMBER),
     number("CommonLPIAff", bits(25, 24)),
     flag("VSGI", 26),
     number("PPInum", bits(31, 27)),
-    pattern("Affinity_Value", bits(63, 32)),
+    pattern("Affinity_Value", GICR_TYPER_AFFINITY_VALUE),
 ];
 
 pub(super) const PROPBASER: &[Field] = &[
-    field("IDbits", bits(4, 0), BITS),
+    field("IDbits", GICR_PROPBASER_IDBITS, BITS),
     field("InnerCache", bits(9, 7), CACHE),
     field("Shareability", bits(11, 10), SHAREABILITY),
-    field("Physical_Address", bits(51, 12), Meaning::InPlace),
+    field("Physical_Address", GICR_PROPBASER_ADDRESS, Meaning::InPlace),
     number("OuterCache", bits(58, 56)),
 ];
 
 pub(super) const PENDBASER: &[Field] = &[
     field("InnerCache", bits(9, 7), CACHE),
     field("Shareability", bits(11, 10), SHAREABILITY),
-    field("Physical_Address", bits(51, 16), Meaning::InPlace),
+    field("Physical_Address", GICR_PENDBASER_ADDRESS, Meaning::InPlace),
     number("OuterCache", bits(58, 56)),
-    flag("PTZ", 62),
+    number("PTZ", GICR_PENDBASER_PTZ),
 ];
 
-pub(super) const ICC_SRE: &[Field] = &[flag("SRE", 0), flag("DFB", 1), flag("DIB", 2)];
+pub(super) const ICC_SRE: &[Field] = &[number("SRE", ICC_SRE_EL1_SRE), flag("DFB", 1), flag("DIB", 2)];
 
 pub(super) const ICC_CTLR: &[Field] = &[
     flag("CBPR", 0),
     flag("EOImode", 1),
     flag("PMHE", 6),
-    field("PRIbits", bits(10, 8), BITS),
+    field("PRIbits", ICC_CTLR_EL1_PRI_BITS, BITS),
     field("IDbits", bits(13, 11), Meaning::Values(&[(0, "16 bits"), (1, "24 bits")])),
     flag("SEIS", 14),
     flag("A3V", 15),
@@ -140,7 +143,7 @@ pub(super) const ITS_CTLR: &[Field] =
 
 pub(super) const ITS_TYPER: &[Field] = &[
     number("Physical", GITS_TYPER_PLPIS),
-    flag("Virtual", 1),
+    number("Virtual", GITS_TYPER_VLPIS),
     flag("CCT", 2),
     field("ITT_entry_size", GITS_TYPER_ITT_ENTRY_SIZE, BYTES),
     field("ID_bits", GITS_TYPER_IDBITS, BITS),
@@ -148,12 +151,12 @@ pub(super) const ITS_TYPER: &[Field] = &[
     flag("SEIS", 18),
     number("PTA", GITS_TYPER_PTA),
     number("HCC", GITS_TYPER_HCC),
-    number("CIDbits", bits(35, 32)),
-    flag("CIL", 36),
-    flag("VMOVP", 37),
+    number("CIDbits", GITS_TYPER_CIDBITS),
+    number("CIL", GITS_TYPER_CIL),
+    number("VMOVP", GITS_TYPER_VMOVP),
     flag("MPAM", 38),
     flag("VSGI", 39),
-    flag("VMAPP", 40),
+    number("VMAPP", GITS_TYPER_VMAPP),
     number("SVPET", bits(42, 41)),
     flag("nID", 43),
     flag("UMSI", 44),

@@ -75,7 +75,7 @@ impl RedistState {
     /// `GICR_CTLR.EnableLPIs`.
     #[must_use]
     pub const fn lpis_enabled(&self) -> bool {
-        self.ctlr & 1 != 0
+        self.ctlr & GICR_CTLR_ENABLE_LPIS != 0
     }
 }
 
@@ -134,7 +134,7 @@ register_table! {
 /// of each group, with 6 two, with any other number one (`vgic_v3_max_apr_idx`). An access to another is `EINVAL`.
 #[must_use]
 pub const fn has_icc(instr: u32, icc_ctlr: u64) -> bool {
-    let registers = match ((icc_ctlr >> 8) & 7) + 1 {
+    let registers = match ((icc_ctlr & ICC_CTLR_EL1_PRI_BITS) >> ICC_CTLR_EL1_PRI_BITS.trailing_zeros()) + 1 {
         7 => 4,
         6 => 2,
         _ => 1,

@@ -226,7 +226,9 @@ impl IstCfgr {
     /// Whether a reserved bit is set.
     #[must_use]
     pub const fn reserved(self) -> bool {
-        self.into_bits() & !0x0001_01ff != 0
+        const KNOWN: u32 =
+            GICV5_IRS_IST_CFGR_LPI_ID_BITS | GICV5_IRS_IST_CFGR_L2SZ | GICV5_IRS_IST_CFGR_ISTSZ | GICV5_IRS_IST_CFGR_STRUCTURE;
+        self.into_bits() & !KNOWN != 0
     }
 }
 

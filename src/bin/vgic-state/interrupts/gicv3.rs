@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use vgic_state::Mpidr;
 use vgic_state::gicv3::{Gicv3State, InterruptBlock};
 use vgic_state::its::LpiState;
+use vgic_state::uapi::vgic_v3::dist::GICD_IROUTER_AFF2_0;
 
 /// SGIs are below.
 const FIRST_PPI: u32 = 16;
@@ -36,7 +37,7 @@ pub(super) fn interrupts(state: &Gicv3State, mapped: Option<&LpiState>) -> Vec<I
 
 /// The vCPU that an affinity names.
 fn target(state: &Gicv3State, router: u32) -> Target {
-    let mpidr = Mpidr::from_packed(router & 0x00ff_ffff);
+    let mpidr = Mpidr::from_packed(router & GICD_IROUTER_AFF2_0);
     match state.vcpus.iter().find(|vcpu| vcpu.vcpu.mpidr == mpidr) {
         Some(vcpu) => Target::Vcpu(vcpu.vcpu.id.get()),
         None => Target::Unknown(mpidr.to_string()),
