@@ -4,6 +4,7 @@
 //!
 //! Rule: an error names the register, and the ITS that it is of.
 
+use super::once::Once;
 use crate::error::{AccessError, DeviceError};
 use crate::registers::Row;
 use crate::topology::Mpidr;
@@ -18,13 +19,16 @@ pub(super) fn read_dist(gic: &impl AttrDevice, row: &Row) -> Result<u64, Error> 
 }
 
 /// A redistributor register: 64 bits are two accesses.
-pub(super) fn read_redist(gic: &impl AttrDevice, mpidr: Mpidr, row: &Row) -> Result<u64, Error> {
-    let low = get(gic, Attr::redist(mpidr, row.key), None)?;
-    if row.max <= u32::MAX.into() {
-        return Ok(low.into());
+pub(super) fn read_redist(gic: &impl AttrDevice, mpidr: Mpidr, row: &Row, once: &mut Once) -> Result<u64, Error> {
+    let mut half = |offset: u32| {
+        let attr = Attr::redist(mpidr, offset);
+        once.read(attr, || get(gic, attr, None)).map(u64::from)
+    };
+    let low = half(row.key)?;
+    if !row.is_wide() {
+        return Ok(low);
     }
-    let high = get(gic, Attr::redist(mpidr, row.key + 4), None)?;
-    Ok(u64::from(high) << 32 | u64::from(low))
+    Ok(half(row.key + 4)? << 32 | low)
 }
 
 pub(super) fn read_its(its: &impl AttrDevice, base: u64, row: &Row) -> Result<u64, Error> {

@@ -5,6 +5,7 @@
 //! Rule: what is given is compared with what the devices show of themselves, once.
 
 use super::access::{get, read_dist, read_its, read_redist};
+use super::once::Once;
 use crate::error::DeviceError;
 use crate::judge::Ranges;
 use crate::judge::gicv3::{Target, TargetVcpu};
@@ -60,9 +61,9 @@ impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
             reason: "not a number of interrupts that the interface allows",
         })?;
         let identity = DistIdentity::read(|row| read_dist(&gic, row))?;
-        let mut per_vcpu = Vec::with_capacity(vcpus.len());
+        let (mut per_vcpu, mut once) = (Vec::with_capacity(vcpus.len()), Once::default());
         for vcpu in vcpus.iter() {
-            let redist = RedistIdentity::read(|row| read_redist(&gic, vcpu.mpidr, row))?;
+            let redist = RedistIdentity::read(|row| read_redist(&gic, vcpu.mpidr, row, &mut once))?;
             let names = u64::from(vcpu.mpidr.packed()) << GICR_TYPER_AFFINITY_VALUE.trailing_zeros()
                 | u64::from(vcpu.id.get()) << GICR_TYPER_PROCESSOR_NUMBER.trailing_zeros();
             if (redist.typer ^ names) & NAMES != 0 {

@@ -7,6 +7,7 @@
 
 use super::access::{read_its, read_redist};
 use super::attach::Gicv3;
+use super::once::Once;
 use super::{lpis, written};
 use crate::flushed::Flushed;
 use crate::image::Kind;
@@ -26,8 +27,9 @@ impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
             return Ok(Flushed::nothing(Kind::Gicv3));
         }
         let mut redists = Vec::with_capacity(self.target.vcpus.len());
+        let mut once = Once::default();
         for vcpu in self.target.vcpus.iter() {
-            redists.push((vcpu, RedistState::read(|row| read_redist(&self.gic, vcpu.mpidr, row))?));
+            redists.push((vcpu, RedistState::read(|row| read_redist(&self.gic, vcpu.mpidr, row, &mut once))?));
         }
         let mut units = Vec::with_capacity(self.its.len());
         for (its, (base, _)) in self.its.iter().zip(&self.target.its) {

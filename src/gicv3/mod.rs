@@ -12,6 +12,7 @@ mod block;
 mod contract;
 mod flush;
 mod lpis;
+mod once;
 mod preset;
 mod replay;
 mod restore;

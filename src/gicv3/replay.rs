@@ -128,13 +128,19 @@ fn write<W: Word + Into<u64>>(
         applied: Some(*applied),
         ..AccessError::new(operation, attr.id(), errno)
     };
-    if let Verify::Unless(_) = verify
-        && device.get(attr).map_err(|errno| failed(Operation::Get, errno, applied))? == value
-    {
-        return Ok(());
+    let unless = match verify {
+        Verify::No | Verify::ReadBack(_) => None,
+        Verify::Unless(_) => Some(u64::MAX),
+        Verify::UnlessBits(mask) => Some(mask),
+    };
+    if let Some(mask) = unless {
+        let found = device.get(attr).map_err(|errno| failed(Operation::Get, errno, applied))?;
+        if (found.into() ^ value.into()) & mask == 0 {
+            return Ok(());
+        }
     }
     device.set(attr, value).map_err(|errno| failed(Operation::Set, errno, applied))?;
-    let (Verify::ReadBack(mask) | Verify::Unless(mask)) = verify else { return Ok(()) };
+    let (Verify::ReadBack(mask) | Verify::Unless(mask) | Verify::UnlessBits(mask)) = verify else { return Ok(()) };
     let found = device.get(attr).map_err(|errno| {
         // The write is done, whatever the register reads.
         let applied = Applied { last: Some(attr.id()), ..*applied };

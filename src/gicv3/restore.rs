@@ -5,9 +5,10 @@
 //! Rule: the order is data, each phase with the reason for its place; a write that KVM may drop without an error is read back.
 
 use super::block::{BLOCK_ORDER, BlockStep};
-use crate::registers::RegisterTable;
+use crate::registers::{RegisterTable, Row};
 use crate::state::gicv3::block::BlockAt;
 use crate::state::gicv3::{Gicv3State, InterruptBlock, ItsUnit, VcpuState, has_icc};
+use crate::uapi::vgic_v3::icc::SYS_ICC_SRE_EL1;
 use crate::uapi::vgic_v3::its::*;
 use crate::uapi::vgic_v3::{dist, its, redist};
 use crate::{Attr, Command};
@@ -74,6 +75,8 @@ pub(super) enum Verify {
     ReadBack(u64),
     /// The same, but not written at all where the device has the value already: KVM normalises memory attributes on every write.
     Unless(u64),
+    /// The same, but not written at all where these bits are as they should be.
+    UnlessBits(u64),
 }
 
 /// One write of a restore.
@@ -101,7 +104,7 @@ impl Phase {
             Phase::Identity => identity(state, visit),
             Phase::ResetIts => its.try_for_each(|(n, _)| visit(command(n, Command::ItsReset))),
             Phase::Distributor => visit(gic(Attr::dist(dist::GICD_CTLR), state.dist.ctlr, Verify::ReadBack(u32::MAX.into()))),
-            Phase::Redistributors => state.vcpus.iter().try_for_each(|vcpu| redistributor(vcpu, visit)),
+            Phase::Redistributors => (0..).zip(&state.vcpus).try_for_each(|(n, vcpu)| redistributor(vcpu, n == 0, visit)),
             Phase::Spis => {
                 // Line levels of SPIs are asked for through any vCPU.
                 let Some(any) = state.vcpus.first() else { return Ok(()) };
@@ -153,22 +156,25 @@ const PENDBASER: u64 = redist::GICR_PENDBASER_ADDRESS;
 /// The bit of `GICR_CTLR` that is state.
 const ENABLE_LPIS: u64 = redist::GICR_CTLR_ENABLE_LPIS as u64;
 
-fn redistributor<E>(vcpu: &VcpuState, visit: &mut impl FnMut(Step) -> Result<(), E>) -> Result<(), E> {
+fn redistributor<E>(vcpu: &VcpuState, first: bool, visit: &mut impl FnMut(Step) -> Result<(), E>) -> Result<(), E> {
     let ctlr = Attr::redist(vcpu.vcpu.mpidr, redist::GICR_CTLR);
     // On a device that was used before, LPIs would freeze the table registers.
-    visit(gic(ctlr, 0, Verify::ReadBack(ENABLE_LPIS)))?;
-    let tables = redist64(vcpu, redist::GICR_PROPBASER, vcpu.redist.propbaser, PROPBASER).into_iter().chain(redist64(
-        vcpu,
-        redist::GICR_PENDBASER,
-        vcpu.redist.pendbaser,
-        PENDBASER,
-    ));
-    tables.into_iter().try_for_each(&mut *visit)?;
-    visit(gic(ctlr, vcpu.redist.ctlr, Verify::ReadBack(ENABLE_LPIS)))?;
+    visit(gic(ctlr, 0, Verify::UnlessBits(ENABLE_LPIS)))?;
+    // KVM has one for a VM: a state with two is refused.
+    if first {
+        redist64(vcpu, redist::GICR_PROPBASER, vcpu.redist.propbaser, PROPBASER).into_iter().try_for_each(&mut *visit)?;
+    }
+    redist64(vcpu, redist::GICR_PENDBASER, vcpu.redist.pendbaser, PENDBASER).into_iter().try_for_each(&mut *visit)?;
+    if vcpu.redist.lpis_enabled() {
+        visit(gic(ctlr, vcpu.redist.ctlr, Verify::ReadBack(ENABLE_LPIS)))?;
+    }
     block(&vcpu.private, BlockAt::Private(vcpu.vcpu.mpidr), &[], visit)
 }
 
 fn block<E>(block: &InterruptBlock, at: BlockAt, routers: &[u32], visit: &mut impl FnMut(Step) -> Result<(), E>) -> Result<(), E> {
+    // The trigger modes of SGIs are a constant, which the check has compared.
+    let sgi_trigger = at.attr(&InterruptBlock::CONFIG, 0).id();
+    let fixed = |attr: Attr<u32>| matches!(at, BlockAt::Private(_)) && attr.id() == sgi_trigger;
     BLOCK_ORDER.iter().try_for_each(|(step, _)| {
         let verify = match step {
             // The write also queues the interrupt: it is made even where the latch is as it should be. That it clears latches, too, is
@@ -178,12 +184,17 @@ fn block<E>(block: &InterruptBlock, at: BlockAt, routers: &[u32], visit: &mut im
             BlockStep::Config => Verify::Unless(u32::MAX.into()),
             _ => Verify::No,
         };
-        step.write(block, at, routers, |attr, value| visit(gic(attr, value, verify)))
+        step.write(block, at, routers, |attr, value| match fixed(attr) {
+            true => Ok(()),
+            false => visit(gic(attr, value, verify)),
+        })
     })
 }
 
 fn cpu_interface<E>(vcpu: &VcpuState, visit: &mut impl FnMut(Step) -> Result<(), E>) -> Result<(), E> {
-    vcpu.icc.rows().filter(|(row, _)| has_icc(row.key, vcpu.icc.ctlr)).try_for_each(|(row, value)| {
+    // No write changes ICC_SRE_EL1: the check has compared it.
+    let written = |row: &Row| row.key != u32::from(SYS_ICC_SRE_EL1) && has_icc(row.key, vcpu.icc.ctlr);
+    vcpu.icc.rows().filter(|(row, _)| written(row)).try_for_each(|(row, value)| {
         let attr = Attr::cpu_sysreg(vcpu.vcpu.mpidr, row.key as u16);
         visit(Step { its: None, write: Write::U64(attr, value), verify: Verify::No })
     })

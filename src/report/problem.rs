@@ -159,6 +159,8 @@ problems! {
             "GICD_IIDR.Revision is below 2", "KVM has no such revision since Linux 4.20";
         LpisWithoutIts "lpis-without-its":
             "GICR_CTLR.EnableLPIs is set, and GICR_TYPER.PLPIS is not", "KVM drops it: a VM without an ITS has no LPIs";
+        SgiTrigger "sgi-trigger":
+            "SGIs are edge-triggered: every other bit of GICR_ICFGR0 is set", "KVM drops it: no kernel has written this state";
         SreClear "sre-clear":
             "SRE must be set", "KVM refuses the register";
         ActivePriority "active-priority-beyond-bits":

@@ -94,8 +94,8 @@ fn a_save_and_a_flush_that_fail_name_the_register() {
         let its = ["its0", "its1"].iter().position(|name| line.starts_with(name)).map(its_base);
         assert_eq!(error.its, its, "{line}");
     }
-    // Five words of each vCPU, twelve registers of each ITS; then the commands.
-    for (k, its) in [(34, None), (35, Some(its_base(0))), (36, Some(its_base(1)))] {
+    // Two words of the VM, three of each vCPU, twelve registers of each ITS; then the commands.
+    for (k, its) in [(32, None), (33, Some(its_base(0))), (34, Some(its_base(1)))] {
         let (vm, mut source) = filled(config());
         vm.set_fault(Fault::access(k, Errno::EACCES));
         let error = access_error(source.flush_tables().expect_err("fault"));

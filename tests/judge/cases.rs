@@ -233,6 +233,7 @@ pub(crate) const REGISTERS: &[Case] = &[
     ("SPIs out of order", FLAT, |s| s.state.spis[0].first = 64, &[SpisIncomplete]),
     ("revision 1", FLAT, |s| s.state.identity.iidr = s.state.identity.iidr & !0xf000 | 0x1000, &[RevisionUnknown]),
     ("LPIs of a vCPU without PLPIS", FLAT, |s| s.state.vcpus[1].identity.typer &= !1, &[LpisWithoutIts]),
+    ("an SGI that is level-triggered", FLAT, |s| s.state.vcpus[1].private.config[0] ^= 2, &[SgiTrigger]),
     ("SRE of a vCPU clear", FLAT, |s| s.state.vcpus[1].icc.sre &= !1, &[SreClear]),
     ("active priorities beyond PRIbits", FLAT, |s| s.state.vcpus[1].icc.ap1r2 = 4, &[ActivePriority]),
     ("priority below what KVM keeps", FLAT, |s| s.state.vcpus[1].private.priority[3] |= 0x0400, &[IgnoredBits]),

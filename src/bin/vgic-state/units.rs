@@ -23,6 +23,8 @@ const GITS_BASER0_RESET: u64 = 0x0107_0000_0000_0200;
 const GITS_BASER1_RESET: u64 = 0x0407_0000_0000_0200;
 /// SRE, DFB and DIB.
 const ICC_SRE_RESET: u64 = 7;
+/// `GICR_ICFGR0`: SGIs are edge-triggered; `GICR_ICFGR1`: PPIs are level-triggered.
+const ICFGR_RESET: [u32; 2] = [0xaaaa_aaaa, 0];
 /// `GICD_IIDR.Revision` 3.
 const GICD_IIDR_REVISION: u32 = 3 << 12;
 
@@ -159,6 +161,7 @@ impl UnitArgs {
             state.redist.pendbaser = pendbaser.copied().unwrap_or_default();
             state.redist.ctlr = u32::from(pendbaser.is_some());
             state.icc.sre = ICC_SRE_RESET;
+            state.private.config = ICFGR_RESET;
             state
         };
         let mut its = ItsUnit::new(self.its_base);

@@ -59,7 +59,11 @@ fn of_vcpu(vcpu: &VcpuState, propbaser: u64, report: &mut Report) {
     for (row, value) in vcpu.icc.rows().filter(|(row, value)| *value != 0 && !has_icc(row.key, vcpu.icc.ctlr)) {
         report.add_refused(Problem::ActivePriority, icc(row.key as u16, value));
     }
-    priorities(BlockAt::Private(mpidr), &vcpu.private, report);
+    let (config, private) = (&InterruptBlock::CONFIG, BlockAt::Private(mpidr));
+    if vcpu.private.config[0] != config.private_reset[0] {
+        report.add_refused(Problem::SgiTrigger, Place::register(private.attr(config, 0).id(), vcpu.private.config[0]));
+    }
+    priorities(private, &vcpu.private, report);
 }
 
 fn spis(state: &Gicv3State, report: &mut Report) {
