@@ -89,7 +89,7 @@ mod topology;
 #[path = "../uapi/mod.rs"]
 pub mod uapi;
 
-pub use attr::{Attr, AttrDevice, AttrId, Command, IstDevice, Operation, Word};
+pub use attr::{Attr, AttrDevice, AttrId, AttributeError, Command, IstDevice, Operation, Word};
 pub use buffer::{BufferError, IstKind, IstSizes};
 pub use errno::Errno;
 pub use error::{AccessError, Applied, DeviceError, Error, ReadBackError};

@@ -20,8 +20,8 @@ mod written;
 
 pub use crate::judge::gicv3::{Target, TargetVcpu};
 pub use crate::state::gicv3::{
-    AttributeError, AttributeValue, Attributes, CpuInterface, DistIdentity, DistState, Gicv3State, InterruptBlock, ItsIdentity,
-    ItsState, ItsUnit, RedistIdentity, RedistState, SpiBlock, VcpuState,
+    AttributeValue, Attributes, CpuInterface, DistIdentity, DistState, Gicv3State, InterruptBlock, ItsIdentity, ItsState, ItsUnit,
+    RedistIdentity, RedistState, SpiBlock, VcpuState,
 };
 #[doc(hidden)]
 pub use crate::state::gicv3::{NOT_STATE, has_icc};
