@@ -21,14 +21,19 @@ pub const MAGIC: [u8; 8] = *b"VGICSTAT";
 /// The version this crate writes, and reads.
 pub const VERSION: u32 = 1;
 /// Bytes of the header: magic, version, kind, length, number of sections, checksum.
+#[doc(hidden)]
 pub const HEADER_BYTES: usize = 32;
 /// Bytes of one entry of the section table: id, flags, offset, length.
+#[doc(hidden)]
 pub const SECTION_ENTRY_BYTES: usize = 24;
 /// A reader that does not know this section must refuse the image.
+#[doc(hidden)]
 pub const SECTION_CRITICAL: u32 = 1;
 /// Sections begin at multiples of this many bytes.
+#[doc(hidden)]
 pub const SECTION_ALIGN: usize = 8;
 /// More sections than any version has; a bound for a reader, not for a format.
+#[doc(hidden)]
 pub const MAX_SECTIONS: u32 = 64;
 
 /// Which interrupt controller an image is of.
@@ -108,6 +113,7 @@ pub fn kind(image: &[u8]) -> Result<Kind, ImageError> {
 }
 
 /// A section of an image: where it is, whatever is in it.
+#[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SectionPlace {
     /// What the section is, as `docs/image-format.md` numbers them.
@@ -123,6 +129,7 @@ pub struct SectionPlace {
 /// # Errors
 ///
 /// [`ImageError`]: as [`kind`], or a section table that is not in order.
+#[doc(hidden)]
 pub fn sections(image: &[u8]) -> Result<alloc::vec::Vec<SectionPlace>, ImageError> {
     let sections = Sections::open(image)?;
     Ok(sections.places().map(|(id, offset, length)| SectionPlace { id, offset, length }).collect())
