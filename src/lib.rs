@@ -106,3 +106,8 @@ pub use topology::{IntId, LpiIdBits, Mpidr, NrIrqs, SpiCount, SpiSet, TopologyEr
 #[cfg(all(doctest, feature = "kvm", target_os = "linux"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The examples of `docs/embedding.md`.
+#[cfg(all(doctest, feature = "kvm", feature = "vm-memory", target_os = "linux"))]
+#[doc = include_str!("../docs/embedding.md")]
+struct Embedding;
