@@ -5,7 +5,7 @@
 //! Rule: an error of the kernel names the operation, the register, the vCPU, the error number and what that number means there; after
 //! a restore that failed half-way it says what is already applied.
 
-use crate::attr::{Operation, meaning};
+use crate::attr::{AttributeError, Operation, meaning};
 use crate::buffer::BufferError;
 use crate::image::ImageError;
 use crate::its::TableError;
@@ -36,6 +36,9 @@ pub enum Error {
     /// The bytes are not an image that can be read. Nothing was accessed.
     #[error(transparent)]
     Image(#[from] ImageError),
+    /// Values of attributes are no state. Nothing was accessed.
+    #[error(transparent)]
+    Attribute(Box<AttributeError>),
     /// The state cannot be restored on this device. Nothing was accessed.
     #[error(transparent)]
     Refused(Box<Refusal>),
@@ -77,6 +80,7 @@ boxed! {
     Access: AccessError;
     ReadBack: ReadBackError;
     Device: DeviceError;
+    Attribute: AttributeError;
     Refused: Refusal;
     Tables: TableError;
 }

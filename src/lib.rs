@@ -49,12 +49,13 @@
 //! | feature | default | what |
 //! |---|---|---|
 //! | `kvm` | yes | the device behind a file descriptor of KVM (Linux) |
-//! | `model` | | the model |
-//! | `guest-memory` | | guest memory by way of vm-memory; shadow memory (Linux) |
+//! | `vm-memory` | yes | guest memory of the crate vm-memory is read as it is; any other implements [`GuestMemoryRead`] |
+//! | `shadow` | yes | ITS tables in the image, by way of shadow memory (Linux); needs `vm-memory` |
+//! | `model` | | KVM's devices in the process; GICv3 and ITS with `vm-memory` |
 //! | `serde` | | a state serialises as the bytes of its image |
 //! | `cli` | | the tool `vgic-state` |
 //!
-//! Without `kvm`, `guest-memory` and `cli` the crate is `no_std` and needs `alloc`.
+//! Without `kvm`, `vm-memory` and `cli` the crate is `no_std` and needs `alloc`.
 #![cfg_attr(not(feature = "std"), no_std)]
 #![cfg_attr(test, allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may panic"))]
 
@@ -89,7 +90,7 @@ mod topology;
 #[path = "../uapi/mod.rs"]
 pub mod uapi;
 
-pub use attr::{Attr, AttrDevice, AttrId, Command, IstDevice, Operation, Word};
+pub use attr::{Attr, AttrDevice, AttrId, AttributeError, Command, IstDevice, Operation, Word};
 pub use buffer::{BufferError, IstKind, IstSizes};
 pub use errno::Errno;
 pub use error::{AccessError, Applied, DeviceError, Error, ReadBackError};
@@ -97,6 +98,7 @@ pub use flushed::Flushed;
 pub use interrupt_state::{DynInterruptState, GuestMemoryUse, InterruptState, Requirements};
 pub use memory::{GuestMemoryRead, GuestRange, NoGuestMemory};
 pub use options::{ConfigurationPolicy, Options, TableStrategy};
+#[doc(hidden)]
 pub use registers::{Field, Meaning, Row};
 pub use topology::{IntId, LpiIdBits, Mpidr, NrIrqs, SpiCount, SpiSet, TopologyError, Vcpu, VcpuId, Vcpus};
 
@@ -104,3 +106,8 @@ pub use topology::{IntId, LpiIdBits, Mpidr, NrIrqs, SpiCount, SpiSet, TopologyEr
 #[cfg(all(doctest, feature = "kvm", target_os = "linux"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The examples of `docs/embedding.md`.
+#[cfg(all(doctest, feature = "kvm", feature = "vm-memory", target_os = "linux"))]
+#[doc = include_str!("../docs/embedding.md")]
+struct Embedding;

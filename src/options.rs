@@ -110,8 +110,8 @@ pub enum TableStrategy {
     #[default]
     GuestMemory,
     /// Into the state and its image. Guest memory is not written. Needs memory that can be diverted, such as
-    #[cfg_attr(all(feature = "guest-memory", target_os = "linux"), doc = "[`Shadowed`](crate::shadow::Shadowed).")]
-    #[cfg_attr(not(all(feature = "guest-memory", target_os = "linux")), doc = "`Shadowed`.")]
+    #[cfg_attr(all(feature = "shadow", target_os = "linux"), doc = "[`Shadowed`](crate::shadow::Shadowed).")]
+    #[cfg_attr(not(all(feature = "shadow", target_os = "linux")), doc = "`Shadowed`.")]
     Image,
 }
 

@@ -130,7 +130,7 @@ macro_rules! register_table {
     }) => {
         $(#[$doc])*
         ///
-        /// More registers may come: made by `new` or `default`, and changed by its fields.
+        /// More registers may come: made by `default`, and changed by its fields.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub struct $name {
@@ -139,10 +139,12 @@ macro_rules! register_table {
 
         impl $name {
             /// The rows, in the order in which they are saved and restored.
+            #[doc(hidden)]
             pub const REGISTERS: &'static [Row] =
                 &[$(Row::new($group, $key as u32, $ty::MAX as u64, $why)$(.$more($($argument)?))*),*];
 
             /// The registers with the values that `value` gives for their rows, cut to their width.
+            #[doc(hidden)]
             #[must_use]
             pub fn new(mut value: impl FnMut(&'static Row) -> u64) -> Self {
                 let mut rows = Self::REGISTERS.iter();
@@ -150,6 +152,7 @@ macro_rules! register_table {
             }
 
             /// Every register with its value, in the same order.
+            #[doc(hidden)]
             pub fn values(&self) -> impl Iterator<Item = (&'static Row, u64)> + use<> {
                 Self::REGISTERS.iter().zip([$(self.$field as u64),*])
             }

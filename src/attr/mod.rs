@@ -5,11 +5,13 @@
 //! Rule: the only place that packs a group and a register into an attribute. An attribute that reads 8 bytes cannot be given 4.
 
 mod command;
+mod error;
 mod id;
 mod meaning;
 mod word;
 
 pub use command::Command;
+pub use error::AttributeError;
 pub use id::AttrId;
 pub use meaning::Operation;
 pub(crate) use meaning::meaning;

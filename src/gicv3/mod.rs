@@ -1,7 +1,7 @@
 //! A virtual GICv3 with any number of ITSes: which steps a save and a restore consist of.
 //!
 //! Source: Documentation/virt/kvm/devices/arm-vgic-v3.rst and arm-vgic-its.rst. The order as data, with the reason for each place:
-//! [`RESTORE_ORDER`] and the register tables; in prose: `docs/restore-order.md`.
+//! `RESTORE_ORDER` and the register tables; in prose: `docs/restore-order.md`.
 //!
 //! Rule: [`judge`](crate::judge::gicv3) decides, without the device; then everything is written in the one order, and read back where KVM may drop a write
 //! without an error.
@@ -21,11 +21,12 @@ mod written;
 
 pub use crate::judge::gicv3::{Target, TargetVcpu};
 pub use crate::state::gicv3::{
-    AttributeError, AttributeValue, Attributes, CpuInterface, DistIdentity, DistState, Gicv3State, InterruptBlock, ItsIdentity,
-    ItsState, ItsUnit, RedistIdentity, RedistState, SpiBlock, VcpuState,
+    AttributeValue, Attributes, CpuInterface, DistIdentity, DistState, Gicv3State, InterruptBlock, ItsIdentity, ItsState, ItsUnit,
+    RedistIdentity, RedistState, SpiBlock, VcpuState,
 };
 #[doc(hidden)]
 pub use crate::state::gicv3::{NOT_STATE, has_icc};
 pub use attach::Gicv3;
 pub use preset::preset;
+#[doc(hidden)]
 pub use restore::{Phase, RESTORE_ORDER};

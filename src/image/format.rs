@@ -11,16 +11,21 @@ pub const MAGIC: [u8; 8] = *b"VGICSTAT";
 /// The version this crate writes, and reads.
 pub const VERSION: u32 = 1;
 /// Bytes of the header: magic, version, kind, length, number of sections, checksum.
+#[doc(hidden)]
 pub const HEADER_BYTES: usize = 32;
 /// Offset of the checksum in the header.
 pub(super) const CHECKSUM_OFFSET: usize = 28;
 /// Bytes of one entry of the section table: id, flags, offset, length.
+#[doc(hidden)]
 pub const SECTION_ENTRY_BYTES: usize = 24;
 /// A reader that does not know this section must refuse the image.
+#[doc(hidden)]
 pub const SECTION_CRITICAL: u32 = 1;
 /// Sections begin at multiples of this many bytes.
+#[doc(hidden)]
 pub const SECTION_ALIGN: usize = 8;
 /// More sections than any version has; a bound for a reader, not for a format.
+#[doc(hidden)]
 pub const MAX_SECTIONS: u32 = 64;
 
 /// Which interrupt controller an image is of.

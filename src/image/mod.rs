@@ -40,6 +40,7 @@ pub fn kind(image: &[u8]) -> Result<Kind, ImageError> {
 }
 
 /// A section of an image: where it is, whatever is in it.
+#[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SectionPlace {
     /// What the section is, as `docs/image-format.md` numbers them.
@@ -55,6 +56,7 @@ pub struct SectionPlace {
 /// # Errors
 ///
 /// [`ImageError`]: as [`kind`], or a section table that is not in order.
+#[doc(hidden)]
 pub fn sections(image: &[u8]) -> Result<alloc::vec::Vec<SectionPlace>, ImageError> {
     let sections = Sections::open(image)?;
     Ok(sections.places().map(|(id, offset, length)| SectionPlace { id, offset, length }).collect())

@@ -44,12 +44,12 @@ use std::sync::Arc;
 mod bindings;
 mod create;
 mod descriptor;
-#[cfg(feature = "guest-memory")]
+#[cfg(feature = "shadow")]
 mod memslots;
 
 pub use create::{CreateError, DeviceType, Offered, probe};
 pub use descriptor::Descriptor;
-#[cfg(feature = "guest-memory")]
+#[cfg(feature = "shadow")]
 pub use memslots::{VmMemslot, VmMemslots};
 
 fn last_errno() -> Errno {

@@ -7,7 +7,7 @@
 #![expect(unsafe_code, reason = "system calls that std has no function for")]
 
 use core::sync::atomic::{AtomicBool, Ordering};
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::os::fd::AsRawFd;
 use vm_memory::VolatileSlice;
 use vm_memory::bitmap::BitmapSlice;
@@ -41,6 +41,7 @@ pub(crate) fn read<B: BitmapSlice>(memory: &VolatileSlice<'_, B>, bytes: &mut [u
 }
 
 /// Fills `memory` from `bytes`, which are as many; false if that is not accessible: some of it may be written.
+#[cfg(any(test, feature = "shadow"))]
 pub(crate) fn write<B: BitmapSlice>(memory: &VolatileSlice<'_, B>, bytes: &[u8]) -> bool {
     if memory.len() != bytes.len() {
         return false;
@@ -89,7 +90,9 @@ fn through_pipe<B: BitmapSlice>(memory: &VolatileSlice<'_, B>, bytes: &mut [u8])
 }
 
 /// As [`write`]: read(2) answers `EFAULT`, too.
+#[cfg(any(test, feature = "shadow"))]
 fn into_through_pipe<B: BitmapSlice>(memory: &VolatileSlice<'_, B>, bytes: &[u8]) -> bool {
+    use std::io::Write as _;
     let Ok((from, mut to)) = std::io::pipe() else { return bytes.is_empty() };
     let guard = memory.ptr_guard_mut();
     let mut address = guard.as_ptr();

@@ -7,9 +7,9 @@
 //! shadow memory.
 
 mod error;
-#[cfg(all(feature = "guest-memory", target_os = "linux"))]
+#[cfg(all(feature = "vm-memory", target_os = "linux"))]
 pub(crate) mod host;
-#[cfg(feature = "guest-memory")]
+#[cfg(feature = "vm-memory")]
 mod regions;
 mod shadow;
 
@@ -56,7 +56,7 @@ pub(crate) fn join(mut ranges: Vec<GuestRange>) -> Vec<GuestRange> {
     ranges
 }
 
-/// Reads guest memory. Implemented for vm-memory's guest memory with the feature `guest-memory`.
+/// Reads guest memory. Implemented for vm-memory's guest memory with the feature `vm-memory`.
 ///
 /// # Contract
 ///

@@ -8,7 +8,7 @@
 //! at. It has what a real device cannot offer a test: a guest that is a Rust closure, a [record](Access) of every access, and
 //! [faults](Fault) on demand.
 
-#[cfg(feature = "guest-memory")]
+#[cfg(feature = "vm-memory")]
 pub mod gicv3;
 pub mod gicv5;
 

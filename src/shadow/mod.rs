@@ -8,23 +8,23 @@
 //!
 //! Rule: the guest's memory is back in its slots when the work is done, whatever happened to the work.
 
-#[cfg(all(feature = "guest-memory", target_os = "linux"))]
+#[cfg(all(feature = "shadow", target_os = "linux"))]
 mod kind;
-#[cfg(all(feature = "guest-memory", target_os = "linux"))]
+#[cfg(all(feature = "shadow", target_os = "linux"))]
 mod mapping;
-#[cfg(all(feature = "guest-memory", target_os = "linux"))]
+#[cfg(all(feature = "shadow", target_os = "linux"))]
 mod pagemap;
-#[cfg(all(feature = "guest-memory", target_os = "linux"))]
+#[cfg(all(feature = "shadow", target_os = "linux"))]
 mod region;
-#[cfg(all(feature = "guest-memory", target_os = "linux"))]
+#[cfg(all(feature = "shadow", target_os = "linux"))]
 mod shadowed;
-#[cfg(all(feature = "guest-memory", target_os = "linux"))]
+#[cfg(all(feature = "shadow", target_os = "linux"))]
 mod slots;
-#[cfg(all(feature = "guest-memory", target_os = "linux"))]
+#[cfg(all(feature = "shadow", target_os = "linux"))]
 mod window;
 
 pub use crate::memory::{Divert, ShadowError, ShadowMemory, ShadowStep};
-#[cfg(all(feature = "guest-memory", target_os = "linux"))]
+#[cfg(all(feature = "shadow", target_os = "linux"))]
 pub use {
     kind::ShadowKind,
     shadowed::Shadowed,

@@ -3,7 +3,7 @@
 use crate::common::{Config, filled, fresh, memory};
 use crate::save::Save as _;
 use crate::snapshot::snapshot;
-use vgic_state::gicv3::{AttributeError, AttributeValue, Attributes, Gicv3State};
+use vgic_state::gicv3::{AttributeValue, Attributes, Gicv3State};
 use vgic_state::report::{Problem, Report};
 use vgic_state::uapi::device::KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS as CPU;
 use vgic_state::uapi::vgic_v3::icc::{SYS_ICC_AP1R1_EL1, SYS_ICC_CTLR_EL1};
@@ -11,7 +11,7 @@ use vgic_state::uapi::vgic_v3::{
     KVM_DEV_ARM_VGIC_GRP_DIST_REGS as DIST, KVM_DEV_ARM_VGIC_GRP_ITS_REGS as ITS, KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO as LEVEL,
     KVM_DEV_ARM_VGIC_GRP_REDIST_REGS as REDIST, dist, redist,
 };
-use vgic_state::{AttrId, Mpidr, Vcpus};
+use vgic_state::{AttrId, AttributeError, Mpidr, Vcpus};
 
 /// A state with something in every register.
 fn state(config: Config) -> Gicv3State {

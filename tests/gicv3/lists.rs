@@ -77,3 +77,26 @@ fn values_of_the_abi() {
     }
     snapshot!("uapi_gicv3", text);
 }
+
+/// Of every register outside of a block of 32 interrupts; blocks: `attributes`.
+#[test]
+fn the_reset_value_of_each_row_is_that_of_a_new_vm() {
+    let mut by_vm = Vec::new();
+    for its in [0, 2] {
+        let config = crate::common::Config { its, ..Default::default() };
+        let (_, mut gic) = crate::common::fresh(config, crate::common::memory());
+        let new = crate::save::Save::flush_and_save(&mut gic).expect("save");
+        let dist = new.identity.values().chain(new.dist.values());
+        let vcpus = new.vcpus.iter().flat_map(|vcpu| vcpu.identity.values().chain(vcpu.redist.values()).chain(vcpu.icc.values()));
+        let its = new.its.iter().flat_map(|its| its.identity.values().chain(its.registers.values()));
+        for (row, value) in dist.chain(vcpus).chain(its) {
+            match row.reset {
+                Some(reset) => assert_eq!(value, reset, "{}", row.id()),
+                None => by_vm.push(row.id().register_name().expect("name").to_string()),
+            }
+        }
+    }
+    by_vm.sort_unstable();
+    by_vm.dedup();
+    assert_eq!(by_vm, ["GICD_TYPER", "GICR_PROPBASER", "GICR_TYPER", "ICC_CTLR_EL1"], "depends on the host or on the VM");
+}

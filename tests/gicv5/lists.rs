@@ -67,3 +67,20 @@ fn values_of_the_abi() {
     }
     snapshot!("uapi_gicv5", text);
 }
+
+#[test]
+fn the_reset_value_of_each_row_is_that_of_a_new_vm() {
+    let vcpus = crate::common::vcpus(3);
+    let mut gic = crate::common::fresh(&vcpus, 64);
+    let new = crate::save::Save::flush_and_save(&mut gic).expect("save");
+    let vcpus = new.vcpus.iter().flat_map(|vcpu| vcpu.registers.values());
+    let mut by_vm = Vec::new();
+    for (row, value) in new.identity.values().chain(new.irs.values()).chain(vcpus) {
+        match row.reset {
+            Some(reset) => assert_eq!(value, reset, "{}", row.id()),
+            None => by_vm.push(row.key),
+        }
+    }
+    let identity: Vec<u32> = IrsIdentity::REGISTERS.iter().map(|row| row.key).collect();
+    assert_eq!(by_vm, identity, "depends on the host or on the VM");
+}

@@ -12,6 +12,7 @@ mod gicv3;
 #[path = "../common/gicv5.rs"]
 mod gicv5;
 
+mod registers;
 mod text;
 mod write;
 

@@ -77,7 +77,7 @@ pub(crate) const LAYERS: &[&[Module]] = &[
     &[all_below(
         "state",
         "src/state/",
-        "the states of the controllers as data and as sections of an image; where tables lie, by the registers",
+        "the states of the controllers as data, as sections of an image, and of a GICv3 as values of attributes; where tables lie, by the registers",
     )],
     &[all_below(
         "judge",

@@ -2,6 +2,8 @@
 //!
 //! Rule: what the VMM asks through `&self` needs no lock of the adapter's own; nothing is flushed by a pause.
 
+use crate::older::VmConfig;
+use crate::older::cloud_hypervisor::{self as older, Gicv3ItsState};
 use crate::vms::{assert_restored, pairs};
 use crate::{Gic, restore, save};
 use std::sync::{Arc, Mutex};
@@ -10,6 +12,8 @@ use vgic_state::Error;
 /// One variant for each form that a state has had; this is the new one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum GicState {
+    /// Registers, as the VMM has kept them itself.
+    Gicv3Its(Gicv3ItsState),
     Image(Vec<u8>),
 }
 
@@ -24,25 +28,29 @@ trait Vgic: Send + Sync {
 /// by way of the device manager.
 struct VgicConfig {
     devices_and_memory: Gic,
+    /// For older snapshots.
+    vm: Option<VmConfig>,
 }
 
-struct Adapter(Gic);
-
-impl Adapter {
-    fn new(config: VgicConfig) -> Self {
-        Adapter(config.devices_and_memory)
-    }
-}
+struct Adapter(VgicConfig);
 
 impl Vgic for Adapter {
     /// Asked by `Vm::snapshot`: guest memory that the flush writes is sent by the dirty pass behind it.
     fn state(&self) -> Result<GicState, Error> {
-        save(&self.0).map(GicState::Image)
+        save(&self.0.devices_and_memory).map(GicState::Image)
     }
 
     fn set_state(&mut self, state: &GicState) -> Result<(), Error> {
-        let GicState::Image(image) = state;
-        eprint!("{}", restore(&self.0, image)?);
+        let report = match (state, &self.0.vm) {
+            (GicState::Image(image), _) => restore(&self.0.devices_and_memory, image)?,
+            (GicState::Gicv3Its(old), Some(vm)) => {
+                let (state, missing) = older::convert(old, vm)?;
+                eprint!("{missing}");
+                restore(&self.0.devices_and_memory, &state.to_image()?)?
+            }
+            (GicState::Gicv3Its(_), None) => panic!("an older snapshot of a GICv5"),
+        };
+        eprint!("{report}");
         Ok(())
     }
 
@@ -68,7 +76,7 @@ struct Device(Arc<Mutex<dyn Vgic>>);
 impl Snapshottable for Device {
     fn snapshot(&mut self) -> Result<Snapshot, Box<dyn std::error::Error>> {
         let vgic = self.0.lock().map_err(|_| "a thread has panicked")?;
-        let GicState::Image(image) = vgic.state()?;
+        let GicState::Image(image) = vgic.state()? else { return Err("an older form".into()) };
         Ok(Snapshot { id: "gic", text: serde_json::to_string(&image)? })
     }
 }
@@ -76,16 +84,16 @@ impl Snapshottable for Device {
 #[test]
 fn snapshot_and_restore() {
     for (name, pair) in pairs() {
-        let source = Arc::new(Mutex::new(Adapter::new(VgicConfig { devices_and_memory: pair.source })));
+        let source = Arc::new(Mutex::new(Adapter(VgicConfig { devices_and_memory: pair.source, vm: None })));
         // A pause.
         source.lock().expect("lock").save_data_tables().expect("nothing");
         let snapshot = Device(source).snapshot().expect("snapshot");
         assert_eq!(snapshot.id, "gic");
 
         let state = GicState::Image(serde_json::from_str(&snapshot.text).expect("text"));
-        let mut destination = Adapter::new(VgicConfig { devices_and_memory: pair.destination });
+        let mut destination = Adapter(VgicConfig { devices_and_memory: pair.destination, vm: None });
         destination.set_state(&state).expect("restore");
-        assert_restored(name, &destination.0, &pair.image);
+        assert_restored(name, &destination.0.devices_and_memory, &pair.image);
     }
 }
 
@@ -94,7 +102,16 @@ fn a_snapshot_that_was_changed_is_an_error_and_no_panic() {
     for (_, pair) in pairs() {
         let mut image = pair.image;
         image[40] ^= 1;
-        let mut destination = Adapter::new(VgicConfig { devices_and_memory: pair.destination });
+        let mut destination = Adapter(VgicConfig { devices_and_memory: pair.destination, vm: None });
         assert!(matches!(destination.set_state(&GicState::Image(image)), Err(Error::Image(_))));
     }
+}
+
+#[test]
+fn an_older_snapshot_is_restored() {
+    let vms = crate::older::Move::new();
+    let state = GicState::Gicv3Its(older::old_save(&vms));
+    let mut destination = Adapter(VgicConfig { devices_and_memory: vms.destination.clone(), vm: Some(vms.config()) });
+    destination.set_state(&state).expect("restore");
+    vms.assert_moved();
 }

@@ -3,6 +3,8 @@
 //! Rule: sizes are known before a byte is saved, vCPUs are compared before one is restored, in the form that this VMM passes: an
 //! attribute's, not the register's.
 
+use crate::older::VmConfig;
+use crate::older::firecracker as older;
 use crate::vms::{assert_restored, pairs};
 use crate::{Gic, restore, save};
 use vgic_state::gicv3::Gicv3State;
@@ -13,9 +15,19 @@ use vgic_state::{Error, Mpidr, TopologyError, Vcpus};
 /// What a snapshot file can hold.
 const SNAPSHOT_MAX: usize = 10_000_000;
 
+/// The state of this version of the VMM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct GicState {
     image: Vec<u8>,
+}
+
+impl GicState {
+    /// The state of a snapshot of an earlier version.
+    fn upgrade(old: &older::GicState, vm: &VmConfig, mpidrs: &[u64]) -> Result<Self, GicError> {
+        let (state, missing) = older::convert(old, vm, mpidrs)?;
+        eprint!("{missing}");
+        Ok(GicState { image: state.to_image()? })
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -151,4 +163,14 @@ fn registers_are_refused() {
         let refused = Controller::restore((pair.destination, registers), &Ok(GicState { image: pair.image }));
         assert!(matches!(refused, Err(GicError::Vcpus)));
     }
+}
+
+#[test]
+fn an_older_snapshot_is_restored() {
+    let vms = crate::older::Move::new();
+    let config = vms.config();
+    let mpidrs = for_attributes(&config.vcpus.iter().map(|vcpu| vcpu.mpidr).collect::<Vec<_>>());
+    let state = GicState::upgrade(&older::old_save(&vms, &mpidrs), &config, &mpidrs).expect("state");
+    Controller::restore((vms.destination.clone(), mpidrs), &Ok(state)).expect("restore");
+    vms.assert_moved();
 }

@@ -18,6 +18,7 @@ mod gicv5;
 mod cloud_hypervisor;
 mod crosvm;
 mod firecracker;
+mod older;
 mod openvmm;
 mod vms;
 

@@ -23,7 +23,7 @@ pub(crate) struct Pair {
 }
 
 /// The devices of a GICv3 with an ITS.
-struct OfGicv3 {
+pub(crate) struct OfGicv3 {
     gic: Device,
     its: Vec<Device>,
     vm: Vm,
@@ -32,7 +32,7 @@ struct OfGicv3 {
 }
 
 impl OfGicv3 {
-    fn shared(vm: Vm, gic: gicv3::Gic, tables: TableStrategy) -> Gic {
+    pub(crate) fn shared(vm: Vm, gic: gicv3::Gic, tables: TableStrategy) -> Gic {
         let vcpus = gic.target().vcpus.clone();
         let (gic, its, _) = gic.into_parts();
         Arc::new(OfGicv3 { gic, its, vm, vcpus, tables })

@@ -13,6 +13,7 @@ mod overlap;
 mod registers;
 mod tables;
 mod target;
+#[doc(hidden)]
 pub mod walk;
 
 pub(crate) use memory::{check_memory, fits_memory};
@@ -76,6 +77,7 @@ pub fn problems(state: &Gicv3State, memory: &impl GuestMemoryRead, ranges: &Rang
 
 /// What is wrong with the registers of a state whose tables are in guest memory that is not at hand; of a state with mappings, all that is
 /// wrong.
+#[doc(hidden)]
 #[must_use]
 pub fn problems_without_memory(state: &Gicv3State, ranges: &Ranges) -> Report {
     match &state.lpis {

@@ -84,7 +84,7 @@ mod regions;
 mod registers;
 mod run;
 mod setup;
-#[cfg(target_os = "linux")]
+#[cfg(all(feature = "shadow", target_os = "linux"))]
 mod slots;
 mod state;
 mod trace;
@@ -97,7 +97,7 @@ pub use host::Host;
 pub use inspect::{Lpi, MappedCollection, MappedDevice, MappedEvent, Mappings};
 pub use its::{CommandError, Executed};
 pub use kernel::{Kernel, UnknownKernel};
-#[cfg(target_os = "linux")]
+#[cfg(all(feature = "shadow", target_os = "linux"))]
 pub use slots::Slots;
 pub use trace::{Origin, Traced};
 pub use vm::Vm;

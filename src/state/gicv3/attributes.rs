@@ -14,10 +14,9 @@ use crate::report::{Place, Problem, Report};
 use crate::topology::{Mpidr, NrIrqs, Vcpu, Vcpus};
 use crate::uapi::device::{KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, KVM_DEV_ARM_VGIC_SYSREG_INSTR_MASK, KVM_DEV_ARM_VGIC_V3_MPIDR_SHIFT};
 use crate::uapi::vgic_v3::*;
-use crate::{Attr, AttrId};
+use crate::{Attr, AttrId, AttributeError};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::fmt;
 
 /// Group, attribute, value: `kvm_device_attr.group`, `kvm_device_attr.attr`, and what `addr` points to, whatever its width.
 pub type AttributeValue = (u32, u64, u64);
@@ -33,73 +32,6 @@ pub struct Attributes {
     pub gic: Vec<AttributeValue>,
     /// Of each ITS: the guest physical address of its registers, and the values of its device.
     pub its: Vec<(u64, Vec<AttributeValue>)>,
-}
-
-/// Why values of attributes are no state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum AttributeError {
-    /// No register that a state has, nor one that a state can do without.
-    #[error("{} is {value:#x}: it is no register of the state of a GICv3", Of(*its, *attribute))]
-    Unknown {
-        /// The ITS, if the value is one of an ITS: the address of its registers.
-        its: Option<u64>,
-        /// The attribute.
-        attribute: AttrId,
-        /// Its value.
-        value: u64,
-    },
-    /// Of a vCPU that the VM does not have: another one, or its affinity in another form than that of an attribute.
-    #[error("{attribute} is {value:#x}: the VM has no such vCPU")]
-    UnknownVcpu {
-        /// The attribute.
-        attribute: AttrId,
-        /// Its value.
-        value: u64,
-    },
-    /// A value that the register cannot have.
-    #[error("{} is {value:#x}, at most {max:#x} is possible", Of(*its, *attribute))]
-    Value {
-        /// The ITS, if the value is one of an ITS: the address of its registers.
-        its: Option<u64>,
-        /// The attribute.
-        attribute: AttrId,
-        /// Its value.
-        value: u64,
-        /// The greatest value possible: by the width of the register; 0 where KVM shows zero, for a number of interrupts or of priority
-        /// bits that the VM does not have.
-        max: u64,
-    },
-    /// Two values of one register, or of two that show the same state: `ICENABLER` and `ISENABLER`, `ICACTIVER` and `ISACTIVER`.
-    #[error("{} is both {first:#x} and {second:#x}", Of(*its, *attribute))]
-    Conflict {
-        /// The ITS, if the values are of an ITS: the address of its registers.
-        its: Option<u64>,
-        /// The attribute that the second value is of.
-        attribute: AttrId,
-        /// The value that came first.
-        first: u64,
-        /// The other one.
-        second: u64,
-    },
-    /// There is no value of a register whose reset value depends on the host.
-    #[error("{attribute} is missing, and its value in a new VM depends on the host")]
-    Missing {
-        /// The attribute.
-        attribute: AttrId,
-    },
-}
-
-/// An attribute with the ITS that it is of.
-struct Of(Option<u64>, AttrId);
-
-impl fmt::Display for Of {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(base) => write!(f, "{} of the ITS at {base:#x}", self.1),
-            None => self.1.fmt(f),
-        }
-    }
 }
 
 impl Gicv3State {

@@ -13,7 +13,7 @@ pub(crate) mod read;
 mod registers;
 mod state;
 
-pub use attributes::{AttributeError, AttributeValue, Attributes};
+pub use attributes::{AttributeValue, Attributes};
 pub use block::{InterruptBlock, SpiBlock};
 pub use registers::{
     CpuInterface, DistIdentity, DistState, ItsIdentity, ItsState, NOT_STATE, RedistIdentity, RedistState, has_icc,

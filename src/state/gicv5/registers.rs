@@ -49,10 +49,10 @@ register_table! {
             reset(0), fields(CR1);
         /// `IRS_SPI_SELR`.
         spi_selr: u32 = GICV5_IRS_SPI_SELR, "a guest stopped between IRS_SPI_SELR and IRS_SPI_CFGR would notice its loss",
-            reset(0), fields(SPI_SELR);
+            reset(0xff_ffff), fields(SPI_SELR);
         /// `IRS_PE_SELR`.
         pe_selr: u32 = GICV5_IRS_PE_SELR, "a guest stopped between IRS_PE_SELR and IRS_PE_CR0 would notice its loss",
-            reset(0), fields(PE_SELR);
+            reset(0xffff), fields(PE_SELR);
         /// `IRS_IST_CFGR`.
         ist_cfgr: u32 = GICV5_IRS_IST_CFGR, "number of LPIs, before the table becomes valid",
             reset(0), fields(IST_CFGR);
@@ -206,7 +206,7 @@ register_table! {
             reset(0);
         /// `ICC_CR0_EL1`.
         cr0: u64 = SYS_ICC_CR0_EL1, "enables the CPU interface",
-            reset(0), fields(ICC_CR0);
+            reset(6), fields(ICC_CR0);
         /// `ICC_PCR_EL1`.
         pcr: u64 = SYS_ICC_PCR_EL1, "priority mask",
             reset(0), fields(ICC_PCR);
