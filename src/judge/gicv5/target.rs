@@ -48,7 +48,14 @@ const IDENTITY_RULES: &[FieldRule] = {
         // Stored unchecked by the kernel: a guest would use addresses that this host does not have.
         field(GICV5_IRS_IDR0, "PA_RANGE", GICV5_IRS_IDR0_PA_RANGE, NotGreater),
         // Optional features, none of which KVM offers; then reserved bits.
-        field(GICV5_IRS_IDR0, "VIRT to SWE", 0xffc0, Equal),
+        field(GICV5_IRS_IDR0, "VIRT", GICV5_IRS_IDR0_VIRT, Equal),
+        field(GICV5_IRS_IDR0, "ONE_N", GICV5_IRS_IDR0_ONE_N, Equal),
+        field(GICV5_IRS_IDR0, "VIRT_ONE_N", GICV5_IRS_IDR0_VIRT_ONE_N, Equal),
+        field(GICV5_IRS_IDR0, "SETLPI", GICV5_IRS_IDR0_SETLPI, Equal),
+        field(GICV5_IRS_IDR0, "MEC", GICV5_IRS_IDR0_MEC, Equal),
+        field(GICV5_IRS_IDR0, "MPAM", GICV5_IRS_IDR0_MPAM, Equal),
+        field(GICV5_IRS_IDR0, "SWE", GICV5_IRS_IDR0_SWE, Equal),
+        field(GICV5_IRS_IDR0, "reserved", 0xe000, Equal),
         field(GICV5_IRS_IDR1, "PE_CNT", GICV5_IRS_IDR1_PE_CNT, Equal),
         field(GICV5_IRS_IDR1, "IAFFID_BITS", GICV5_IRS_IDR1_IAFFID_BITS, Equal),
         field(GICV5_IRS_IDR1, "PRIORITY_BITS", GICV5_IRS_IDR1_PRIORITY_BITS, NotGreater),
