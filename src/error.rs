@@ -194,6 +194,23 @@ pub enum DeviceError {
         /// SPIs of the device.
         spi_count: SpiCount,
     },
+    /// In a restore: this GICv5 is not fresh. It was restored before, or its guest has run; nothing was written.
+    #[error("{attr} is {value:#x} before the restore: this GICv5 was restored before, or its guest has run. Take a new VM")]
+    NotFresh {
+        /// The register that shows it.
+        attr: AttrId,
+        /// Its value.
+        value: u64,
+    },
+    /// In a save: the guest has more LPIs than an image can hold. There are such hosts, and a VMM has offered their width
+    /// (`IRS_IDR2.ID_BITS`) to the guest.
+    #[error("IRS_IST_CFGR.LPI_ID_BITS is {found}, an LPI table can be saved with at most {greatest}")]
+    LpiIdBits {
+        /// Bits of an LPI ID that the guest has chosen.
+        found: u32,
+        /// The most that there can be in an image.
+        greatest: u32,
+    },
     /// Tables were flushed from another controller than the one that is saved, or before a restore of it.
     #[error("the tables that were flushed are not those that this controller has now: flush it again before the save")]
     OtherFlush,
@@ -307,6 +324,8 @@ pub struct AccessError {
     pub errno: Errno,
     /// What was to be written.
     pub value: Option<u64>,
+    /// What the device has instead, of what can be set once.
+    pub present: Option<u64>,
     /// How often the access was tried.
     pub attempts: u32,
     /// During a restore: what was written before. Once anything was, the VM must not run; throw it away.
@@ -315,13 +334,20 @@ pub struct AccessError {
 
 impl AccessError {
     pub(crate) fn new(operation: Operation, attr: AttrId, errno: Errno) -> Self {
-        AccessError { operation, attr, its: None, errno, value: None, attempts: 1, applied: None }
+        AccessError { operation, attr, its: None, errno, value: None, present: None, attempts: 1, applied: None }
     }
 
     /// What the error number means for this operation and register; empty where the kernel documents nothing.
     #[must_use]
     pub fn meaning(&self) -> &'static str {
-        meaning(self.operation, self.attr, self.errno)
+        // What the writes before have ruled out is not said again.
+        let in_restore = self.applied.is_some_and(|applied| applied.done > 0);
+        match (self.operation, self.errno) {
+            (Operation::Set, Errno::EBUSY) if self.attr == AttrId::IST && in_restore => {
+                "a vCPU has entered KVM_RUN or another ioctl meanwhile, or the VM already has an LPI table"
+            }
+            _ => meaning(self.operation, self.attr, self.errno),
+        }
     }
 }
 
@@ -338,6 +364,9 @@ impl fmt::Display for AccessError {
         let meaning = self.meaning();
         if !meaning.is_empty() {
             write!(f, " ({meaning})")?;
+        }
+        if let Some(present) = self.present {
+            write!(f, "; it is {present:#x}")?;
         }
         let Some(applied) = &self.applied else { return Ok(()) };
         applied.describe(f)?;

@@ -13,10 +13,11 @@
 //! afterwards.
 //!
 //! **Restore.** The same vCPUs exist, and the devices are initialised with the same number of interrupts and have their addresses. A
-//! GICv5 is fresh: no vCPU of the VM has ever run; a GICv3 may have been used. Guest memory is in place. Nothing of the image is believed:
-//! it is checked first, and a refusal leaves the device as it was, without a single access. An error after that leaves a VM that must be
-//! thrown away. When all is done: of a GICv5, drive every interrupt line that a device holds high again, since lines are not part of its
-//! state; those of a GICv3 are.
+//! GICv5 is fresh: no vCPU of the VM has ever run, and it was not restored before; a GICv3 may have been used. Guest memory is in
+//! place. Nothing of the image is believed: it is checked first, and a refusal leaves the device as it was, without a single access. Then
+//! a GICv5 is asked whether it is fresh ([`DeviceError::NotFresh`](crate::DeviceError::NotFresh)), which writes nothing either. An error
+//! after that leaves a VM that must be thrown away. When all is done: of a GICv5, drive every interrupt line that a device holds high
+//! again, since lines are not part of its state; those of a GICv3 are.
 
 use crate::Error;
 use crate::flushed::Flushed;
@@ -118,6 +119,7 @@ pub trait DynInterruptState {
     /// # Errors
     ///
     /// - [`Error::Image`], [`Error::Refused`]: the image cannot be restored here; the device was not accessed.
+    /// - [`Error::Device`]: the device is not fresh, or lacks an SPI that the options name; nothing was written.
     /// - [`Error::Access`], [`Error::ReadBack`]: the kernel refused a write, or accepted it and did not do it. The error says which,
     ///   and what was done before; the VM must be thrown away. [`Error::can_retry_on_same_memory`] says whether its memory can be used.
     /// - [`Error::Shadow`], [`Error::TablesNotBuilt`]: an image with tables; guest memory could not be diverted, or not hold them. The VM

@@ -51,7 +51,8 @@ fn a_gicv5_save_reads_what_is_state_once() {
 
         let mut destination = rig5::fresh(&vcpus, spis);
         destination.restore(&state).expect("restore");
-        assert_eq!(tally(&destination.device().trace()), (0, registers + 1, 0));
+        // Two are read before: what they show of a VM that is not fresh, KVM would say halfway, or not at all.
+        assert_eq!(tally(&destination.device().trace()), (2, registers + 1, 0));
     }
 }
 

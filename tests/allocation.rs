@@ -43,6 +43,8 @@ type Seen = (*const [u8], Option<*const [u8]>);
 #[derive(Debug, Default)]
 struct Stub {
     seen: Cell<Option<Seen>>,
+    /// No table of LPIs yet.
+    fresh: bool,
 }
 
 impl AttrDevice for Stub {
@@ -57,7 +59,7 @@ impl AttrDevice for Stub {
             (KVM_DEV_ARM_VGIC_GRP_IRS_REGS, IDR1) => (VCPUS | (VCPUS - 1).ilog2() << 16).into(), // PE_CNT, IAFFID_BITS
             (KVM_DEV_ARM_VGIC_GRP_IRS_REGS, IDR2) => 16 | 1 << 5,
             (KVM_DEV_ARM_VGIC_GRP_IRS_REGS, IST_CFGR) => LPI_ID_BITS as u64,
-            (KVM_DEV_ARM_VGIC_GRP_IRS_REGS, IST_BASER) => 0x4001,
+            (KVM_DEV_ARM_VGIC_GRP_IRS_REGS, IST_BASER) if !self.fresh => 0x4001,
             (KVM_DEV_ARM_VGIC_GRP_IRS_REGS | KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, _) => 0,
             _ => return Err(Errno::ENXIO),
         };
@@ -151,7 +153,8 @@ fn an_image_is_saved_where_the_caller_wants_it() {
         // In raw coding they stay there: the state that is read borrows the same bytes, and a restore hands them to the device.
         let image = &image[..length.expect("save")];
         let state = Gicv5State::parse(image).expect("parse");
-        let mut destination = attached();
+        let stub = Stub { fresh: true, ..Stub::default() };
+        let mut destination = Gicv5::attach(stub, Vcpus::with_default_mpidrs(VCPUS).expect("vCPUs")).expect("attached");
         destination.restore_image(image).expect("restore");
         if ist_coding == IstCoding::Raw {
             assert_eq!(&raw const *state.spi_ist.as_bytes(), spi);

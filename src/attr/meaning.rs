@@ -42,11 +42,11 @@ pub(crate) fn meaning(operation: Operation, attr: AttrId, errno: Errno) -> &'sta
         (_, _, Errno::ENOTTY) => "not a KVM device, or not of this kind",
 
         (Get, v5::KVM_DEV_ARM_VGIC_GRP_IST, Errno::EBUSY) => {
-            "a vCPU is in KVM_RUN or in another ioctl, the device is not initialised, or the interrupts of the VM did not come to \
-             rest: stop whatever injects interrupts"
+            "the interrupts of the VM did not come to rest: stop whatever injects interrupts; or a vCPU has entered KVM_RUN or another \
+             ioctl"
         }
         (Set, v5::KVM_DEV_ARM_VGIC_GRP_IST, Errno::EBUSY) => {
-            "a vCPU is in KVM_RUN or in another ioctl or has run, the device is not initialised, or it already has an LPI table"
+            "a vCPU is in KVM_RUN or in another ioctl or has run, or the VM already has an LPI table"
         }
         (_, v5::KVM_DEV_ARM_VGIC_GRP_IST, Errno::EINVAL) => {
             "a table does not have the size that follows from NR_IRQS, IRS_IST_CFGR and IRS_IST_BASER, or IRS_IST_CFGR is illegal"
@@ -66,9 +66,7 @@ pub(crate) fn meaning(operation: Operation, attr: AttrId, errno: Errno) -> &'sta
         }
         (_, v5::KVM_DEV_ARM_VGIC_GRP_IRS_REGS, Errno::ENXIO) => "the IRS has no address yet, or KVM has no such register",
         (Get, v5::KVM_DEV_ARM_VGIC_GRP_IRS_REGS, Errno::EINVAL) => "the VM has no vCPU, or the offset is not aligned",
-        (Set, v5::KVM_DEV_ARM_VGIC_GRP_IRS_REGS, Errno::EINVAL) => {
-            "the VM has no vCPU, or the value is not one that this VM can have"
-        }
+        (Set, v5::KVM_DEV_ARM_VGIC_GRP_IRS_REGS, Errno::EINVAL) => irs_value(attr.attr() as u32),
         (Set, dev::KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, Errno::EINVAL) => {
             "no vCPU has this affinity, or this host's CPU interface cannot have the value or the register"
         }
@@ -129,5 +127,27 @@ pub(crate) fn meaning(operation: Operation, attr: AttrId, errno: Errno) -> &'sta
         (_, _, Errno::ETIMEDOUT) => "the hardware did not answer",
         (_, _, Errno::ENXIO) => "KVM has no such attribute",
         _ => "",
+    }
+}
+
+/// Why KVM refuses a value of an IRS register of a VM that has vCPUs.
+fn irs_value(offset: u32) -> &'static str {
+    match offset {
+        v5::irs::GICV5_IRS_IDR0 => {
+            "INT_DOM is not Non-secure, or the guest was shown a feature that KVM does not offer, bits 12 to 6"
+        }
+        v5::irs::GICV5_IRS_IDR1 => {
+            "IAFFID_BITS does not follow from the greatest vcpu_id of this VM, or PRIORITY_BITS is above the host's"
+        }
+        v5::irs::GICV5_IRS_IDR2 => {
+            "LPI is clear, IST_LEVELS, ISTMD or ISTMD_SZ is set, ID_BITS is above the host's, or MIN_LPI_ID_BITS is below the host's or \
+             above ID_BITS"
+        }
+        v5::irs::GICV5_IRS_IDR5 | v5::irs::GICV5_IRS_IDR6 | v5::irs::GICV5_IRS_IDR7 => "not that of this VM's number of SPIs",
+        v5::irs::GICV5_IRS_IST_BASER => "the VM has an LPI table already, with another ADDR or VALID: it was restored before",
+        v5::irs::GICV5_IRS_IST_CFGR => {
+            "the VM has an LPI table already, with another LPI_ID_BITS, L2SZ, ISTSZ or STRUCTURE: it was restored before"
+        }
+        _ => "KVM documents no value of this register that it refuses",
     }
 }

@@ -20,10 +20,15 @@ pub(super) fn set_once<W: Word + Into<u64>>(
     again: Errno,
 ) -> Result<(), Error> {
     match device.set(attr, value) {
-        Err(errno) if errno == again && device.get(attr) == Ok(value) => Ok(()),
-        result => result.map_err(|errno| {
-            AccessError { value: Some(value.into()), ..AccessError::new(Operation::Set, attr.id(), errno) }.into()
-        }),
+        Ok(()) => Ok(()),
+        Err(errno) => {
+            let present = if errno == again { device.get(attr).ok() } else { None };
+            if present == Some(value) {
+                return Ok(());
+            }
+            let (value, present) = (Some(value.into()), present.map(Into::into));
+            Err(AccessError { value, present, ..AccessError::new(Operation::Set, attr.id(), errno) }.into())
+        }
     }
 }
 

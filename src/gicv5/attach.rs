@@ -77,6 +77,11 @@ impl<D: IstDevice> Gicv5<D> {
     /// No vCPU may be running. `vcpus` are all vCPUs of the VM: their number is compared with `IRS_IDR1.PE_CNT`, the greatest
     /// `vcpu_id` with `IRS_IDR1.IAFFID_BITS`, and the device is asked whether it knows each affinity.
     ///
+    /// No register shows other ids of the same width. After a save, a check of the source's own image does
+    /// ([`check`](crate::InterruptState::check), [`check_image`](crate::DynInterruptState::check_image) on the source): an interrupt in
+    /// use whose IAFFID is not among the ids given is [`Problem::IstTargetUnknown`](crate::report::Problem::IstTargetUnknown). Two ids that have
+    /// changed places are in nothing that can be read: take them from where the vCPUs are created.
+    ///
     /// # Errors
     ///
     /// [`Error::Device`]: the device is not initialised, has another number of vCPUs or other ids, or reports what no device can.

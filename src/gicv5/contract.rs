@@ -59,6 +59,7 @@ impl<D: IstDevice> InterruptState for Gicv5<D> {
 
     fn restore(&mut self, state: &Gicv5State<'_>) -> Result<Report, Error> {
         let report = self.check(state)?;
+        self.is_fresh()?;
         self.replay(state)?;
         Ok(report)
     }

@@ -2,15 +2,33 @@
 //!
 //! Source: Documentation/virt/kvm/devices/arm-vgic-v5.rst, restore sequence.
 //!
-//! Rule: whatever fails, the error says what was done before.
+//! Rule: nothing is written where something was restored before; whatever fails, the error says what was done before.
 
+use super::access::get;
 use super::attach::Gicv5;
-use crate::error::{AccessError, Applied};
+use crate::error::{AccessError, Applied, DeviceError};
 use crate::registers::RegisterTable;
 use crate::state::gicv5::{CpuInterface, Gicv5State, IrsIdentity, IrsState, Ist};
+use crate::uapi::vgic_v5::{irs, irs_fields};
 use crate::{Attr, AttrId, Errno, Error, IstDevice, Operation};
 
 impl<D: IstDevice> Gicv5<D> {
+    /// Refuses to write where a restore was before, or a guest: of a new GICv5 the IRS is disabled, and has no table of LPIs. After a run
+    /// the kernel refuses the first write; after another restore it takes all of them until the tables.
+    pub(super) fn is_fresh(&self) -> Result<(), Error> {
+        let shown = [
+            (Attr::irs(irs::GICV5_IRS_CR0), u64::from(irs_fields::GICV5_IRS_CR0_IRSEN)),
+            (Attr::irs(irs::GICV5_IRS_IST_BASER), irs_fields::GICV5_IRS_IST_BASER_VALID),
+        ];
+        for (attr, bit) in shown {
+            let value = get(&self.device, attr)?;
+            if value & bit != 0 {
+                return Err(DeviceError::NotFresh { attr: attr.id(), value }.into());
+            }
+        }
+        Ok(())
+    }
+
     /// Writes a state that was checked.
     pub(super) fn replay(&mut self, state: &Gicv5State<'_>) -> Result<(), Error> {
         let registers = IrsIdentity::ROWS.len() + IrsState::ROWS.len() + state.vcpus.len() * CpuInterface::ROWS.len();

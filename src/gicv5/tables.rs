@@ -11,7 +11,7 @@ use crate::error::{AccessError, DeviceError};
 use crate::registers::RegisterTable;
 use crate::state::gicv5::codec::Head;
 use crate::state::gicv5::ist::{clear_hwu, set_level};
-use crate::state::gicv5::{CpuInterface, IrsIdentity, IrsState, IstBaser, IstCfgr};
+use crate::state::gicv5::{CpuInterface, Idr2, IrsIdentity, IrsState, IstBaser, IstCfgr};
 use crate::topology::{LpiIdBits, Vcpu};
 use crate::uapi::vgic_v5::irs;
 use crate::{Attr, AttrId, Errno, Error, IstDevice, Operation};
@@ -24,7 +24,8 @@ impl<D: IstDevice> Gicv5<D> {
     ///
     /// # Errors
     ///
-    /// [`Error::Access`]: the device cannot be read. [`Error::Device`]: it reports a width of LPI IDs that no table can have.
+    /// [`Error::Access`]: the device cannot be read. [`Error::Device`]: it reports a width of LPI IDs that no table can have, or more
+    /// LPIs than an image can hold.
     pub fn ist_sizes(&self) -> Result<IstSizes, Error> {
         let ist_cfgr = get(&self.device, Attr::irs(irs::GICV5_IRS_IST_CFGR))?;
         let ist_baser = get(&self.device, Attr::irs(irs::GICV5_IRS_IST_BASER))?;
@@ -87,10 +88,14 @@ impl<D: IstDevice> Gicv5<D> {
             return Ok(IstSizes::new(self.target.spi_count, None));
         }
         let bits = u32::from(IstCfgr::from_bits(ist_cfgr as u32).lpi_id_bits());
-        let bits = LpiIdBits::new(bits).map_err(|_| DeviceError::Impossible {
-            attr: Attr::irs(irs::GICV5_IRS_IST_CFGR).id(),
-            value: ist_cfgr,
-            reason: "LPI_ID_BITS is beyond the 16 bits that a table of KVM can have",
+        let bits = LpiIdBits::new(bits).map_err(|_| {
+            // A host has more than 16 bits where a VMM asks for them by IRS_IDR2.
+            if bits <= Idr2::from_bits(self.target.identity.idr2).id_bits().into() {
+                DeviceError::LpiIdBits { found: bits, greatest: LpiIdBits::MAX.get() }
+            } else {
+                let attr = Attr::irs(irs::GICV5_IRS_IST_CFGR).id();
+                DeviceError::Impossible { attr, value: ist_cfgr, reason: "LPI_ID_BITS is more than IRS_IDR2.ID_BITS" }
+            }
         })?;
         Ok(IstSizes::new(self.target.spi_count, Some(bits)))
     }

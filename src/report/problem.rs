@@ -220,7 +220,7 @@ problems! {
         ReservedBits "reserved-bits":
             "reserved bits are set", "KVM ignores them";
         IgnoredBits "ignored-bits":
-            "bits that KVM does not keep are set", "they are lost";
+            "bits that KVM does not keep are not as it has them", "the guest reads KVM's";
         NewerRevision "newer-revision":
             "the kernel keeps its newer revision", "the guest sees another GICD_IIDR than before";
         PendingDisabled "pending-disabled":

@@ -27,19 +27,27 @@ fn a_restore_that_fails_at_any_step_names_it_and_stops_there() {
     let mut destination = fresh(&vcpus, 32);
     destination.restore(&state).expect("restore");
     let steps: Vec<AttrId> = destination.device().trace().iter().map(|access| access.id).collect();
-    assert_eq!(steps.len(), 12 + 1 + 2 * 26);
-
-    for (k, step) in steps.iter().enumerate() {
+    // Two gets before the first write.
+    assert_eq!(steps.len(), 2 + 12 + 1 + 2 * 26);
+    for (k, step) in steps[..2].iter().enumerate() {
         let mut destination = fresh(&vcpus, 32);
         destination.device_mut().set_fault(Fault::access(k as u32, Errno::ENOSPC));
         let error = access_error(destination.restore(&state).expect_err("fault"));
+        assert_eq!((error.operation, error.attr, error.errno, error.applied), (Operation::Get, *step, Errno::ENOSPC, None));
+        assert_eq!(destination.device().trace().len(), k + 1);
+    }
+
+    for (k, step) in steps[2..].iter().enumerate() {
+        let mut destination = fresh(&vcpus, 32);
+        destination.device_mut().set_fault(Fault::access(k as u32 + 2, Errno::ENOSPC));
+        let error = access_error(destination.restore(&state).expect_err("fault"));
         assert_eq!((error.operation, error.attr, error.errno), (Operation::Set, *step, Errno::ENOSPC));
         let applied = error.applied.expect("how far it came");
-        assert_eq!((applied.done, applied.total), (k, steps.len()));
-        assert_eq!(applied.last, k.checked_sub(1).map(|last| steps[last]));
+        assert_eq!((applied.done, applied.total), (k, steps.len() - 2));
+        assert_eq!(applied.last, k.checked_sub(1).map(|last| steps[2 + last]));
         // Every step until then as in a restore that succeeds, then the refused one, then nothing.
         let seen: Vec<AttrId> = destination.device().trace().iter().map(|access| access.id).collect();
-        assert_eq!(seen, steps[..=k]);
+        assert_eq!(seen, steps[..=k + 2]);
 
         let text = error.to_string();
         assert!(text.contains(&step.to_string()) && text.contains("ENOSPC"), "{text}");
@@ -114,9 +122,12 @@ fn a_failed_initialisation_can_be_tried_again() {
     assert_eq!(gic.target().spi_count, SpiCount::MAX);
     // Another address or number of SPIs than the device has is an error as ever.
     let error = Gicv5::initialise(&mut vm, 0x0900_0000, SpiCount::MAX, vcpus(1)).expect_err("address");
+    assert_eq!(error.to_string(), "set IRS address to 0x9000000: EEXIST (already set); it is 0x8000000");
     assert_eq!((access_error(error.clone()).attr, access_error(error).errno), (Attr::irs_address().id(), Errno::EEXIST));
     let error = Gicv5::initialise(&mut vm, 0x0800_0000, SpiCount::MIN, vcpus(1)).expect_err("SPIs");
-    assert_eq!((access_error(error.clone()).attr, access_error(error).errno), (Attr::nr_irqs().id(), Errno::EBUSY));
+    assert_eq!(error.to_string(), "set NR_IRQS to 0x20: EBUSY (already set, or the device is already initialised); it is 0x400");
+    let error = access_error(error);
+    assert_eq!((error.attr, error.errno, error.value, error.present), (Attr::nr_irqs().id(), Errno::EBUSY, Some(32), Some(1024)));
 }
 
 #[test]
@@ -127,7 +138,7 @@ fn messages() {
     let mut add = |what: &str, error: Error| text.push_str(&format!("{what}:\n  {error}\n"));
 
     let mut destination = fresh(&one, 32);
-    destination.device_mut().set_fault(Fault::access(14, Errno::EBUSY));
+    destination.device_mut().set_fault(Fault::access(16, Errno::EBUSY));
     add("CPU interface register", destination.restore(&state).expect_err("fault"));
 
     let mut destination = fresh(&one, 32);
@@ -176,7 +187,8 @@ fn every_error_number_has_a_meaning_where_the_kernel_documents_one() {
     for attr in attrs {
         for operation in [Operation::Get, Operation::Set] {
             for errno in errnos {
-                let error = AccessError { operation, attr, errno, attempts: 1, its: None, value: None, applied: None };
+                let error =
+                    AccessError { operation, attr, errno, attempts: 1, its: None, value: None, present: None, applied: None };
                 if !error.meaning().is_empty() {
                     text.push_str(&format!("{error}\n"));
                 }
@@ -191,6 +203,7 @@ fn every_error_number_has_a_meaning_where_the_kernel_documents_one() {
             attempts: 1,
             its: None,
             value: None,
+            present: None,
             applied: None,
         };
         text.push_str(&format!("{error}\n"));
@@ -203,6 +216,7 @@ fn every_error_number_has_a_meaning_where_the_kernel_documents_one() {
         attempts: 1,
         its: None,
         value: None,
+        present: None,
         applied: None,
     };
     assert_eq!(unknown.to_string(), "get IST: errno 71");

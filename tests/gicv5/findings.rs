@@ -118,7 +118,7 @@ fn priorities_below_what_the_irs_implements() {
 fn bits_that_kvm_ignores() {
     let first = vcpus(2).iter().next().expect("vCPU").mpidr;
     type Change = fn(&mut Gicv5State<'static>);
-    let cases: [(Change, vgic_state::AttrId, u64); 16] = [
+    let cases: [(Change, vgic_state::AttrId, u64); 19] = [
         (|state| state.irs.spi_selr |= 1 << 24, Attr::irs(0x108).id(), 1),
         (|state| state.irs.pe_selr |= 1 << 16, Attr::irs(0x140).id(), 1),
         (|state| state.irs.ist_cfgr |= 1 << 9, Attr::irs(0x190).id(), 1),
@@ -129,6 +129,9 @@ fn bits_that_kvm_ignores() {
         (|state| state.irs.ist_baser |= 2, Attr::irs(0x180).id(), 1),
         (|state| state.irs.ist_baser |= 1 << 56, Attr::irs(0x180).id(), 1),
         (|state| state.vcpus[0].registers.pcr |= 0x20, Attr::cpu_sysreg(first, 0xce02).id(), 1),
+        (|state| state.irs.cr0 &= !2, Attr::irs(0x80).id(), 1),
+        (|state| state.vcpus[0].registers.cr0 &= !2, Attr::cpu_sysreg(first, 0xce01).id(), 1),
+        (|state| state.vcpus[0].registers.cr0 &= !4, Attr::cpu_sysreg(first, 0xce01).id(), 1),
         (|state| state.vcpus[0].registers.cr0 |= 8, Attr::cpu_sysreg(first, 0xce01).id(), 1),
         (|state| state.vcpus[0].registers.apr |= 1 << 32, Attr::cpu_sysreg(first, 0xce00).id(), 1),
         (|state| state.vcpus[0].registers.icsr |= 1 << 6, Attr::cpu_sysreg(first, 0xc654).id(), 1),

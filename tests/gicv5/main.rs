@@ -15,6 +15,7 @@ mod snapshot;
 
 mod errors;
 mod findings;
+mod fresh;
 mod golden;
 mod image;
 mod level;

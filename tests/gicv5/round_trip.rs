@@ -230,7 +230,7 @@ proptest! {
         let vcpus = vcpus(1);
         let mut state = fresh(&vcpus, 32).flush_and_save().expect("save");
         let keep = |value: u32, mask: u32, keep: bool| if keep { value & mask } else { value };
-        state.irs.cr0 = keep(irs[0], 1, masks[0]) | 2;
+        state.irs.cr0 = keep(irs[0], 3, masks[0]) | if narrow { 2 } else { 0 };
         state.irs.cr1 = keep(irs[1], 0xf5ff, masks[1]);
         state.irs.spi_selr = keep(irs[2], 0x00ff_ffff, masks[2]);
         state.irs.pe_selr = keep(irs[3], 0xffff, masks[3]);
@@ -243,6 +243,7 @@ proptest! {
         registers.ppi_priorityr5 = icc[3] & if narrow { 0x1f1f_1f1f_1f1f_1f1f } else { u64::MAX };
         registers.ppi_spendr1 = if narrow { 0 } else { icc[4] };
         registers.ppi_enabler0 = icc[5];
+        registers.cr0 = if narrow { icc[5] & 1 | 6 } else { icc[3] & 0xf };
 
         let mut destination = fresh(&vcpus, 32);
         let report = destination.restore(&state).expect("nothing that must be refused");

@@ -8,10 +8,10 @@ use crate::Attr;
 use crate::buffer::IstKind;
 use crate::registers::{RegisterTable, Row};
 use crate::report::{Place, Problem, Report};
-use crate::state::gicv5::{Gicv5State, Idr2, Ist, IstBaser, IstCfgr};
+use crate::state::gicv5::{Gicv5State, ICC_CR0_ONES, Idr2, Ist, IstBaser, IstCfgr};
 use crate::topology::LpiIdBits;
 use crate::uapi::vgic_v5::irs::GICV5_IRS_CR1;
-use crate::uapi::vgic_v5::irs_fields::{GICV5_IRS_CR1_VMT_WA, GICV5_IRS_CR1_VPET_WA};
+use crate::uapi::vgic_v5::irs_fields::{GICV5_IRS_CR0_IDLE, GICV5_IRS_CR1_VMT_WA, GICV5_IRS_CR1_VPET_WA};
 use crate::uapi::vgic_v5::{icc, irs};
 
 /// Judges the registers, and whether the tables are those that they describe.
@@ -101,12 +101,28 @@ fn icc_kept(row: &Row) -> u64 {
     }
 }
 
+/// Bits of an IRS register that read 1 whatever is written.
+fn irs_ones(offset: u32) -> u64 {
+    if offset == irs::GICV5_IRS_CR0 { GICV5_IRS_CR0_IDLE.into() } else { 0 }
+}
+
+/// The same of a CPU interface register: LINK and LINK_IDLE.
+fn icc_ones(instr: u32) -> u64 {
+    if instr == u32::from(icc::SYS_ICC_CR0_EL1) { ICC_CR0_ONES } else { 0 }
+}
+
+/// Whether a register reads otherwise when it was written: by bits that KVM drops, or by clear ones that it has always set.
+const fn reads_otherwise(value: u64, kept: u64, ones: u64) -> bool {
+    value & !kept != 0 || !value & ones != 0
+}
+
 fn ignored_bits(state: &Gicv5State<'_>, report: &mut Report) {
-    for (row, value) in state.irs.rows().filter(|(row, value)| value & !irs_kept(row) != 0) {
+    for (row, value) in state.irs.rows().filter(|(row, value)| reads_otherwise(*value, irs_kept(row), irs_ones(row.key))) {
         report.add(Problem::IgnoredBits, Place::register(Attr::irs(row.key).id(), value));
     }
     for vcpu in &state.vcpus {
-        for (row, value) in vcpu.registers.rows().filter(|(row, value)| value & !icc_kept(row) != 0) {
+        let rows = vcpu.registers.rows();
+        for (row, value) in rows.filter(|(row, value)| reads_otherwise(*value, icc_kept(row), icc_ones(row.key))) {
             report.add(Problem::IgnoredBits, Place::register(Attr::cpu_sysreg(vcpu.vcpu.mpidr, row.key as u16).id(), value));
         }
     }

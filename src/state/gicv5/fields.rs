@@ -112,6 +112,9 @@ pub(super) const ICC_CR0: &[Field] = &[
     Field::new("LINK_IDLE", bits(2, 2), Meaning::Number),
 ];
 
+/// LINK and LINK_IDLE: they read 1 whatever is written.
+pub(crate) const ICC_CR0_ONES: u64 = 0x6;
+
 pub(super) const ICC_PCR: &[Field] = &[Field::new("PRIORITY", bits(4, 0), Meaning::Number)];
 
 /// `IRS_IDR0`.

@@ -10,6 +10,7 @@ pub(crate) mod ist;
 mod registers;
 mod state;
 
+pub(crate) use fields::ICC_CR0_ONES;
 pub use fields::{Idr0, Idr1, Idr2, IstBaser, IstCfgr, Iste};
 pub use ist::{Ist, IstError};
 pub use registers::{CpuInterface, IRS_NOT_STATE, IrsIdentity, IrsState};

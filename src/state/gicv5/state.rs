@@ -5,8 +5,10 @@
 //! Rule: a value is found by its name: a register by its field, an interrupt by its ID, a vCPU by its affinity and id. Position means
 //! nothing.
 
+use super::fields::ICC_CR0_ONES;
 use super::{CpuInterface, IrsIdentity, IrsState, Ist};
 use crate::topology::{SpiCount, TopologyError, Vcpu, Vcpus};
+use crate::uapi::vgic_v5::irs_fields::GICV5_IRS_CR0_IDLE;
 use alloc::vec::Vec;
 
 /// The whole state of a virtual GICv5.
@@ -65,21 +67,22 @@ pub struct VcpuState {
 }
 
 impl VcpuState {
-    /// A vCPU with zero in every register.
+    /// A vCPU with zero in every register, but for bits that always read 1: LINK and LINK_IDLE of `ICC_CR0_EL1`.
     #[must_use]
     pub fn new(vcpu: Vcpu) -> Self {
-        VcpuState { vcpu, registers: CpuInterface::default() }
+        VcpuState { vcpu, registers: CpuInterface { cr0: ICC_CR0_ONES, ..CpuInterface::default() } }
     }
 }
 
 impl<'a> Gicv5State<'a> {
-    /// A state with this table of SPIs and zero in every register, without vCPUs and without LPIs.
+    /// A state with this table of SPIs and zero in every register, but for IDLE of `IRS_CR0`, which always reads 1; without vCPUs and
+    /// without LPIs.
     #[must_use]
     pub fn new(spi_count: SpiCount, spi_ist: Ist<'a>) -> Self {
         Gicv5State {
             spi_count,
             identity: IrsIdentity::default(),
-            irs: IrsState::default(),
+            irs: IrsState { cr0: GICV5_IRS_CR0_IDLE, ..IrsState::default() },
             vcpus: Vec::new(),
             spi_ist,
             lpi_ist: None,
