@@ -15,7 +15,7 @@ mod tables;
 mod target;
 pub mod walk;
 
-pub(crate) use memory::{check_memory, fits_memory};
+pub(crate) use memory::{check_memory, check_slots, fits_memory};
 pub use target::{Target, TargetVcpu, fit};
 
 use super::ranges::{Limits, Owned, Ranges};
