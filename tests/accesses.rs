@@ -16,12 +16,13 @@ mod rig5;
 mod save;
 
 use save::Save as _;
+use std::cell::RefCell;
 use std::collections::HashSet;
-use vgic_state::gicv3::Gicv3State;
+use vgic_state::gicv3::{Gicv3, Gicv3State};
 use vgic_state::gicv5::{CpuInterface, IrsIdentity, IrsState};
 use vgic_state::model::gicv3::Vm;
 use vgic_state::model::{Access, Op};
-use vgic_state::{AttrId, DynInterruptState, InterruptState};
+use vgic_state::{AttrId, DynInterruptState, GuestMemoryRead, GuestRange, InterruptState};
 
 /// Gets, sets and the rest of some accesses.
 fn tally(trace: &[Access]) -> (usize, usize, usize) {
@@ -231,4 +232,51 @@ fn a_check_and_a_refusal_access_nothing() {
     destination.restore(&state).expect_err("a vCPU is missing");
     destination.restore_image(&[0; 8]).expect_err("no image");
     assert_eq!(vm.trace().len(), 0);
+}
+
+/// Guest memory, with the lengths of what is read of it.
+struct Counted<'a> {
+    memory: rig3::Memory,
+    reads: &'a RefCell<Vec<usize>>,
+}
+
+impl GuestMemoryRead for Counted<'_> {
+    fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
+        self.reads.borrow_mut().push(bytes.len());
+        self.memory.read(address, bytes)
+    }
+
+    fn ranges(&self) -> Option<Vec<GuestRange>> {
+        GuestMemoryRead::ranges(&self.memory)
+    }
+}
+
+/// A copy of guest memory is a system call: of up to 4 KiB, and none for each entry. Two ITSes with tables of 64 KiB, three devices each.
+#[test]
+fn tables_are_read_in_pieces_of_4_kib() {
+    const PIECE: usize = 4096;
+    let config = rig3::Config { its: 2, ..rig3::Config::default() };
+    let (vm, gic) = rig3::filled(config);
+    let reads = RefCell::new(Vec::new());
+    let (gic, its, memory) = gic.into_parts();
+    let memory = Counted { memory, reads: &reads };
+    let mut source = Gicv3::attach(gic, its, memory, rig3::vcpus(config.vcpus)).expect("attach");
+    let take = || {
+        let reads = reads.take();
+        (reads.len(), reads.iter().sum::<usize>())
+    };
+    let flushed = source.flush_tables().expect("flush");
+    let (table, device_ids) = (0x1_0000, 0x1_0000 / 8);
+    assert_eq!(take(), (2 * 2 * table / PIECE, 2 * (device_ids * 8 + table)), "device and collection tables");
+    let state = source.save(flushed).expect("save");
+    assert_eq!(take(), (0, 0));
+    let (_, destination) = rig3::fresh(config, vm.memory());
+    let (gic, its, memory) = destination.into_parts();
+    let destination = Gicv3::attach(gic, its, Counted { memory, reads: &reads }, rig3::vcpus(config.vcpus)).expect("attach");
+    destination.check(&state).expect("check");
+    let (count, bytes) = take();
+    // All of the tables, ITTs of 16 events, 56 KiB of configuration and 7 of pending bits for each vCPU.
+    let expected = 2 * 2 * table + 2 * 3 * 16 * 8 + (0x1_0000 - 8192) + 2 * (0x1_0000 - 8192) / 8;
+    assert_eq!(bytes, expected);
+    assert_eq!(count, 2 * 2 * table / PIECE + 2 * 3 + 14 + 2 * 2);
 }

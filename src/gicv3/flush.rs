@@ -11,8 +11,8 @@ use super::once::Once;
 use super::{lpis, written};
 use crate::flushed::Flushed;
 use crate::image::Kind;
-use crate::its::LpiState;
-use crate::judge::gicv3::check_memory;
+use crate::its::{LpiState, TableError};
+use crate::judge::gicv3::{check_memory, check_slots};
 use crate::memory::{GuestMemoryRead, GuestRange, ShadowError, join};
 use crate::options::TableStrategy;
 use crate::registers::RegisterTable;
@@ -60,9 +60,15 @@ impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
     }
 
     fn save_to_shadow(&mut self, registers: &Layout) -> Result<LpiState, Error> {
+        // Before the first slot changes.
+        check_slots(registers, &self.memory)?;
+        let slots = self.memory.diverted().map(join);
         let divert = self.memory.divert().ok_or(ShadowError::Unavailable)?;
         let saved = lpis::save(&mut self.gic, &mut self.its, divert, registers)?;
-        check_memory(&saved, registers, &self.memory)?;
+        check_memory(&saved, registers, &self.memory, slots.as_deref(), &|table, address| TableError::NotDiverted {
+            table,
+            address,
+        })?;
         Ok(saved)
     }
 }

@@ -43,7 +43,7 @@ fn save_diverted<D: AttrDevice>(
         clear_itts(shadow, registers)?;
         save_tables(gic, its, registers)?;
     }
-    read(shadow, registers, &mut lpis)?;
+    read(shadow, registers, &mut lpis).map_err(|error| unreadable(error, shadow, registers))?;
     check_overlap(&mut registers.tables(&lpis))?;
     Ok(lpis)
 }
@@ -66,17 +66,20 @@ fn clear_itts(shadow: &mut dyn ShadowMemory, registers: &Layout) -> Result<(), T
 /// First levels of device tables, behind everything that may have cleared them: the kernel does not write them again.
 fn level1(shadow: &mut dyn ShadowMemory, registers: &Layout) -> Result<(), TableError> {
     let mut two_levels = registers.with_level2(shadow.extra().start);
-    two_levels.try_for_each(|(geometry, level2)| build::level1(shadow, geometry, level2))
+    two_levels.try_for_each(|(geometry, level2)| build::level1_memory(shadow, geometry, level2))
 }
 
 fn prepare(shadow: &mut dyn ShadowMemory, registers: &Layout) -> Result<(), TableError> {
     for (geometry, level2) in registers.with_level2(shadow.extra().start) {
         if geometry.has_devices() {
-            build::device_table(shadow, geometry, geometry.devices(), level2)?;
+            // As far as it is memory: the kernel has no device where its entry is not.
+            let table = geometry.devices();
+            build::clear_memory(shadow, table.table, table.range)?;
+            geometry.level2(level2).try_for_each(|table| build::clear(shadow, table.table, table.range))?;
         }
         if geometry.has_collections() {
             let table = geometry.collections(geometry.collection_entries() as usize);
-            build::clear(shadow, table.table, table.range)?;
+            build::clear_memory(shadow, table.table, table.range)?;
         }
     }
     clear_pending(shadow, registers)?;
@@ -116,6 +119,22 @@ fn read(shadow: &dyn ShadowMemory, registers: &Layout, lpis: &mut LpiState) -> R
     }
     lpis.pending.sort_unstable_by_key(|pending| pending.vcpu.id);
     Ok(())
+}
+
+/// Why tables that the kernel has just written cannot be read.
+fn unreadable(error: TableError, shadow: &dyn ShadowMemory, registers: &Layout) -> TableError {
+    // One table over the other reads as anything.
+    if let Err(overlap) = check_overlap(&mut registers.declared_tables()) {
+        return overlap;
+    }
+    let extra = shadow.extra();
+    match error {
+        // The kernel has it in a slot, or there would be no such table; the shadow has not.
+        TableError::Outside { table, address } if !(extra.start..extra.end).contains(&address) => {
+            TableError::NotDiverted { table, address }
+        }
+        error => error,
+    }
 }
 
 /// Adds the configuration of every LPI that an event is mapped to, from the guest's table. What is not memory reads as zero.

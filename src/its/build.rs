@@ -5,7 +5,7 @@
 //! Rule: what is between the entries reads as zero.
 
 use super::geometry::{Geometry, configuration_table, pending_bits};
-use super::{Cte, Device, Dte, ENTRY_BYTES, FIRST_LPI, Ite, ItsMappings, Level1, PAGE_ENTRIES, Table, TableError, TableRange};
+use super::{Cte, Device, Dte, ENTRY_BYTES, FIRST_LPI, Ite, ItsMappings, Level1, PAGE_ENTRIES, Table, TableError};
 use crate::memory::GuestRange;
 use crate::memory::ShadowMemory;
 use crate::topology::VcpuId;
@@ -51,21 +51,20 @@ pub(crate) fn clear_memory(shadow: &mut dyn ShadowMemory, table: Table, range: G
     Ok(())
 }
 
-/// An empty device table; of two levels, the level-2 tables, from `level2` on, and no first level yet.
-pub(crate) fn device_table(
-    shadow: &mut dyn ShadowMemory,
-    geometry: &Geometry,
-    table: TableRange,
-    level2: u64,
-) -> Result<(), TableError> {
-    clear(shadow, table.table, table.range)?;
-    geometry.level2(level2).try_for_each(|table| clear(shadow, table.table, table.range))
+/// The first level of a device table that has two, as far as it is memory: all level-2 tables are there, whatever the guest's own are.
+pub(crate) fn level1_memory(shadow: &mut dyn ShadowMemory, geometry: &Geometry, level2: u64) -> Result<(), TableError> {
+    match level1(shadow, geometry, level2, geometry.level2_tables()) {
+        // A device there cannot be: its entry is nowhere.
+        Err(TableError::Outside { address, .. }) if address > geometry.device_table() => Ok(()),
+        written => written,
+    }
 }
 
-/// The first level of a device table that has two: all level-2 tables are there, whatever the guest's own are.
-pub(crate) fn level1(shadow: &mut dyn ShadowMemory, geometry: &Geometry, level2: u64) -> Result<(), TableError> {
+/// So many entries of the first level.
+fn level1(shadow: &mut dyn ShadowMemory, geometry: &Geometry, level2: u64, count: u64) -> Result<(), TableError> {
     let table = geometry.devices();
-    for (level2, address) in geometry.level2(level2).zip((table.range.start..).step_by(ENTRY_BYTES as usize)) {
+    let addresses = (table.range.start..).step_by(ENTRY_BYTES as usize).take(count as usize);
+    for (level2, address) in geometry.level2(level2).zip(addresses) {
         let entry = Level1::new().with_valid(true).with_address(level2.range.start);
         write_entry(shadow, table.table, address, entry.into_bits())?;
     }
@@ -80,8 +79,10 @@ pub(crate) fn tables(
     level2: u64,
 ) -> Result<(), TableError> {
     if geometry.has_devices() {
-        device_table(shadow, geometry, geometry.devices_read(&mappings.devices), level2)?;
-        level1(shadow, geometry, level2)?;
+        let table = geometry.devices_read(&mappings.devices);
+        clear(shadow, table.table, table.range)?;
+        geometry.level2(level2).try_for_each(|table| clear(shadow, table.table, table.range))?;
+        level1(shadow, geometry, level2, (table.range.end - table.range.start) / ENTRY_BYTES)?;
     }
     let mut following = mappings.devices.iter().skip(1);
     for device in &mappings.devices {

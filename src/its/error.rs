@@ -18,7 +18,37 @@ pub enum TableError {
         /// The other.
         other: Table,
     },
-    /// A table lies outside of guest memory.
+    /// Two registers give their tables one address.
+    #[error("{one} and {other} are both at {address:#x}")]
+    SameAddress {
+        /// One of them.
+        one: Table,
+        /// The other.
+        other: Table,
+        /// Guest physical address.
+        address: u64,
+    },
+    /// A table is not where the kernel's accesses can be diverted: the list of memory slots lacks one, or the table is in no memory at all,
+    /// or in memory that is read-only. The kernel was given no command.
+    #[error("{table}: {address:#x} is in none of the writable memory slots that were given")]
+    NoSlot {
+        /// The table.
+        table: Table,
+        /// Guest physical address.
+        address: u64,
+    },
+    /// After a flush into shadow memory: a table is not where the kernel's accesses were diverted. It is in a memory slot that was not given,
+    /// which only the kernel's own table could tell: **guest memory there may have been written**.
+    #[error(
+        "{table}: {address:#x} is in none of the writable memory slots that were given: the kernel may have written guest memory there"
+    )]
+    NotDiverted {
+        /// The table.
+        table: Table,
+        /// Guest physical address.
+        address: u64,
+    },
+    /// A table lies outside of guest memory, or where it cannot be read.
     #[error("{table}: {address:#x} is not guest memory")]
     Outside {
         /// The table.

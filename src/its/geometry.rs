@@ -77,8 +77,8 @@ impl Geometry {
         let table = self.devices();
         let bytes = match devices.last() {
             None => baser_bytes(self.baser0),
-            Some(last) if !self.is_indirect() => (u64::from(last.id) + 1) * ENTRY_BYTES,
-            Some(_) => return table,
+            Some(last) if self.is_indirect() => (u64::from(last.id) / PAGE_ENTRIES + 1) * ENTRY_BYTES,
+            Some(last) => (u64::from(last.id) + 1) * ENTRY_BYTES,
         };
         TableRange { range: GuestRange::new(table.range.start, bytes), ..table }
     }
@@ -144,7 +144,12 @@ pub(crate) fn check_overlap(tables: &mut [TableRange]) -> Result<(), TableError>
         if let Some(before) = furthest
             && table.range.start < before.range.end
         {
-            return Err(TableError::Overlap { one: before.table, other: table.table });
+            let (one, other, address) = (before.table, table.table, table.range.start);
+            let same = before.range.start == address && one.is_in_register() && other.is_in_register();
+            return Err(match same {
+                true => TableError::SameAddress { one, other, address },
+                false => TableError::Overlap { one, other },
+            });
         }
         furthest = Some(match furthest {
             Some(before) if before.range.end > table.range.end => before,

@@ -48,6 +48,13 @@ pub enum Table {
     },
 }
 
+impl Table {
+    /// Whether a register says where it is, and no entry of another table.
+    pub(crate) const fn is_in_register(&self) -> bool {
+        !matches!(self, Table::Level2 { .. } | Table::Itt { .. })
+    }
+}
+
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -56,6 +56,13 @@ pub(crate) fn join(mut ranges: Vec<GuestRange>) -> Vec<GuestRange> {
     ranges
 }
 
+/// The first byte of a range that is in none of some ranges that were [joined](join).
+pub(crate) fn first_outside(range: GuestRange, joined: &[GuestRange]) -> Option<u64> {
+    let before = joined.partition_point(|one| one.start <= range.start);
+    let end = before.checked_sub(1).and_then(|at| joined.get(at)).map_or(range.start, |one| one.end.max(range.start));
+    (end < range.end).then_some(end)
+}
+
 /// Reads guest memory. Implemented for vm-memory's guest memory with the feature `vm-memory`.
 ///
 /// # Contract
@@ -82,6 +89,12 @@ pub trait GuestMemoryRead {
     /// Whether the kernel's accesses to this memory can be diverted to shadow memory.
     fn diverts(&self) -> bool {
         false
+    }
+
+    /// Where they can be diverted: the memory of the writable slots, in any order; `None` if that is not known. What is elsewhere, the
+    /// kernel writes in guest memory. Asked before memory is diverted.
+    fn diverted(&self) -> Option<Vec<GuestRange>> {
+        None
     }
 
     /// How they are diverted; `None` if they cannot be.
@@ -111,6 +124,10 @@ impl<M: GuestMemoryRead + ?Sized> GuestMemoryRead for &mut M {
 
     fn diverts(&self) -> bool {
         (**self).diverts()
+    }
+
+    fn diverted(&self) -> Option<Vec<GuestRange>> {
+        (**self).diverted()
     }
 
     fn divert(&mut self) -> Option<&mut dyn Divert> {
@@ -152,5 +169,10 @@ mod tests {
         let ranges = [range(8, 9), range(0, 2), range(2, 4), range(3, 5), range(7, 7), range(6, 8), range(20, 30), range(21, 22)];
         assert_eq!(join(ranges.into()), [range(0, 5), range(6, 9), range(20, 30)]);
         assert_eq!(GuestRange::new(u64::MAX - 1, 9).end, u64::MAX);
+        for (start, end, outside) in
+            [(0, 5, None), (0, 6, Some(5)), (5, 6, Some(5)), (4, 9, Some(5)), (9, 9, None), (25, 31, Some(30))]
+        {
+            assert_eq!(first_outside(range(start, end), &[range(0, 5), range(6, 9), range(20, 30)]), outside, "{start} to {end}");
+        }
     }
 }

@@ -82,6 +82,8 @@ macro_rules! problems {
 
 problems! {
     Critical {
+        TablesAtOneAddress "tables-at-one-address":
+            "two registers give their tables one address", "KVM writes one over the other, and what is read of either may be the other's";
         TableOutsideMemory "table-outside-memory":
             "what is used of the table is not the guest's memory, or cannot be read",
             "KVM reads and writes what is not the guest's, or refuses";

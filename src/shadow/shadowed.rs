@@ -4,7 +4,8 @@
 //!
 //! Rule: the window is closed before the result of the work is looked at.
 
-use super::{Divert, Memslots, ShadowError, ShadowKind, ShadowMemory, ShadowWindow};
+use super::{Divert, Memslot, Memslots, ShadowError, ShadowKind, ShadowMemory, ShadowWindow};
+use crate::uapi::memory::KVM_MEM_READONLY;
 use crate::{GuestMemoryRead, GuestRange};
 
 /// Guest memory `M`, and the slots `S` through which KVM sees it. The slots may be lent: `&mut S` will do.
@@ -78,6 +79,11 @@ impl<M: GuestMemoryRead, S: Memslots> GuestMemoryRead for Shadowed<M, S> {
 
     fn diverts(&self) -> bool {
         true
+    }
+
+    fn diverted(&self) -> Option<Vec<GuestRange>> {
+        let writable = |slot: &Memslot| slot.flags & KVM_MEM_READONLY == 0;
+        Some(self.slots.list().iter().filter(|slot| writable(slot)).map(|slot| slot.range).collect())
     }
 
     fn divert(&mut self) -> Option<&mut dyn Divert> {

@@ -37,10 +37,7 @@ const CLEAR_MAX: u64 = 64 << 20;
 /// A window takes one file descriptor, and a zero shadow of a file one for each slot and one more. After `mlockall` with `MCL_FUTURE`
 /// and without `MCL_ONFAULT`, the kernel would allocate the whole shadow.
 ///
-/// System calls, for a seccomp filter: `mmap`, `munmap`, `madvise`, `close`, `openat` of `/proc/thread-self/pagemap`, and if that does
-/// not fail, once `openat` and `pread64` of `/proc/sys/vm/overcommit_memory`, `ioctl` with `PAGEMAP_SCAN` (0xc0606610) and, if that
-/// fails, `pread64`; a zero shadow of a file: `memfd_create`, `ftruncate`, `getrlimit` (`prlimit64`), `lseek`, `pread64`; a copy-on-write
-/// shadow: `fstatfs`, `fstat` or `statx`. Beside them, what the [`Memslots`] do.
+/// System calls, for a seccomp filter, are in `docs/seccomp.md`; beside them, what the [`Memslots`] do.
 pub struct ShadowWindow<'a, S: Memslots> {
     slots: &'a mut S,
     kind: ShadowKind,

@@ -125,7 +125,12 @@ pub(crate) const PLACES: &[Case] = &[
         },
         &[TablesOverlap, PendingUnmapped],
     ),
-    ("queue in the collection table", FLAT, |s| s.state.its[0].registers.cbaser = VALID | collections(0) | 0xf, &[TablesOverlap]),
+    (
+        "queue and collection table at one address",
+        FLAT,
+        |s| s.state.its[0].registers.cbaser = VALID | collections(0) | 0xf,
+        &[TablesAtOneAddress],
+    ),
     ("level-2 table twice", TWO_LEVELS, |s| s.write(level1(0) + 7 * 8, VALID | (devices(0) + 6 * PAGE)), &[Level2Shared]),
     ("pending tables of two vCPUs", FLAT, |s| s.state.vcpus[1].redist.pendbaser = pending(0), &[PendingTablesShared]),
 ];
@@ -363,7 +368,7 @@ fn two_itses_with_one_lpi_and_one_table() {
     subject.write(itts(1) + 2 * 8, lpi.into_bits());
     subject.state.its[1].registers.baser1 = subject.state.its[0].registers.baser1;
     let report = subject.audit();
-    assert_eq!(problems(&report), [TablesOverlap, LpiTwice, PendingUnmapped]);
+    assert_eq!(problems(&report), [TablesAtOneAddress, LpiTwice, PendingUnmapped]);
     assert_eq!(report.max_severity(), Some(Severity::Critical));
     let place = report.find(LpiTwice).expect("found").first;
     let itt = Table::Itt { its: its_base(1), device: 3 };

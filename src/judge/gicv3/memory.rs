@@ -6,35 +6,81 @@
 
 use crate::its::geometry::{configuration_table, pending_bits};
 use crate::its::{ENTRY_BYTES, FIRST_LPI, LpiState, Table, TableError};
-use crate::memory::GuestMemoryRead;
+use crate::memory::{GuestMemoryRead, GuestRange, first_outside, join};
 use crate::state::gicv3::Gicv3State;
 use crate::state::gicv3::layout::Layout;
 use crate::topology::VcpuId;
 use alloc::vec::Vec;
 
-/// Whether the memory of this VM has every byte that a restore needs as a table.
+/// Whether the memory of this VM has every byte that a restore needs as a table, and the slots that can be diverted have it.
 pub(crate) fn fits_memory(state: &Gicv3State, lpis: &LpiState, memory: &dyn GuestMemoryRead) -> Result<(), TableError> {
     let registers = Layout::of(state);
-    check_memory(lpis, &registers, memory)?;
+    let slots = memory.diverted().map(join);
+    let no_slot = |table, address| TableError::NoSlot { table, address };
+    check_memory(lpis, &registers, memory, slots.as_deref(), &no_slot)?;
     let configuration = configuration_table(registers.propbaser());
     let mut page = None;
     for lpi in &lpis.configuration {
         let address = configuration + u64::from(lpi.intid.saturating_sub(FIRST_LPI));
-        if page.replace(address / 4096) != Some(address / 4096) && !memory.read(address, &mut [0]) {
-            return Err(TableError::Outside { table: Table::LpiConfiguration, address });
+        if page.replace(address / 4096) != Some(address / 4096) {
+            probe(memory, slots.as_deref(), Table::LpiConfiguration, GuestRange::new(address, 1), &no_slot)?;
         }
     }
     Ok(())
 }
 
-/// Whether every table is guest memory: the shadow has some more.
-pub(crate) fn check_memory(lpis: &LpiState, registers: &Layout, memory: &dyn GuestMemoryRead) -> Result<(), TableError> {
-    let probe = |table: Table, address: u64, length: usize| {
-        let mut bytes = [0; ENTRY_BYTES as usize];
-        let is_memory = bytes.get_mut(..length).is_none_or(|bytes| memory.read(address, bytes));
-        if is_memory { Ok(()) } else { Err(TableError::Outside { table, address }) }
-    };
-    let entry = |table, address| probe(table, address, ENTRY_BYTES as usize);
+/// Whether slots can be diverted for a save: those of every table that registers name. Where ITTs are, only the kernel knows.
+pub(crate) fn check_slots(registers: &Layout, memory: &dyn GuestMemoryRead) -> Result<(), TableError> {
+    let Some(slots) = memory.diverted().map(join) else { return Ok(()) };
+    let ranges = memory.ranges().map(join).unwrap_or_default();
+    for table in registers.declared_tables() {
+        let covered = |part: GuestRange| match first_outside(part, &slots) {
+            Some(address) => Err(TableError::NoSlot { table: table.table, address }),
+            None => Ok(()),
+        };
+        if !matches!(table.table, Table::LpiPending { .. }) {
+            // A restore reads the first entry, whatever is mapped.
+            covered(GuestRange::new(table.range.start, ENTRY_BYTES))?;
+        }
+        // What is declared larger than memory has no slot there.
+        for memory in &ranges {
+            let part = GuestRange { start: table.range.start.max(memory.start), end: table.range.end.min(memory.end) };
+            if part.start < part.end {
+                covered(part)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether this is memory, and in a slot.
+fn probe(
+    memory: &dyn GuestMemoryRead,
+    slots: Option<&[GuestRange]>,
+    table: Table,
+    part: GuestRange,
+    no_slot: &dyn Fn(Table, u64) -> TableError,
+) -> Result<(), TableError> {
+    let mut bytes = [0; ENTRY_BYTES as usize];
+    let length = (part.end - part.start).min(ENTRY_BYTES) as usize;
+    if bytes.get_mut(..length).is_some_and(|bytes| !memory.read(part.start, bytes)) {
+        return Err(TableError::Outside { table, address: part.start });
+    }
+    match slots.and_then(|slots| first_outside(part, slots)) {
+        Some(address) => Err(no_slot(table, address)),
+        None => Ok(()),
+    }
+}
+
+/// Whether every table is guest memory, since the shadow has some more; and in one of the slots, if they are known.
+pub(crate) fn check_memory(
+    lpis: &LpiState,
+    registers: &Layout,
+    memory: &dyn GuestMemoryRead,
+    slots: Option<&[GuestRange]>,
+    no_slot: &dyn Fn(Table, u64) -> TableError,
+) -> Result<(), TableError> {
+    let entry = |table, address| probe(memory, slots, table, GuestRange::new(address, ENTRY_BYTES), no_slot);
     for table in registers.tables(lpis) {
         // Of pending tables, single bytes: below.
         if !matches!(table.table, Table::LpiPending { .. }) {
@@ -44,7 +90,9 @@ pub(crate) fn check_memory(lpis: &LpiState, registers: &Layout, memory: &dyn Gue
             entry(table.table, table.range.end.saturating_sub(ENTRY_BYTES))?;
         }
     }
-    check_targets(lpis, registers, &|vcpu, byte| probe(Table::LpiPending { vcpu }, byte, 1))?;
+    check_targets(lpis, registers, &|vcpu, byte| {
+        probe(memory, slots, Table::LpiPending { vcpu }, GuestRange::new(byte, 1), no_slot)
+    })?;
     Ok(())
 }
 

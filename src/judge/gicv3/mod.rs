@@ -16,7 +16,7 @@ mod target;
 #[doc(hidden)]
 pub mod walk;
 
-pub(crate) use memory::{check_memory, fits_memory};
+pub(crate) use memory::{check_memory, check_slots, fits_memory};
 pub use target::{Target, TargetVcpu, fit};
 
 use super::ranges::{Limits, Owned, Ranges};

@@ -21,6 +21,9 @@ pub(super) fn overlaps(mut tables: Vec<TableRange>, refused: bool, report: &mut 
             let problem = match (table.table, reach.table) {
                 (Table::Level2 { .. }, Table::Level2 { .. }) => Problem::Level2Shared,
                 (Table::LpiPending { .. }, Table::LpiPending { .. }) => Problem::PendingTablesShared,
+                (one, other) if one.is_in_register() && other.is_in_register() && table.range.start == reach.range.start => {
+                    Problem::TablesAtOneAddress
+                }
                 _ => Problem::TablesOverlap,
             };
             let place =

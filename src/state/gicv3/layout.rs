@@ -62,6 +62,20 @@ impl Layout {
         })
     }
 
+    /// Every table that the kernel may write or read, by registers alone, as large as it was declared; of pending tables, those of vCPUs whose
+    /// LPIs are enabled.
+    pub(crate) fn declared_tables(&self) -> Vec<TableRange> {
+        let mut tables: Vec<TableRange> = Vec::new();
+        for geometry in &self.its {
+            tables.extend(geometry.has_devices().then(|| geometry.devices()));
+            tables.extend(geometry.has_collections().then(|| geometry.collections(geometry.collection_entries() as usize)));
+        }
+        for (vcpu, pendbaser) in self.pending() {
+            tables.push(TableRange { range: pending_bits(pendbaser), table: Table::LpiPending { vcpu: vcpu.id } });
+        }
+        tables
+    }
+
     /// Every table that the kernel writes or reads for these mappings, but for level-2 device tables, which are nobody else's.
     pub(crate) fn tables(&self, lpis: &LpiState) -> Vec<TableRange> {
         let mut tables: Vec<TableRange> = Vec::new();

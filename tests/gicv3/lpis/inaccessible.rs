@@ -7,6 +7,7 @@ use super::{Rig, config, contents, copy, saved};
 use crate::common::{Memory, RAM, RAM_BYTES, filled, fresh, its_base, trace, vcpus};
 use vgic_state::gicv3::{Gicv3, Gicv3State};
 use vgic_state::its::{Table, TableError};
+use vgic_state::judge::{Limits, Ranges};
 use vgic_state::model::gicv3::{Slots, Vm};
 use vgic_state::report::Problem;
 use vgic_state::shadow::{ShadowKind, Shadowed};
@@ -39,15 +40,34 @@ fn blind_shadowed(rig: Rig, kind: ShadowKind) -> (Vm, Gicv3<vgic_state::model::g
     (rig.vm, gic)
 }
 
+/// A state whose tables are in guest memory.
+fn saved_in_memory() -> (Gicv3State, Vm) {
+    let (vm, mut gic) = filled(config());
+    let flushed = gic.flush_tables().expect("flush");
+    (gic.save(flushed).expect("save"), vm)
+}
+
+fn everything() -> Ranges {
+    Ranges::new([vgic_state::GuestRange::new(0, 1 << 52)].into(), [].into())
+}
+
 #[test]
 fn every_address_reads_as_no_memory() {
     let memory = nothing();
     for (address, length) in [(RAM, 8), (RAM + 1, 1), (RAM + 4090, 4096), (RAM + RAM_BYTES as u64 - 8, 8)] {
         assert!(!GuestMemoryRead::read(&memory, address, &mut vec![0; length]));
     }
-    let (rig_vm, _) = fresh(config(), memory.clone());
-    let shadowed = Shadowed::new(&memory, Slots::new(&rig_vm), ShadowKind::Zero);
-    assert!(!shadowed.read(RAM, &mut [0; 8]));
+    let (vm, _) = fresh(config(), memory.clone());
+    let shared = std::sync::Arc::new(memory.clone());
+    for kind in [ShadowKind::Zero, ShadowKind::CopyOnWrite] {
+        assert!(!Shadowed::new(&memory, Slots::new(&vm), kind).read(RAM, &mut [0; 8]));
+        assert!(!Shadowed::new(std::sync::Arc::clone(&shared), Slots::new(&vm), kind).read(RAM, &mut [0; 8]));
+        assert!(!GuestMemoryRead::read(&&mut Shadowed::new(&memory, Slots::new(&vm), kind), RAM, &mut [0; 8]));
+    }
+    // And as a judgement alone is given it.
+    let (state, _) = saved_in_memory();
+    let report = vgic_state::judge::gicv3::problems(&state, &memory, &everything(), &Limits::default());
+    assert!(report.find(Problem::TableOutsideMemory).is_some() && report.find(Problem::PendingUnmapped).is_none(), "{report}");
 }
 
 #[test]
@@ -62,9 +82,7 @@ fn flush_and_save_into_guest_memory() {
 
 #[test]
 fn check_and_restore_from_guest_memory() {
-    let (vm, mut gic) = filled(config());
-    let flushed = gic.flush_tables().expect("flush");
-    let state = gic.save(flushed).expect("save");
+    let (state, vm) = saved_in_memory();
     let image = state.to_image().expect("image");
     let (target, gic) = fresh(config(), vm.memory());
     let mut gic = blind(gic);

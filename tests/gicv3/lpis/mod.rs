@@ -9,6 +9,7 @@ mod image;
 mod inaccessible;
 mod options;
 mod round_trip;
+mod slots;
 
 use crate::common::{Config, Memory, RAM, RAM_BYTES, fill, fill_its, fresh};
 use std::fs::OpenOptions;

@@ -199,7 +199,8 @@ fn two_vcpus_with_one_pending_table() {
         gic.gic_mut().set(Attr::redist(last.mpidr, 0), 1).expect("GICR_CTLR");
     });
     let [one, other] = [0, 1].map(|id| Table::LpiPending { vcpu: vgic_state::VcpuId::new(id).expect("id") });
-    assert_eq!(rig.gic.flush_tables(), Err(Error::from(TableError::Overlap { one, other })));
+    let address = pending(0) + 0x400;
+    assert_eq!(rig.gic.flush_tables(), Err(Error::from(TableError::SameAddress { one, other, address })));
 }
 
 /// Where the guest has no memory, shadow memory may have level-2 device tables.
