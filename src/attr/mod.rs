@@ -10,7 +10,7 @@ mod word;
 
 pub use id::AttrId;
 pub use meaning::Operation;
-pub(crate) use meaning::meaning;
+pub(crate) use meaning::{Stage, meaning};
 pub use word::Word;
 
 use crate::Errno;

@@ -22,7 +22,7 @@ pub(super) fn set_once<W: Word + Into<u64>>(
     match device.set(attr, value) {
         Err(errno) if errno == again && device.get(attr) == Ok(value) => Ok(()),
         result => result.map_err(|errno| {
-            AccessError { value: Some(value.into()), ..AccessError::new(Operation::Set, attr.id(), errno) }.into()
+            AccessError { value: Some(value.into()), attached: false, ..AccessError::new(Operation::Set, attr.id(), errno) }.into()
         }),
     }
 }
