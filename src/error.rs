@@ -5,7 +5,7 @@
 //! Rule: an error of the kernel names the operation, the register, the vCPU, the error number and what that number means there; after
 //! a restore that failed half-way it says what is already applied.
 
-use crate::attr::{AttributeError, Operation, meaning};
+use crate::attr::{AttributeError, Operation, Stage, meaning};
 use crate::buffer::BufferError;
 use crate::image::ImageError;
 use crate::its::TableError;
@@ -106,6 +106,17 @@ impl fmt::Display for AfterShadow {
 }
 
 impl Error {
+    /// The same, before a device was attached to.
+    pub(crate) fn while_setting_up(self) -> Self {
+        match self {
+            Error::Access(mut error) => {
+                error.attached = false;
+                Error::Access(error)
+            }
+            other => other,
+        }
+    }
+
     /// After a restore that failed: how far it had come; `None` if nothing was written.
     #[must_use]
     pub fn applied(&self) -> Option<&Applied> {
@@ -328,26 +339,27 @@ pub struct AccessError {
     pub present: Option<u64>,
     /// How often the access was tried.
     pub attempts: u32,
+    /// Whether the device had been attached to: then it is initialised and has the vCPUs, and what would follow otherwise is not meant.
+    pub attached: bool,
     /// During a restore: what was written before. Once anything was, the VM must not run; throw it away.
     pub applied: Option<Applied>,
 }
 
 impl AccessError {
     pub(crate) fn new(operation: Operation, attr: AttrId, errno: Errno) -> Self {
-        AccessError { operation, attr, its: None, errno, value: None, present: None, attempts: 1, applied: None }
+        AccessError { operation, attr, its: None, errno, value: None, present: None, attempts: 1, attached: true, applied: None }
     }
 
-    /// What the error number means for this operation and register; empty where the kernel documents nothing.
+    /// What the error number means for this operation and register, after what was done before; empty where the kernel documents
+    /// nothing.
     #[must_use]
     pub fn meaning(&self) -> &'static str {
-        // What the writes before have ruled out is not said again.
-        let in_restore = self.applied.is_some_and(|applied| applied.done > 0);
-        match (self.operation, self.errno) {
-            (Operation::Set, Errno::EBUSY) if self.attr == AttrId::IST && in_restore => {
-                "a vCPU has entered KVM_RUN or another ioctl meanwhile, or the VM already has an LPI table"
-            }
-            _ => meaning(self.operation, self.attr, self.errno),
-        }
+        let stage = match self.applied {
+            _ if !self.attached => Stage::SettingUp,
+            Some(Applied { last: Some(_), .. }) => Stage::HalfWay,
+            _ => Stage::Attached,
+        };
+        meaning(self.operation, self.attr, self.errno, stage)
     }
 }
 
@@ -361,9 +373,9 @@ impl fmt::Display for AccessError {
         if self.attempts > 1 {
             write!(f, " after {} attempts", self.attempts)?;
         }
-        let meaning = self.meaning();
-        if !meaning.is_empty() {
-            write!(f, " ({meaning})")?;
+        match self.meaning() {
+            "" => f.write_str(" (KVM documents no such answer here)")?,
+            meaning => write!(f, " ({meaning})")?,
         }
         if let Some(present) = self.present {
             write!(f, "; it is {present:#x}")?;

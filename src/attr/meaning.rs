@@ -2,8 +2,9 @@
 //!
 //! Source: Documentation/virt/kvm/devices/arm-vgic-v3.rst, arm-vgic-its.rst, arm-vgic-v5.rst; `arch/arm64/kvm/vgic/`.
 //!
-//! Rule: a meaning is what the number can mean there, and nothing else.
+//! Rule: a meaning is what the number can mean there, after what was done before, and nothing else.
 
+use super::Attr;
 use super::command::Command;
 use super::id::AttrId;
 use crate::Errno;
@@ -32,22 +33,48 @@ impl fmt::Display for Operation {
     }
 }
 
+/// Groups of registers.
+const REGISTERS: &[u32] = &[
+    v5::KVM_DEV_ARM_VGIC_GRP_IRS_REGS,
+    dev::KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS,
+    v3::KVM_DEV_ARM_VGIC_GRP_DIST_REGS,
+    v3::KVM_DEV_ARM_VGIC_GRP_REDIST_REGS,
+    v3::KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO,
+    v3::KVM_DEV_ARM_VGIC_GRP_ITS_REGS,
+];
+
+/// What is known of a device when it is accessed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Nothing yet.
+    SettingUp,
+    /// It is initialised, and has the vCPUs that were given.
+    Attached,
+    /// Registers of it were written just before: no vCPU was running then.
+    HalfWay,
+}
+
 /// What an error number means for an operation on an attribute; empty where the kernel documents nothing.
-pub(crate) fn meaning(operation: Operation, attr: AttrId, errno: Errno) -> &'static str {
+pub(crate) fn meaning(operation: Operation, attr: AttrId, errno: Errno, stage: Stage) -> &'static str {
     use Operation::{Get, Set};
+    if errno == Errno::EBUSY
+        && let Some(busy) = busy(operation, attr, stage)
+    {
+        return busy;
+    }
+    if stage != Stage::SettingUp
+        && let Some(attached) = attached(operation, attr, errno)
+    {
+        return attached;
+    }
     match (operation, attr.group(), errno) {
         (Set, dev::KVM_DEV_ARM_VGIC_GRP_CTRL, Errno::EFAULT) => "there is no guest memory where a table is",
         (_, _, Errno::EFAULT) => "user memory is not accessible",
-        (_, _, Errno::EIO) => "the VM is dead",
+        (_, _, Errno::EIO) => "the VM is dead, or of another process",
+        (_, _, Errno::EBADF) => "no such device: it was not created, or its descriptor is closed",
+        (_, _, Errno::EPERM) => "denied, by a seccomp filter or a security module",
         (_, _, Errno::ENOTTY) => "not a KVM device, or not of this kind",
 
-        (Get, v5::KVM_DEV_ARM_VGIC_GRP_IST, Errno::EBUSY) => {
-            "the interrupts of the VM did not come to rest: stop whatever injects interrupts; or a vCPU has entered KVM_RUN or another \
-             ioctl"
-        }
-        (Set, v5::KVM_DEV_ARM_VGIC_GRP_IST, Errno::EBUSY) => {
-            "a vCPU is in KVM_RUN or in another ioctl or has run, or the VM already has an LPI table"
-        }
         (_, v5::KVM_DEV_ARM_VGIC_GRP_IST, Errno::EINVAL) => {
             "a table does not have the size that follows from NR_IRQS, IRS_IST_CFGR and IRS_IST_BASER, or IRS_IST_CFGR is illegal"
         }
@@ -58,12 +85,6 @@ pub(crate) fn meaning(operation: Operation, attr: AttrId, errno: Errno) -> &'sta
         (Get, v5::KVM_DEV_ARM_VGIC_GRP_IST, Errno::ETIMEDOUT) => "the hardware did not finish saving the VM",
         (Set, v5::KVM_DEV_ARM_VGIC_GRP_IST, Errno::ETIMEDOUT) => "the hardware did not take the tables; the VM may be dead",
 
-        (Get, v5::KVM_DEV_ARM_VGIC_GRP_IRS_REGS | dev::KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, Errno::EBUSY) => {
-            "a vCPU is in KVM_RUN or in another ioctl, or the device is not initialised"
-        }
-        (Set, v5::KVM_DEV_ARM_VGIC_GRP_IRS_REGS | dev::KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, Errno::EBUSY) => {
-            "a vCPU is in KVM_RUN or in another ioctl or has run, or the device is not initialised"
-        }
         (_, v5::KVM_DEV_ARM_VGIC_GRP_IRS_REGS, Errno::ENXIO) => "the IRS has no address yet, or KVM has no such register",
         (Get, v5::KVM_DEV_ARM_VGIC_GRP_IRS_REGS, Errno::EINVAL) => "the VM has no vCPU, or the offset is not aligned",
         (Set, v5::KVM_DEV_ARM_VGIC_GRP_IRS_REGS, Errno::EINVAL) => irs_value(attr.attr() as u32),
@@ -101,14 +122,6 @@ pub(crate) fn meaning(operation: Operation, attr: AttrId, errno: Errno) -> &'sta
         (Set, dev::KVM_DEV_ARM_VGIC_GRP_CTRL, Errno::ENOSPC) => "the host has no VM id left",
 
         (
-            _,
-            v3::KVM_DEV_ARM_VGIC_GRP_DIST_REGS
-            | v3::KVM_DEV_ARM_VGIC_GRP_REDIST_REGS
-            | v3::KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO
-            | v3::KVM_DEV_ARM_VGIC_GRP_ITS_REGS,
-            Errno::EBUSY,
-        ) => "a vCPU is in KVM_RUN or in another ioctl, the device is not initialised, or the ITS is enabled",
-        (
             Get,
             v3::KVM_DEV_ARM_VGIC_GRP_REDIST_REGS | v3::KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO | v3::KVM_DEV_ARM_VGIC_GRP_DIST_REGS,
             Errno::EINVAL,
@@ -123,6 +136,7 @@ pub(crate) fn meaning(operation: Operation, attr: AttrId, errno: Errno) -> &'sta
         ) => "not a value that this kernel can have here",
         (_, v3::KVM_DEV_ARM_VGIC_GRP_ITS_REGS, Errno::ENXIO) => "the ITS has no address yet, or KVM has no such register",
 
+        (_, _, Errno::EACCES) => "denied, by a security module",
         (_, _, Errno::ENOMEM) => "the host has no memory left",
         (_, _, Errno::ETIMEDOUT) => "the hardware did not answer",
         (_, _, Errno::ENXIO) => "KVM has no such attribute",
@@ -150,4 +164,47 @@ fn irs_value(offset: u32) -> &'static str {
         }
         _ => "KVM documents no value of this register that it refuses",
     }
+}
+
+/// Why the VM is busy, if it is a register or a table that is accessed.
+fn busy(operation: Operation, attr: AttrId, stage: Stage) -> Option<&'static str> {
+    use Operation::Set;
+    let group = attr.group();
+    Some(match (operation, stage) {
+        // Registers were read just before, whatever the stage.
+        (Set, Stage::HalfWay) if group == v5::KVM_DEV_ARM_VGIC_GRP_IST => {
+            "the device already has an LPI table, or a vCPU entered KVM_RUN or another ioctl since the step before"
+        }
+        (Set, _) if group == v5::KVM_DEV_ARM_VGIC_GRP_IST => {
+            "the device already has an LPI table, a vCPU has run, or one entered KVM_RUN or another ioctl since registers were read"
+        }
+        (_, _) if group == v5::KVM_DEV_ARM_VGIC_GRP_IST => {
+            "the interrupts of the VM did not come to rest: stop whatever injects interrupts; or a vCPU entered KVM_RUN or another ioctl \
+             since registers were read"
+        }
+        (_, _) if !REGISTERS.contains(&group) => return None,
+        (Set, Stage::HalfWay) if attr == Attr::its(v3::its::GITS_CREADR).id() => {
+            "the guest's ITS was enabled, or a vCPU entered KVM_RUN or another ioctl, since the step before"
+        }
+        (_, Stage::HalfWay) => "a vCPU entered KVM_RUN or another ioctl since the step before",
+        (Set, Stage::Attached) if group == v5::KVM_DEV_ARM_VGIC_GRP_IRS_REGS => {
+            "a vCPU is in KVM_RUN or in another ioctl, or has run"
+        }
+        (_, Stage::Attached) => "a vCPU is in KVM_RUN or in another ioctl",
+        (_, Stage::SettingUp) => "a vCPU is in KVM_RUN or in another ioctl, or the device is not initialised",
+    })
+}
+
+/// What is left of a meaning once the device is known to be initialised and to have the vCPUs.
+fn attached(operation: Operation, attr: AttrId, errno: Errno) -> Option<&'static str> {
+    use Operation::{Get, Set};
+    Some(match (operation, attr.group(), errno) {
+        (Set, dev::KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, Errno::EINVAL) => {
+            "this host's CPU interface cannot have the value or the register"
+        }
+        // The vCPU is there, and the offset is aligned.
+        (Get, group, Errno::EINVAL) if REGISTERS.contains(&group) => "",
+        (_, v5::KVM_DEV_ARM_VGIC_GRP_IRS_REGS | v3::KVM_DEV_ARM_VGIC_GRP_ITS_REGS, Errno::ENXIO) => "KVM has no such register",
+        _ => return None,
+    })
 }

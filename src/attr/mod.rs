@@ -14,7 +14,7 @@ pub use command::Command;
 pub use error::AttributeError;
 pub use id::AttrId;
 pub use meaning::Operation;
-pub(crate) use meaning::meaning;
+pub(crate) use meaning::{Stage, meaning};
 pub use word::Word;
 
 use crate::Errno;

@@ -54,6 +54,11 @@ impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
     /// [`Error::Access`]: a device cannot be read; `EINVAL`: the VM has no vCPU with this affinity. [`Error::Device`]: the vCPUs or
     /// ITSes are not those of the VM, or the device reports what no device can.
     pub fn attach(gic: D, its: Vec<D>, memory: M, vcpus: Vcpus) -> Result<Self, Error> {
+        Self::read(gic, its, memory, vcpus).map_err(Error::while_setting_up)
+    }
+
+    /// Reads what the device is.
+    fn read(gic: D, its: Vec<D>, memory: M, vcpus: Vcpus) -> Result<Self, Error> {
         let nr_irqs = get(&gic, Attr::nr_irqs(), None)?;
         let nr_irqs = NrIrqs::new(nr_irqs).map_err(|_| DeviceError::Impossible {
             attr: Attr::nr_irqs().id(),

@@ -22,7 +22,9 @@ pub fn preset<D: AttrDevice>(gic: &mut D, identity: &DistIdentity) -> Result<boo
         match gic.set(Attr::dist(offset), value) {
             Ok(()) => {}
             Err(Errno::EBUSY) => return Ok(false),
-            Err(errno) => return Err(AccessError::new(Operation::Set, Attr::dist(offset).id(), errno).into()),
+            Err(errno) => {
+                return Err(Error::from(AccessError::new(Operation::Set, Attr::dist(offset).id(), errno)).while_setting_up());
+            }
         }
     }
     Ok(true)

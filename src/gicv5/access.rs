@@ -27,7 +27,7 @@ pub(super) fn set_once<W: Word + Into<u64>>(
                 return Ok(());
             }
             let (value, present) = (Some(value.into()), present.map(Into::into));
-            Err(AccessError { value, present, ..AccessError::new(Operation::Set, attr.id(), errno) }.into())
+            Err(AccessError { value, present, attached: false, ..AccessError::new(Operation::Set, attr.id(), errno) }.into())
         }
     }
 }

@@ -67,7 +67,8 @@ impl<D: IstDevice> Gicv5<D> {
     pub fn initialise(mut device: D, irs_base: u64, spi_count: SpiCount, vcpus: Vcpus) -> Result<Self, Error> {
         set_once(&mut device, Attr::irs_address(), irs_base, Errno::EEXIST)?;
         set_once(&mut device, Attr::nr_irqs(), spi_count.get(), Errno::EBUSY)?;
-        device.command(Command::Init).map_err(|errno| AccessError::new(Operation::Set, AttrId::INIT, errno))?;
+        let init = |errno| AccessError { attached: false, ..AccessError::new(Operation::Set, AttrId::INIT, errno) };
+        device.command(Command::Init).map_err(init)?;
         Self::attach(device, vcpus)
     }
 
@@ -87,6 +88,11 @@ impl<D: IstDevice> Gicv5<D> {
     /// [`Error::Device`]: the device is not initialised, has another number of vCPUs or other ids, or reports what no device can.
     /// [`Error::Access`]: it cannot be read; `EINVAL` for a CPU interface register: the VM has no vCPU with this affinity.
     pub fn attach(device: D, vcpus: Vcpus) -> Result<Self, Error> {
+        Self::read(device, vcpus).map_err(Error::while_setting_up)
+    }
+
+    /// Reads what the device is.
+    fn read(device: D, vcpus: Vcpus) -> Result<Self, Error> {
         let spi_count = get(&device, Attr::nr_irqs())?;
         if spi_count == 0 {
             return Err(DeviceError::NotInitialised.into());

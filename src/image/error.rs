@@ -35,6 +35,18 @@ impl fmt::Display for Section {
     }
 }
 
+/// The section that a count is in; 0: none.
+struct Within(u32);
+
+impl fmt::Display for Within {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => Ok(()),
+            id => write!(f, "{}: ", Section(id)),
+        }
+    }
+}
+
 /// A register without the vCPU that it is of: a column is of all of them.
 struct Register(AttrId);
 
@@ -113,8 +125,10 @@ pub enum ImageError {
         found: u32,
     },
     /// A count that the format does not allow, or that the bytes cannot hold.
-    #[error("impossible count: {found} {what}, at most {max}")]
+    #[error("{}impossible count: {found} {what}, at most {max}", Within(*id))]
     Count {
+        /// The section; 0: the section table.
+        id: u32,
         /// What is counted.
         what: &'static str,
         /// The count in the image.
@@ -177,7 +191,7 @@ pub enum ImageError {
         id: u32,
     },
     /// A section that must be understood, and is not.
-    #[error("{} is critical and unknown", Section(*id))]
+    #[error("{} is critical, and not one that this version knows in such an image", Section(*id))]
     UnknownCriticalSection {
         /// The section.
         id: u32,
@@ -203,7 +217,7 @@ pub enum ImageError {
         id: u32,
     },
     /// A register that must be understood, and is not.
-    #[error("{}: {} is critical and unknown", Section(*section), Register(*register))]
+    #[error("{}: {} is critical, and not one that this version knows there", Section(*section), Register(*register))]
     UnknownRegister {
         /// The section.
         section: u32,
@@ -249,7 +263,7 @@ pub enum ImageError {
         found: u16,
     },
     /// A way of writing a table that this version does not know.
-    #[error("{}: unknown coding {found} of a table", Section(*id))]
+    #[error("{}: unknown coding {found} of a table, must be 0 or 1", Section(*id))]
     Coding {
         /// The section.
         id: u32,
@@ -257,7 +271,7 @@ pub enum ImageError {
         found: u32,
     },
     /// A sparse table that is cut short, too long, or not in its only valid form.
-    #[error("{}: sparse table is malformed", Section(*id))]
+    #[error("{}: no sparse table: it is cut short, too long, or not in the one form that it has", Section(*id))]
     Sparse {
         /// The section.
         id: u32,

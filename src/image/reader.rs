@@ -167,7 +167,7 @@ impl<'a> Sections<'a> {
 fn read_table<'a>(image: &'a [u8], mut table: Cursor<'a>, count: u32) -> Result<Vec<Section<'a>>, ImageError> {
     let max = u64::from(MAX_SECTIONS).min((table.remaining() / SECTION_ENTRY_BYTES) as u64);
     if u64::from(count) > max {
-        return Err(ImageError::Count { what: "sections", found: count.into(), max });
+        return Err(ImageError::Count { id: 0, what: "sections", found: count.into(), max });
     }
     let mut sections: Vec<Section<'a>> = Vec::with_capacity(count as usize);
     let mut end = HEADER_BYTES + count as usize * SECTION_ENTRY_BYTES;

@@ -150,10 +150,10 @@ pub(crate) fn take_table<'a, R: Record>(
     let columns = cursor.u32().ok_or(length)?;
     let count = cursor.u32().ok_or(length)?;
     if columns > MAX_COLUMNS {
-        return Err(ImageError::Count { what: "registers of a table", found: columns.into(), max: MAX_COLUMNS.into() });
+        return Err(ImageError::Count { id: section, what: "registers", found: columns.into(), max: MAX_COLUMNS.into() });
     }
     if count > max {
-        return Err(ImageError::Count { what, found: count.into(), max: max.into() });
+        return Err(ImageError::Count { id: section, what, found: count.into(), max: max.into() });
     }
     let columns = cursor.take(columns as usize * COLUMN_BYTES).ok_or(length)?.as_chunks::<COLUMN_BYTES>().0;
     let (record_bytes, sources) = if columns.iter().copied().eq(R::columns().map(Column::to_bytes)) {

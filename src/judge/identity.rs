@@ -14,16 +14,36 @@ use alloc::vec::Vec;
 pub(crate) fn check_vcpus(state: impl Iterator<Item = Vcpu>, vcpus: &Vcpus) -> Result<(), Refusal> {
     let mut found: Vec<Vcpu> = state.collect();
     found.sort_unstable();
-    let mut expected = vcpus.iter();
-    for vcpu in found {
-        match expected.next() {
-            Some(other) if other == vcpu => {}
-            Some(other) if other < vcpu => return Err(Refusal::VcpuUnexpected { vcpu: other }),
-            _ => return Err(Refusal::VcpuMissing { vcpu }),
-        }
+    if found.iter().copied().eq(vcpus.iter()) {
+        return Ok(());
     }
-    match expected.next() {
-        Some(vcpu) => Err(Refusal::VcpuUnexpected { vcpu }),
+    unique(&found)?;
+    // What is in one of them alone; both are in the order of ids.
+    let missing = found.iter().copied().find(|vcpu| !vcpus.iter().any(|other| other == *vcpu));
+    let unexpected = vcpus.iter().find(|vcpu| found.binary_search(vcpu).is_err());
+    let shares_name = |found: &Vcpu| vcpus.iter().find(|vcpu| vcpu.id == found.id || vcpu.mpidr == found.mpidr);
+    Err(match (missing, unexpected) {
+        (Some(found), unexpected) => match (shares_name(&found), unexpected) {
+            (Some(expected), _) => Refusal::VcpuNames { expected, found },
+            (None, Some(vcpu)) if vcpu < found => Refusal::VcpuUnexpected { vcpu },
+            (None, _) => Refusal::VcpuMissing { vcpu: found },
+        },
+        (None, Some(vcpu)) => Refusal::VcpuUnexpected { vcpu },
+        (None, None) => return Ok(()),
+    })
+}
+
+/// Whether no two vCPUs have a name in common. They are in the order of ids.
+fn unique(vcpus: &[Vcpu]) -> Result<(), Refusal> {
+    let mut by_mpidr = vcpus.to_vec();
+    by_mpidr.sort_unstable_by_key(|vcpu| vcpu.mpidr);
+    let pairs = |vcpus: &[Vcpu], same: fn(&Vcpu, &Vcpu) -> bool| {
+        let mut pairs = vcpus.iter().zip(vcpus.iter().skip(1));
+        pairs.find(|(first, second)| same(first, second)).map(|(first, second)| (*first, *second))
+    };
+    let same_id = pairs(vcpus, |first, second| first.id == second.id);
+    match same_id.or_else(|| pairs(&by_mpidr, |first, second| first.mpidr == second.mpidr)) {
+        Some((first, second)) => Err(Refusal::VcpuTwice { first, second }),
         None => Ok(()),
     }
 }

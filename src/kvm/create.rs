@@ -252,7 +252,7 @@ mod tests {
             ),
             (DeviceType::Gicv3, Errno::EEXIST, "create GICv3: EEXIST (the VM has an interrupt controller already)"),
             (DeviceType::Its, Errno::ENODEV, "create ITS: ENODEV (the VM has no GICv3, or this host offers no ITS)"),
-            (DeviceType::Its, Errno::from_raw(libc::EMFILE), "create ITS: errno 24 (no descriptor is left)"),
+            (DeviceType::Its, Errno::from_raw(libc::EMFILE), "create ITS: EMFILE (no descriptor is left)"),
             (DeviceType::Gicv3, Errno::ENXIO, "create GICv3: ENXIO"),
         ] {
             assert_eq!(of(device, errno), message);

@@ -24,6 +24,22 @@ pub enum Refusal {
         /// The vCPU of the VM.
         vcpu: Vcpu,
     },
+    /// A vCPU that has one name in the VM and in the state, and another one besides.
+    #[error("the state has {found}, the VM {expected}: an id and an affinity that belong together must stay together")]
+    VcpuNames {
+        /// The vCPU of the VM.
+        expected: Vcpu,
+        /// The vCPU of the state.
+        found: Vcpu,
+    },
+    /// The state has a vCPU twice, or two with one name.
+    #[error("the state has {first} and {second}: each id and each affinity must be there once")]
+    VcpuTwice {
+        /// A vCPU of the state.
+        first: Vcpu,
+        /// Another one, or the same again.
+        second: Vcpu,
+    },
     /// The number of SPIs differs.
     #[error("the state has {found} SPIs, the device {expected}", found = found.get(), expected = expected.get())]
     SpiCount {

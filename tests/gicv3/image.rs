@@ -117,30 +117,30 @@ fn contents_of_sections() {
     let spis = of_dist + 8 + 4 * 4;
     let of_vcpus = first_record(&image, vcpus);
     let put = |at: usize, value: u32| move |image: &mut Vec<u8>| image[at..at + 4].copy_from_slice(&value.to_le_bytes());
-    let count = |what, found: u32, max| ImageError::Count { what, found: found.into(), max };
+    let count = |id, what, found: u32, max| ImageError::Count { id, what, found: found.into(), max };
     let [typer, other] = [4, 0x44].map(|offset| Attr::dist(offset).id());
     for (change, expected) in [
         (put(of_dist, 33), ImageError::Topology(TopologyError::NrIrqs { found: 33 })),
         (put(of_dist, 128), ImageError::ExactCount { id: 16, what: "times 32 SPIs", expected: 3, found: 2 }),
         (put(of_dist + 4, 1), ImageError::Reserved { id: 16 }),
-        (put(dist, 257), count("registers of a table", 257, 256)),
-        (put(dist, u32::MAX), count("registers of a table", u32::MAX, 256)),
-        (put(dist + 4, 2), count("distributors", 2, 1)),
+        (put(dist, 257), count(16, "registers", 257, 256)),
+        (put(dist, u32::MAX), count(16, "registers", u32::MAX, 256)),
+        (put(dist + 4, 2), count(16, "distributors", 2, 1)),
         (put(dist + 4, 0), length(16)),
         (put(dist + 8, 0x44), ImageError::UnknownRegister { section: 16, register: other }),
         (put(dist + 8, 8), ImageError::DuplicateRegister { section: 16, register: Attr::dist(8).id() }),
         (put(dist + 12, 0x0101_0002), ImageError::RegisterWidth { section: 16, register: typer, expected: 1, found: 2 }),
         (put(dist + 12, 0x0001_0001), ImageError::RegisterFlags { section: 16, register: typer, flags: 0 }),
         (put(dist + 12, 0x0301_0001), ImageError::RegisterFlags { section: 16, register: typer, flags: 3 }),
-        (put(spis + 4, 33), count("times 32 SPIs", 33, 32)),
+        (put(spis + 4, 33), count(16, "times 32 SPIs", 33, 32)),
         (put(spis + 4, 1), length(16)),
         (put(first_record(&image, spis) + 4, 7), ImageError::Reserved { id: 16 }),
-        (put(vcpus + 4, 513), count("vCPUs", 513, 512)),
+        (put(vcpus + 4, 513), count(17, "vCPUs", 513, 512)),
         (put(vcpus + 4, 1), length(17)),
         (put(vcpus + 4, 3), length(17)),
         (put(of_vcpus, 512), ImageError::Topology(TopologyError::VcpuId { found: 512 })),
-        (put(its + 4, 65), count("ITSes", 65, 64)),
-        (put(its + 4, u32::MAX), count("ITSes", u32::MAX, 64)),
+        (put(its + 4, 65), count(18, "ITSes", 65, 64)),
+        (put(its + 4, u32::MAX), count(18, "ITSes", u32::MAX, 64)),
         (put(its + 4, 3), length(18)),
         (put(32, 15), ImageError::MissingSection { id: 16 }),
     ] as [(_, _); 23]

@@ -58,10 +58,11 @@ fn problem(state: &Gicv3State) -> Finding {
 fn another_vm() {
     let state = changed(|_| ());
     let all: Vec<_> = vcpus(2).iter().collect();
-    // The affinities of `vcpus` depend on their number.
-    assert_eq!(refused_on(&state, Config { vcpus: 3, ..config() }), Refusal::VcpuMissing { vcpu: all[0] });
-    let lonely = vcpus(1).iter().next().expect("vCPU");
-    assert_eq!(refused_on(&state, Config { vcpus: 1, ..config() }), Refusal::VcpuUnexpected { vcpu: lonely });
+    // The affinities of `vcpus` depend on their number: the ids are the same.
+    for count in [3, 1] {
+        let expected = vcpus(count).iter().next().expect("vCPU");
+        assert_eq!(refused_on(&state, Config { vcpus: count, ..config() }), Refusal::VcpuNames { expected, found: all[0] });
+    }
     let [expected, found] = [128, 96].map(|count| NrIrqs::new(count).expect("count"));
     assert_eq!(refused_on(&state, Config { nr_irqs: 128, ..config() }), Refusal::NrIrqs { expected, found });
     assert_eq!(refused_on(&state, Config { its: 1, ..config() }), Refusal::ItsCount { expected: 1, found: 2 });
@@ -200,7 +201,7 @@ fn bits_that_kvm_ignores_and_commands_that_would_run_are_reported() {
 #[test]
 fn more_itses_than_an_image_can_hold() {
     let many = changed(|state| state.its = vec![state.its[0]; 65]);
-    let count = ImageError::Count { what: "ITSes", found: 65, max: 64 };
+    let count = ImageError::Count { id: 18, what: "ITSes", found: 65, max: 64 };
     assert_eq!(many.to_image(), Err(Error::Image(count)));
 }
 

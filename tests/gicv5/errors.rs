@@ -184,23 +184,34 @@ fn every_error_number_has_a_meaning_where_the_kernel_documents_one() {
     let errnos =
         [Errno::EBUSY, Errno::EINVAL, Errno::ENXIO, Errno::ENOENT, Errno::EEXIST, Errno::E2BIG, Errno::ENODEV, Errno::ENOSPC];
     let mut text = String::new();
-    for attr in attrs {
-        for operation in [Operation::Get, Operation::Set] {
-            for errno in errnos {
-                let error =
-                    AccessError { operation, attr, errno, attempts: 1, its: None, value: None, present: None, applied: None };
-                if !error.meaning().is_empty() {
-                    text.push_str(&format!("{error}\n"));
+    let mut destination = fresh(&vcpus(1), 32);
+    destination.device_mut().set_fault(Fault::access(3, Errno::EBUSY));
+    let state = filled(&vcpus(1), 32, Some(8)).flush_and_save().expect("save");
+    let applied = access_error(destination.restore(&state).expect_err("fault")).applied.expect("how far it came");
+    for (stage, attached, applied) in [("setting up", false, None), ("attached", true, None), ("half-way", true, Some(applied))] {
+        text.push_str(&format!("{stage}:\n"));
+        for attr in attrs {
+            for operation in [Operation::Get, Operation::Set] {
+                for errno in errnos {
+                    let (value, present) = (None, None);
+                    let error =
+                        AccessError { operation, attr, errno, attempts: 1, attached, its: None, value, present, applied };
+                    if !error.meaning().is_empty() {
+                        text.push_str(&format!("  {operation} {attr}: {errno} ({})\n", error.meaning()));
+                    }
                 }
             }
         }
     }
-    for errno in [Errno::EFAULT, Errno::ENOMEM, Errno::EIO, Errno::ENOTTY, Errno::ETIMEDOUT] {
+    for errno in
+        [Errno::EFAULT, Errno::ENOMEM, Errno::EIO, Errno::ENOTTY, Errno::ETIMEDOUT, Errno::EBADF, Errno::EPERM, Errno::EACCES]
+    {
         let error = AccessError {
             operation: Operation::Get,
             attr: Attr::nr_irqs().id(),
             errno,
             attempts: 1,
+            attached: true,
             its: None,
             value: None,
             present: None,
@@ -214,12 +225,13 @@ fn every_error_number_has_a_meaning_where_the_kernel_documents_one() {
         attr: AttrId::IST,
         errno: Errno::from_raw(-71),
         attempts: 1,
+        attached: true,
         its: None,
         value: None,
         present: None,
         applied: None,
     };
-    assert_eq!(unknown.to_string(), "get IST: errno 71");
+    assert_eq!(unknown.to_string(), "get IST: EPROTO (KVM documents no such answer here)");
 }
 
 #[test]

@@ -234,14 +234,14 @@ fn the_length_of_an_image_in_an_area_of_a_fixed_size() {
 #[test]
 fn section_tables() {
     let max = u64::from(image::MAX_SECTIONS);
-    assert_eq!(refusal(|image| put32(image, 24, 65)), ImageError::Count { what: "sections", found: 65, max });
+    assert_eq!(refusal(|image| put32(image, 24, 65)), ImageError::Count { id: 0, what: "sections", found: 65, max });
     let found = u64::from(u32::MAX);
-    assert_eq!(refusal(|image| put32(image, 24, u32::MAX)), ImageError::Count { what: "sections", found, max });
+    assert_eq!(refusal(|image| put32(image, 24, u32::MAX)), ImageError::Count { id: 0, what: "sections", found, max });
     // No more sections than the bytes can hold.
     let mut short = good(IstCoding::Raw);
     short.truncate(32 + 24);
     put32(&mut short, 24, 2);
-    assert_eq!(refusal_of(forge(short)), ImageError::Count { what: "sections", found: 2, max: 1 });
+    assert_eq!(refusal_of(forge(short)), ImageError::Count { id: 0, what: "sections", found: 2, max: 1 });
 
     assert_eq!(refusal(|image| put32(image, 36, 3)), ImageError::SectionFlags { id: 1, flags: 3 });
     assert_eq!(refusal(|image| put32(image, 32 + 24, 1)), ImageError::DuplicateSection { id: 1 });
@@ -327,10 +327,10 @@ fn contents_of_sections() {
     let cases: Vec<(Change, ImageError)> = vec![
         (Box::new(move |i| put32(i, of_irs, 33)), ImageError::Topology(TopologyError::SpiCount { found: 33 })),
         (Box::new(move |i| put32(i, of_irs + 4, 1)), ImageError::Reserved { id: 1 }),
-        (Box::new(move |i| put32(i, irs, 257)), ImageError::Count { what: "registers of a table", found: 257, max: 256 }),
+        (Box::new(move |i| put32(i, irs, 257)), ImageError::Count { id: 1, what: "registers", found: 257, max: 256 }),
         (Box::new(move |i| put32(i, irs, 256)), length(1)),
         (Box::new(move |i| put32(i, irs, 0)), ImageError::MissingRegister { section: 1, register: idr0 }),
-        (Box::new(move |i| put32(i, irs + 4, 2)), ImageError::Count { what: "IRSes", found: 2, max: 1 }),
+        (Box::new(move |i| put32(i, irs + 4, 2)), ImageError::Count { id: 1, what: "IRSes", found: 2, max: 1 }),
         (Box::new(move |i| put32(i, irs + 4, 0)), length(1)),
         (Box::new(move |i| put32(i, irs + 8, 0xc)), ImageError::UnknownRegister { section: 1, register: idr3 }),
         (
@@ -341,8 +341,11 @@ fn contents_of_sections() {
         (Box::new(move |i| i[irs + 12] = 0), ImageError::RegisterWidth { section: 1, register: idr0, expected: 1, found: 0 }),
         (Box::new(move |i| i[irs + 15] = 0), ImageError::RegisterFlags { section: 1, register: idr0, flags: 0 }),
         (Box::new(move |i| i[irs + 15] = 0x81), ImageError::RegisterFlags { section: 1, register: idr0, flags: 0x81 }),
-        (Box::new(move |i| put32(i, icc + 4, 513)), ImageError::Count { what: "vCPUs", found: 513, max: 512 }),
-        (Box::new(move |i| put32(i, icc + 4, u32::MAX)), ImageError::Count { what: "vCPUs", found: u32::MAX.into(), max: 512 }),
+        (Box::new(move |i| put32(i, icc + 4, 513)), ImageError::Count { id: 2, what: "vCPUs", found: 513, max: 512 }),
+        (
+            Box::new(move |i| put32(i, icc + 4, u32::MAX)),
+            ImageError::Count { id: 2, what: "vCPUs", found: u32::MAX.into(), max: 512 },
+        ),
         (Box::new(move |i| put32(i, icc + 4, 1)), length(2)),
         (Box::new(move |i| put32(i, icc + 4, 3)), length(2)),
         (Box::new(move |i| put32(i, last, 0xce03)), ImageError::UnknownRegister { section: 2, register: other }),
@@ -418,7 +421,7 @@ fn messages() {
         ImageError::Truncated { expected: 100, found: 99 },
         ImageError::TrailingBytes { expected: 100, found: 101 },
         ImageError::Checksum { expected: 1, found: 2 },
-        ImageError::Count { what: "vCPUs", found: 513, max: 512 },
+        ImageError::Count { id: 2, what: "vCPUs", found: 513, max: 512 },
         ImageError::HeaderLength { found: 31 },
         ImageError::BytesOfNoSection { end: 96, length: 128 },
         ImageError::ExactCount { id: 19, what: "configured LPIs", expected: 2, found: 3 },

@@ -20,6 +20,7 @@ mod golden;
 mod image;
 mod level;
 mod lists;
+mod messages;
 mod order;
 mod refusal;
 mod round_trip;

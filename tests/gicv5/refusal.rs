@@ -81,10 +81,12 @@ fn another_set_of_vcpus() {
     let state = changed(|_| ());
     let all: Vec<Vcpu> = vcpus(2).iter().collect();
     let other = Vcpu { id: all[1].id, mpidr: vgic_state::Mpidr::new(9, 9, 9, 9) };
+    let renamed = Vcpu { id: vgic_state::VcpuId::new(100).expect("id"), mpidr: all[1].mpidr };
     for (vm, expected) in [
         (vec![all[0]], Refusal::VcpuMissing { vcpu: all[1] }),
         (vec![all[1]], Refusal::VcpuMissing { vcpu: all[0] }),
-        (vec![all[0], other], Refusal::VcpuMissing { vcpu: all[1] }),
+        (vec![all[0], other], Refusal::VcpuNames { expected: other, found: all[1] }),
+        (vec![all[0], renamed], Refusal::VcpuNames { expected: renamed, found: all[1] }),
         (
             vec![all[0], all[1], Vcpu::with_default_mpidr(100).expect("id")],
             Refusal::VcpuUnexpected { vcpu: Vcpu::with_default_mpidr(100).expect("id") },
@@ -97,7 +99,10 @@ fn another_set_of_vcpus() {
         assert_eq!(refused_by(&state, fresh(&Vcpus::new(vm).expect("vCPUs"), 64)), expected);
     }
     let twice = changed(|state| state.vcpus[1] = state.vcpus[0]);
-    assert_eq!(refused(&twice), Refusal::VcpuMissing { vcpu: all[0] });
+    assert_eq!(refused(&twice), Refusal::VcpuTwice { first: all[0], second: all[0] });
+    let affinity = changed(|state| state.vcpus[1].vcpu.mpidr = state.vcpus[0].vcpu.mpidr);
+    let second = Vcpu { id: all[1].id, ..all[0] };
+    assert_eq!(refused(&affinity), Refusal::VcpuTwice { first: all[0], second });
     let none = changed(|state| state.vcpus.clear());
     assert_eq!(refused(&none), Refusal::VcpuUnexpected { vcpu: all[0] });
 }
@@ -201,8 +206,11 @@ fn lpi_tables_that_do_not_fit_their_registers() {
             }),
             bits(11, 8, 10),
         ),
-        // Of no possible width at all.
-        (changed(|state| state.identity.idr2 = state.identity.idr2 & !0x3df | 10 << 6 | 9), bits(9, 10, 9)),
+        // Of no possible width at all: that is said, and no value is asked for.
+        (
+            changed(|state| state.identity.idr2 = state.identity.idr2 & !0x3df | 10 << 6 | 9),
+            (Problem::LpiIdBounds, Some(10), Some((0, 9))),
+        ),
         // STRUCTURE, ISTSZ, a reserved bit.
         (changed(|state| state.irs.ist_cfgr |= 1 << 16), (Problem::IstCfgr, Some(0x1_0009), None)),
         (changed(|state| state.irs.ist_cfgr |= 2 << 7), (Problem::IstCfgr, Some(0x109), None)),

@@ -32,8 +32,9 @@ pub(crate) const MISFITS: &[(Change, &[Problem])] = &[
     (|s| s.irs.ist_cfgr = 31, &[LpiIdBits]),
     (|s| s.irs.ist_cfgr |= 1 << 16, &[IstCfgr]),
     (|s| s.irs.ist_cfgr |= 1 << 8, &[IstCfgr]),
-    (|s| s.identity.idr2 = s.identity.idr2 & !0x03df | 9 << 6 | 8, &[LpiIdBits, LpiIdBounds]),
-    (|s| s.identity.idr2 = s.identity.idr2 & !0x03df | 8 << 6 | 7, &[LpiIdBits, LpiIdBounds]),
+    // No width is possible at all: that alone is said.
+    (|s| s.identity.idr2 = s.identity.idr2 & !0x03df | 9 << 6 | 8, &[LpiIdBounds]),
+    (|s| s.identity.idr2 = s.identity.idr2 & !0x03df | 8 << 6 | 7, &[LpiIdBounds]),
     (|s| s.irs.ist_baser = 0, &[IstMisfit]),
     (|s| s.lpi_ist = None, &[IstMisfit]),
     (|s| s.spi_ist = Ist::new(IstKind::Spi, vec![0; 256]).expect("table"), &[IstMisfit]),

@@ -64,6 +64,8 @@ fn lpi_table(state: &Gicv5State<'_>, min: u8, max: u8, report: &mut Report) {
     let bits = LpiIdBits::new(found.into()).ok().filter(|_| (min..=max).contains(&found));
     match bits {
         Some(bits) => size(Place::register(register, 0_u32), table, bits.ist_bytes(), report),
+        // No value is allowed: there is a finding of that.
+        None if min > max => {}
         None => {
             let place = Place::register(register, found).allowed(min, u32::from(max).min(LpiIdBits::MAX.get()));
             report.add_refused(Problem::LpiIdBits, place);

@@ -338,12 +338,16 @@ fn read_ist(bytes: &[u8], id: u32, kind: IstKind) -> Result<Ist<'_>, ImageError>
     let mut cursor = Cursor::new(bytes);
     let coding = cursor.u32().ok_or(length)?;
     let entries = cursor.u32().ok_or(length)?;
-    let (max, rule) = match kind {
-        IstKind::Spi => (SpiCount::MAX.get(), "a multiple of 32, from 32 to 1024"),
-        IstKind::Lpi => (LpiIdBits::MAX.lpis(), "a power of two, from 1 to 65536"),
+    let rule = match kind {
+        IstKind::Spi => "a multiple of 32, from 32 to 1024",
+        IstKind::Lpi => "a power of two, from 1 to 65536",
     };
     let wrong = ImageError::TableEntries { id, found: entries, rule };
-    if entries > max {
+    let is_legal = match kind {
+        IstKind::Spi => SpiCount::new(entries).is_ok(),
+        IstKind::Lpi => entries.is_power_of_two() && entries <= LpiIdBits::MAX.lpis(),
+    };
+    if !is_legal {
         return Err(wrong);
     }
     let entries = entries as usize;

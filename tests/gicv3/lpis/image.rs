@@ -102,7 +102,7 @@ fn good() -> Vec<u8> {
 fn counts_that_lie() {
     let length = ImageError::SectionLength { id: 19, found: END as u64 };
     let reserved = ImageError::Reserved { id: 19 };
-    let count = |what, found: u32, max| ImageError::Count { what, found: found.into(), max };
+    let count = |what, found: u32, max| ImageError::Count { id: 19, what, found: found.into(), max };
     let configured = |found: u32| ImageError::ExactCount { id: 19, what: "configured LPIs", expected: 2, found: found.into() };
     for (at, value, expected) in [
         (0, 65, count("ITSes", 65, 64)),

@@ -142,7 +142,7 @@ impl<'a> Reader<'a> {
         let (its, configured, pending) = (self.u32()?, self.u32()?, self.u32()?);
         self.zero()?;
         if its > MAX_ITS {
-            return Err(ImageError::Count { what: "ITSes", found: its.into(), max: MAX_ITS.into() });
+            return Err(ImageError::Count { id: self.id, what: "ITSes", found: its.into(), max: MAX_ITS.into() });
         }
         let mut lpis = LpiState { its: self.reserve(its, ITS_BYTES)?, ..LpiState::default() };
         for _ in 0..its {

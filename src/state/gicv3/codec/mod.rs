@@ -80,7 +80,9 @@ impl Gicv3State {
             return Err(ImageError::Spis { nr_irqs: self.nr_irqs.get() }.into());
         }
         if self.its.len() > MAX_ITS as usize {
-            return Err(ImageError::Count { what: "ITSes", found: self.its.len() as u64, max: MAX_ITS.into() }.into());
+            return Err(
+                ImageError::Count { id: SECTION_ITS, what: "ITSes", found: self.its.len() as u64, max: MAX_ITS.into() }.into()
+            );
         }
         if let Some(lpis) = &self.lpis {
             lpis::check(lpis)?;
