@@ -94,9 +94,10 @@ fn clear_pending(shadow: &mut dyn ShadowMemory, registers: &Layout) -> Result<()
 }
 
 /// The commands of a save, on whatever memory there is.
-pub(super) fn save_tables<D: AttrDevice>(gic: &mut D, its: &mut [D], registers: &Layout) -> Result<(), AccessError> {
+pub(super) fn save_tables<D: AttrDevice>(gic: &mut D, its: &mut [D], registers: &Layout) -> Result<(), Error> {
     let command = |device: &mut D, command: Command, its| {
-        device.command(command).map_err(|errno| AccessError { its, ..AccessError::new(Operation::Set, command.id(), errno) })
+        let failed = |errno| AccessError { its, ..AccessError::new(Operation::Set, command.id(), errno) };
+        device.command(command).map_err(|errno| Error::from(failed(errno)))
     };
     command(gic, Command::SavePendingTables, None)?;
     its.iter_mut()

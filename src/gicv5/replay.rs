@@ -38,7 +38,10 @@ impl<D: IstDevice> Gicv5<D> {
                 applied = Applied { done: applied.done + 1, last: Some(attr), ..applied };
                 Ok(())
             }
-            Err(errno) => Err(AccessError { value, applied: Some(applied), ..AccessError::new(Operation::Set, attr, errno) }),
+            Err(errno) => {
+                let failed = AccessError { value, applied: Some(applied), ..AccessError::new(Operation::Set, attr, errno) };
+                Err(Error::from(failed))
+            }
         };
         for (row, value) in state.identity.rows().chain(state.irs.rows()) {
             let attr = Attr::irs(row.key);

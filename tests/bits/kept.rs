@@ -233,8 +233,23 @@ fn without_hwu(state: &mut Gicv5State<'_>) {
     }
 }
 
+/// Entries of level-triggered SPIs without a latch.
+fn without_level_latches(state: &mut Gicv5State<'_>) {
+    for id in 0..state.spi_ist.len() as u32 {
+        let entry = state.spi_ist.get(id).unwrap_or_default();
+        if entry.hm() {
+            assert!(state.spi_ist.set(id, entry.with_pending(false)));
+        }
+    }
+}
+
 pub(crate) const GICV5: &[Exception<Gicv5State<'static>>] = &[
     exception("ISTE.HWU", "means something to the host that wrote it and to no other", forget!(|state| without_hwu(state))),
+    exception(
+        "ISTE.Pending of a level-triggered SPI",
+        "its line says whether it is pending: a latch that is restored never falls, and the report names the line",
+        forget!(|state| without_level_latches(state)),
+    ),
     exception("IRS_CR0[31:1]", "IDLE is a status; the others are reserved", forget!(|state| state.irs.cr0 &= 1)),
     exception("IRS_CR1[31:16], VMT_WA, VPET_WA", "no such field in a guest's", forget!(|state| state.irs.cr1 &= CR1)),
     exception("IRS_SPI_SELR[31:24]", "reserved", forget!(|state| state.irs.spi_selr &= 0x00ff_ffff)),

@@ -194,8 +194,7 @@ fn every_error_number_has_a_meaning_where_the_kernel_documents_one() {
             for operation in [Operation::Get, Operation::Set] {
                 for errno in errnos {
                     let (value, present) = (None, None);
-                    let error =
-                        AccessError { operation, attr, errno, attempts: 1, attached, its: None, value, present, applied };
+                    let error = AccessError { operation, attr, errno, attempts: 1, attached, its: None, value, present, applied };
                     if !error.meaning().is_empty() {
                         text.push_str(&format!("  {operation} {attr}: {errno} ({})\n", error.meaning()));
                     }
