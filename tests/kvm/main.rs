@@ -124,6 +124,8 @@ scenarios! {
     peers::an_its_that_nobody_uses,
     audit::what_the_kernel_does_not_check,
     audit::work_without_end,
+    ends::what_nobody_uses,
+    ends::what_is_used,
     shadow::zero_shadow_flat,
     shadow::zero_shadow_two_levels,
     shadow::copy_on_write_flat,

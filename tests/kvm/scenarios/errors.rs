@@ -76,7 +76,7 @@ pub(crate) fn tables_restored_twice<R: Rig>(log: &mut Log) {
 }
 
 /// Memory without the host's page at an address: a memory slot is of whole pages.
-fn with_a_hole(of: &Memory, hole: u64) -> Memory {
+pub(super) fn with_a_hole(of: &Memory, hole: u64) -> Memory {
     let length = crate::memory::page();
     let hole = hole / length * length;
     let end = layout::RAM + layout::RAM_BYTES as u64;

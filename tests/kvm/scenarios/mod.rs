@@ -1,6 +1,7 @@
 //! What must hold, on every kernel.
 
 pub(crate) mod audit;
+pub(crate) mod ends;
 pub(crate) mod errors;
 pub(crate) mod kernels;
 pub(crate) mod migrate;
