@@ -144,6 +144,12 @@ pub enum DeviceError {
     /// `NR_IRQS` reads 0.
     #[error("the device has no SPIs yet: it must be initialised (GRP_CTRL, INIT) before state is saved or restored")]
     NotInitialised,
+    /// The vCPUs have EL2 (nested virtualization), as the VMM says ([`Options::el2`](crate::Options::el2)), and the device does not show
+    /// the registers of the virtual CPU interface: their state would be lost. So it is on Linux 6.16.
+    #[error(
+        "the vCPUs have EL2, and this kernel does not give the registers of their virtual CPU interface (ICH_*_EL2): they would be lost"
+    )]
+    El2StateUnavailable,
     /// A VM with LPIs and no ITS given, or the other way: state would be lost. By `GICD_TYPER.LPIS`.
     #[error("the VM has {its}, {given} were given", its = if *lpis { "ITSes" } else { "no ITS" })]
     ItsMissing {

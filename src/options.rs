@@ -37,6 +37,8 @@ pub struct Options {
     /// GICv3: go on where the kernel has a newer revision of its distributor than the guest has seen and cannot take the guest's, as
     /// kernels before 2026 cannot; report it as a finding. Revision 3 adds `GICR_CTLR.IR` and `CES` to revision 2. Default: false.
     pub accept_newer_revision: bool,
+    /// GICv3: what becomes of the state of vCPUs with EL2 (nested virtualization). Default: as the device shows.
+    pub el2: El2Policy,
     /// GICv3, tables in the state: what a restore makes of a configuration table that does not look like one. Default: leave it.
     pub lpi_configuration: ConfigurationPolicy,
     /// GICv3: what the guest owns, and what must not be touched, by which the places of tables are judged. Default: `None`, all memory that
@@ -65,6 +67,7 @@ impl Default for Options {
             tables: TableStrategy::default(),
             verify_flush: false,
             accept_newer_revision: false,
+            el2: El2Policy::default(),
             lpi_configuration: ConfigurationPolicy::default(),
             ranges: None,
             limits: Limits::default(),
@@ -95,6 +98,7 @@ builders! {
     with_tables tables: TableStrategy;
     with_verify_flush verify_flush: bool;
     with_accept_newer_revision accept_newer_revision: bool;
+    with_el2 el2: El2Policy;
     with_lpi_configuration lpi_configuration: ConfigurationPolicy;
     with_ranges ranges: Option<Ranges>;
     with_limits limits: Limits;
@@ -113,6 +117,22 @@ pub enum TableStrategy {
     #[cfg_attr(all(feature = "shadow", target_os = "linux"), doc = "[`Shadowed`](crate::shadow::Shadowed).")]
     #[cfg_attr(not(all(feature = "shadow", target_os = "linux")), doc = "`Shadowed`.")]
     Image,
+}
+
+/// What becomes of the state of vCPUs with EL2: the registers of the virtual CPU interface, which a guest gives to a guest of its own.
+///
+/// Whether the vCPUs have EL2, the device shows since Linux 6.17. Before 6.16 no vCPU can have it. On Linux 6.16 only the VMM knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum El2Policy {
+    /// Saved and restored where the device shows that the vCPUs have EL2; a state with it is refused where they have not, and the other way.
+    #[default]
+    AsShown,
+    /// The vCPUs have EL2, as the VMM knows: where the device does not show it, every flush, save, check and restore is
+    /// [`DeviceError::El2StateUnavailable`](crate::DeviceError::El2StateUnavailable). For every VM that is made with `KVM_ARM_VCPU_HAS_EL2`.
+    Required,
+    /// The state is neither saved nor restored, as if the vCPUs had no EL2: for a guest that does not use it.
+    Lost,
 }
 
 /// What a restore gives the kernel as configuration of LPIs, if what the guest had as its configuration table does not look like one.

@@ -10,7 +10,7 @@ mod rig3;
 mod rig5;
 
 use crate::save::Save as _;
-use vgic_state::gicv3::{self, Gicv3State, TargetVcpu};
+use vgic_state::gicv3::{self, Gicv3State};
 use vgic_state::gicv5::{self, Gicv5, Gicv5State};
 use vgic_state::its::{Collection, Device, Event, ItsMappings, LpiConfiguration, LpiState, PendingLpis};
 use vgic_state::model::gicv5::{Host, Vm};
@@ -150,17 +150,7 @@ pub(crate) fn gicv3(vcpus: u32, count: u32) -> Named3 {
         })
         .collect();
     state.lpis = Some(lpis(state.its[0].base, &vcpus, count));
-    let target = gicv3::Target {
-        nr_irqs: state.nr_irqs,
-        identity: state.identity,
-        vcpus: state.topology().expect("vCPUs"),
-        per_vcpu: state
-            .vcpus
-            .iter()
-            .map(|vcpu| TargetVcpu { vcpu: vcpu.vcpu, redist: vcpu.identity, icc_ctlr: vcpu.icc.ctlr })
-            .collect(),
-        its: state.its.iter().map(|its| (its.base, its.identity)).collect(),
-    };
+    let target = gicv3::Target::of(&state).expect("vCPUs");
     Named { name: format!("GICv3: {count} LPIs, {} vCPUs", vcpus.len()), state, target }
 }
 

@@ -5,7 +5,7 @@
 //! Rule: an image that is accepted has a meaning for every byte: it is encoded to the same bytes again.
 
 use crate::bound::bounded;
-use vgic_state::gicv3::{self, Gicv3State, TargetVcpu};
+use vgic_state::gicv3::{self, Gicv3State};
 use vgic_state::gicv5::{self, Gicv5State};
 use vgic_state::image::{
     self, HEADER_BYTES, ImageError, IstCoding, Kind, MAGIC, MAX_SECTIONS, SECTION_CRITICAL, SECTION_ENTRY_BYTES, VERSION,
@@ -117,14 +117,7 @@ fn read(bytes: &[u8]) {
 
 /// A target that is what the state says, so that nothing but its contents is refused.
 pub fn own_target(state: &Gicv3State) -> gicv3::Target {
-    let per_vcpu = state.vcpus.iter().map(|own| TargetVcpu { vcpu: own.vcpu, redist: own.identity, icc_ctlr: own.icc.ctlr });
-    gicv3::Target {
-        nr_irqs: state.nr_irqs,
-        identity: state.identity,
-        vcpus: state.topology().expect("the reader has seen to it"),
-        per_vcpu: per_vcpu.collect(),
-        its: state.its.iter().map(|its| (its.base, its.identity)).collect(),
-    }
+    gicv3::Target::of(state).expect("the reader has seen to it")
 }
 
 /// What holds for every report.

@@ -68,6 +68,7 @@ impl AttrId {
             (dev::KVM_DEV_ARM_VGIC_GRP_ADDR, v3::KVM_VGIC_ITS_ADDR_TYPE) => "ITS address",
             (dev::KVM_DEV_ARM_VGIC_GRP_ADDR, v5::KVM_VGIC_V5_ADDR_TYPE_IRS) => "IRS address",
             (dev::KVM_DEV_ARM_VGIC_GRP_NR_IRQS, _) => "NR_IRQS",
+            (v3::KVM_DEV_ARM_VGIC_GRP_MAINT_IRQ, _) => "MAINT_IRQ",
             (dev::KVM_DEV_ARM_VGIC_GRP_CTRL, attr) => return control_name(attr),
             (v5::KVM_DEV_ARM_VGIC_GRP_IST, 0) => "IST",
             _ => return None,
@@ -81,7 +82,8 @@ impl AttrId {
         match self.group {
             v5::KVM_DEV_ARM_VGIC_GRP_IRS_REGS => RegisterName::single(v5::irs::REGISTERS, self.attr, "GICV5_"),
             dev::KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS => RegisterName::single(v5::icc::REGISTERS, instr, "SYS_")
-                .or_else(|| RegisterName::single(v3::icc::REGISTERS, instr, "SYS_")),
+                .or_else(|| RegisterName::single(v3::icc::REGISTERS, instr, "SYS_"))
+                .or_else(|| RegisterName::single(v3::ich::REGISTERS, instr, "SYS_")),
             v3::KVM_DEV_ARM_VGIC_GRP_DIST_REGS => RegisterName::array(v3::dist::REGISTERS, v3::dist::ARRAYS, offset)
                 .or_else(|| RegisterName::single(v3::dist::REGISTERS, offset.into(), "")),
             v3::KVM_DEV_ARM_VGIC_GRP_REDIST_REGS => RegisterName::array(v3::redist::REGISTERS, v3::redist::ARRAYS, offset)
@@ -189,9 +191,11 @@ mod tests {
             (AttrId::from_raw(0, 5), "redistributor region"),
             (AttrId::from_raw(0, 6), "IRS address"),
             (Attr::nr_irqs().id(), "NR_IRQS"),
+            (Attr::maintenance_irq().id(), "MAINT_IRQ"),
             (Attr::irs(0x190).id(), "IRS_IST_CFGR"),
             (Attr::irs(0x10).id(), "IRS_IDR4"),
             (Attr::cpu_sysreg(vcpu, 0xce02).id(), "ICC_PCR_EL1 of vCPU 3.2.1.0"),
+            (Attr::cpu_sysreg(vcpu, 0xe66f).id(), "ICH_LR15_EL2 of vCPU 3.2.1.0"),
             (Attr::cpu_sysreg(vcpu, 0xc664).id(), "ICC_CTLR_EL1 of vCPU 3.2.1.0"),
             (Attr::dist(0x0).id(), "GICD_CTLR"),
             (Attr::dist(0x104).id(), "GICD_ISENABLER1"),

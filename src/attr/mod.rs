@@ -74,6 +74,13 @@ impl Attr<u32> {
 }
 
 impl Attr<u32> {
+    /// `GRP_MAINT_IRQ`: INTID of the maintenance interrupt of a GICv3 whose vCPUs have EL2, a PPI, 16 to 31; 0 as long as nobody has set it:
+    /// KVM takes 25 at the first run. Set before `INIT`.
+    #[must_use]
+    pub const fn maintenance_irq() -> Self {
+        Attr::new(v3::KVM_DEV_ARM_VGIC_GRP_MAINT_IRQ, 0)
+    }
+
     /// `GRP_DIST_REGS`: 32 bits of a distributor register, see [`uapi::vgic_v3::dist`](crate::uapi::vgic_v3::dist).
     #[must_use]
     pub const fn dist(offset: u32) -> Self {
@@ -147,8 +154,8 @@ impl Attr<u64> {
         Attr::new(v5::KVM_DEV_ARM_VGIC_GRP_IRS_REGS, offset as u64)
     }
 
-    /// `GRP_CPU_SYSREGS`: a CPU interface register of one vCPU, see [`uapi::vgic_v5::icc`](crate::uapi::vgic_v5::icc) and
-    /// [`uapi::vgic_v3::icc`](crate::uapi::vgic_v3::icc).
+    /// `GRP_CPU_SYSREGS`: a CPU interface register of one vCPU, see [`uapi::vgic_v5::icc`](crate::uapi::vgic_v5::icc),
+    /// [`uapi::vgic_v3::icc`](crate::uapi::vgic_v3::icc) and, where the vCPU has EL2, [`uapi::vgic_v3::ich`](crate::uapi::vgic_v3::ich).
     #[must_use]
     pub const fn cpu_sysreg(mpidr: Mpidr, instr: u16) -> Self {
         Attr::new(dev::KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, of_vcpu(mpidr, instr as u32))

@@ -5,20 +5,22 @@
 //! Rule: what is given is compared with what the devices show of themselves, once.
 
 use super::access::{get, read_dist, read_its, read_redist};
+use super::el2;
 use super::once::Once;
 use crate::error::DeviceError;
 use crate::judge::Ranges;
-use crate::judge::gicv3::{Target, TargetVcpu};
+use crate::judge::gicv3::{Target, TargetEl2, TargetVcpu};
 use crate::memory::{GuestMemoryRead, GuestRange};
-use crate::options::Options;
+use crate::options::{El2Policy, Options};
 use crate::registers::RegisterTable;
 use crate::state::gicv3::codec::MAX_ITS;
 use crate::state::gicv3::{DistIdentity, ItsIdentity, RedistIdentity};
-use crate::topology::{NrIrqs, Vcpus};
+use crate::topology::{Mpidr, NrIrqs, Vcpus};
 use crate::uapi::vgic_v3::dist::GICD_TYPER_LPIS;
 use crate::uapi::vgic_v3::icc::SYS_ICC_CTLR_EL1;
 use crate::uapi::vgic_v3::redist::{GICR_TYPER_AFFINITY_VALUE, GICR_TYPER_LAST, GICR_TYPER_PROCESSOR_NUMBER};
 use crate::{Attr, AttrDevice, Error};
+use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
 /// The bits of `GICR_TYPER` that say which vCPU it is of: its affinity without Aff3, which KVM does not show, and its `vcpu_id`.
@@ -75,7 +77,7 @@ impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
                 return Err(DeviceError::OtherVcpu { vcpu, typer: redist.typer }.into());
             }
             let icc_ctlr = get(&gic, Attr::cpu_sysreg(vcpu.mpidr, SYS_ICC_CTLR_EL1), None)?;
-            per_vcpu.push(TargetVcpu { vcpu, redist, icc_ctlr });
+            per_vcpu.push(TargetVcpu { vcpu, redist, icc_ctlr, el2: None });
         }
         if per_vcpu.iter().all(|vcpu| vcpu.redist.typer & GICR_TYPER_LAST == 0) {
             return Err(DeviceError::LastVcpuMissing.into());
@@ -95,7 +97,14 @@ impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
             }
             units.push((base, ItsIdentity::read(|row| read_its(its, base, row))?));
         }
-        let target = Target { nr_irqs, identity, vcpus, per_vcpu, its: units };
+        let first = vcpus.iter().next().map_or(Mpidr::from_packed(0), |vcpu| vcpu.mpidr);
+        let el2 = el2::shown(&gic, first)?;
+        if let TargetEl2::Shown { .. } = el2 {
+            for of_vcpu in &mut per_vcpu {
+                of_vcpu.el2 = Some(el2::identity(&gic, of_vcpu.vcpu.mpidr, &mut once)?);
+            }
+        }
+        let target = Target { nr_irqs, identity, vcpus, per_vcpu, its: units, el2 };
         Ok(Gicv3 { gic, its, memory, target, options: Options::default(), restores: 0 })
     }
 
@@ -154,6 +163,33 @@ impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
     #[must_use]
     pub fn into_parts(self) -> (D, Vec<D>, M) {
         (self.gic, self.its, self.memory)
+    }
+
+    /// The maintenance interrupt of vCPUs whose EL2 is carried; none if they have no EL2, or its state may be lost.
+    pub(super) fn el2(&self) -> Option<u32> {
+        match self.target.el2 {
+            TargetEl2::Shown { maintenance_irq } if self.options.el2 != El2Policy::Lost => Some(maintenance_irq),
+            _ => None,
+        }
+    }
+
+    /// Refuses to lose the state of EL2 that the VMM knows of and the device does not show.
+    pub(super) fn loses_nothing(&self) -> Result<(), DeviceError> {
+        match self.options.el2 {
+            El2Policy::Required if self.el2().is_none() => Err(DeviceError::El2StateUnavailable),
+            _ => Ok(()),
+        }
+    }
+
+    /// What a state is compared with: the device, without the EL2 that may be lost.
+    pub(super) fn fitting(&self) -> Cow<'_, Target> {
+        if self.options.el2 != El2Policy::Lost || self.target.el2 == TargetEl2::Absent {
+            return Cow::Borrowed(&self.target);
+        }
+        let mut target = self.target.clone();
+        target.el2 = TargetEl2::Absent;
+        target.per_vcpu.iter_mut().for_each(|vcpu| vcpu.el2 = None);
+        Cow::Owned(target)
     }
 
     /// What the guest owns, as it is now.

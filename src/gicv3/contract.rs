@@ -14,14 +14,15 @@ use crate::memory::{GuestMemoryRead, join};
 use crate::options::{Options, TableStrategy};
 use crate::report::{Refusal, Report};
 use crate::state::gicv3::Gicv3State;
-use crate::state::gicv3::codec::{image_bytes, lpis_bytes};
+use crate::state::gicv3::codec::{el2_bytes, image_bytes, lpis_bytes};
 use crate::{AttrDevice, BufferError, Error};
 
 impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
     /// Bytes of an image, with these mappings, or with any.
     fn image_bytes(&self, lpis: Option<Option<&crate::its::LpiState>>) -> usize {
         let (vcpus, its) = (self.target.vcpus.len(), self.target.its.len());
-        image_bytes(self.target.nr_irqs, vcpus, its) + lpis.map_or(0, |lpis| lpis_bytes(lpis, vcpus, its))
+        let el2 = self.el2().map_or(0, |_| el2_bytes(vcpus));
+        image_bytes(self.target.nr_irqs, vcpus, its) + el2 + lpis.map_or(0, |lpis| lpis_bytes(lpis, vcpus, its))
     }
 
     fn tables_in(&self, strategy: TableStrategy) -> bool {
@@ -36,11 +37,13 @@ impl<D: AttrDevice, M: GuestMemoryRead> InterruptState for Gicv3<D, M> {
         if !flushed.is_of(Kind::Gicv3, self.target.its.iter().map(|(base, _)| *base), self.restores) {
             return Err(DeviceError::OtherFlush.into());
         }
+        self.loses_nothing()?;
         self.read_state(flushed.into_lpis())
     }
 
     fn check(&self, state: &Gicv3State) -> Result<Report, Error> {
-        fit(state, &self.target)?;
+        self.loses_nothing()?;
+        fit(state, &self.fitting())?;
         let report = problems(state, &self.memory, &self.ranges(), &self.options.limits);
         report.refuse(self.options.refuse_at)?;
         if let Some(lpis) = &state.lpis {

@@ -23,6 +23,8 @@ use alloc::vec::Vec;
 
 impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
     pub(super) fn flush(&mut self) -> Result<Flushed, Error> {
+        // Before the kernel writes guest memory for a save that would be refused.
+        self.loses_nothing()?;
         if self.its.is_empty() {
             return Ok(Flushed::nothing(Kind::Gicv3));
         }

@@ -10,6 +10,7 @@ mod access;
 mod attach;
 mod block;
 mod contract;
+mod el2;
 mod flush;
 mod lpis;
 mod once;
@@ -19,10 +20,10 @@ mod restore;
 mod save;
 mod written;
 
-pub use crate::judge::gicv3::{Target, TargetVcpu};
+pub use crate::judge::gicv3::{Target, TargetEl2, TargetVcpu};
 pub use crate::state::gicv3::{
-    AttributeValue, Attributes, CpuInterface, DistIdentity, DistState, Gicv3State, InterruptBlock, ItsIdentity, ItsState, ItsUnit,
-    RedistIdentity, RedistState, SpiBlock, VcpuState,
+    AttributeValue, Attributes, CpuInterface, DistIdentity, DistState, El2, El2Identity, El2State, Gicv3State, InterruptBlock,
+    ItsIdentity, ItsState, ItsUnit, RedistIdentity, RedistState, SpiBlock, VcpuState,
 };
 #[doc(hidden)]
 pub use crate::state::gicv3::{NOT_STATE, has_icc};

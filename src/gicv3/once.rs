@@ -8,6 +8,7 @@
 use crate::uapi::device::KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS;
 use crate::uapi::vgic_v3::KVM_DEV_ARM_VGIC_GRP_REDIST_REGS;
 use crate::uapi::vgic_v3::icc::SYS_ICC_SRE_EL1;
+use crate::uapi::vgic_v3::ich::{SYS_ICC_SRE_EL2, SYS_ICH_VTR_EL2};
 use crate::uapi::vgic_v3::redist::*;
 use crate::{Attr, Error, Word};
 use alloc::vec::Vec;
@@ -17,6 +18,8 @@ const fn redist(offset: u32) -> (u32, u32) {
 }
 
 const PROPBASER: &str = "KVM has one for a VM, which every redistributor shows; a state with two is refused before a restore";
+
+const OF_EL2: &str = "a constant of the host, and all vCPUs have EL2 or none; a state with two is refused before a restore";
 
 /// What is read through the first vCPU alone, and holds for all: group and register, without the vCPU.
 pub(super) const ONCE: &[((u32, u32), &str)] = &[
@@ -28,6 +31,8 @@ pub(super) const ONCE: &[((u32, u32), &str)] = &[
         (KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, SYS_ICC_SRE_EL1 as u32),
         "each vCPU of a GICv3 has the same, which no write changes; a value that KVM does not take is refused before a restore",
     ),
+    ((KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, SYS_ICC_SRE_EL2 as u32), OF_EL2),
+    ((KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, SYS_ICH_VTR_EL2 as u32), OF_EL2),
 ];
 
 /// What was read through the first vCPU.

@@ -9,6 +9,7 @@ use crate::registers::{RegisterTable, Row};
 use crate::state::gicv3::block::BlockAt;
 use crate::state::gicv3::{Gicv3State, InterruptBlock, ItsUnit, VcpuState, has_icc};
 use crate::uapi::vgic_v3::icc::SYS_ICC_SRE_EL1;
+use crate::uapi::vgic_v3::ich::SYS_ICH_HCR_EL2;
 use crate::uapi::vgic_v3::its::*;
 use crate::uapi::vgic_v3::{dist, its, redist};
 use crate::{Attr, Command};
@@ -28,6 +29,8 @@ pub enum Phase {
     Spis,
     /// Of each vCPU: CPU interface registers.
     CpuInterfaces,
+    /// Of each vCPU with EL2: registers of the virtual CPU interface.
+    VirtualCpuInterfaces,
     /// Of each ITS: `GITS_IIDR`, command queue, `GITS_BASER`.
     ItsRegisters,
     /// Of each ITS: the kernel reads its tables from guest memory.
@@ -50,6 +53,10 @@ pub const RESTORE_ORDER: &[(Phase, &str)] = &[
     ),
     (Phase::Spis, "any time before the guest runs"),
     (Phase::CpuInterfaces, "any time before the guest runs"),
+    (
+        Phase::VirtualCpuInterfaces,
+        "after ICC_CTLR_EL1, whose priority bits say how many active-priority registers there are here, too",
+    ),
     (Phase::ItsRegisters, "GITS_BASER says where the tables are"),
     (Phase::ItsTables, "after everything that a table entry refers to, before the ITS acts on it"),
     (Phase::EnableIts, "enabling runs the commands that are queued, on the tables"),
@@ -114,6 +121,7 @@ impl Phase {
                     .try_for_each(|spis| block(&spis.interrupts, BlockAt::Spis(spis.first, any.vcpu.mpidr), &spis.router, visit))
             }
             Phase::CpuInterfaces => state.vcpus.iter().try_for_each(|vcpu| cpu_interface(vcpu, visit)),
+            Phase::VirtualCpuInterfaces => state.vcpus.iter().try_for_each(|vcpu| virtual_cpu_interface(vcpu, visit)),
             Phase::ItsRegisters => its.try_for_each(|(n, its)| its_registers(n, its, visit)),
             Phase::ItsTables => its.try_for_each(|(n, _)| visit(command(n, Command::ItsRestoreTables))),
             Phase::EnableIts => its.try_for_each(|(n, its)| {
@@ -197,6 +205,15 @@ fn cpu_interface<E>(vcpu: &VcpuState, visit: &mut impl FnMut(Step) -> Result<(),
     vcpu.icc.rows().filter(|(row, _)| written(row)).try_for_each(|(row, value)| {
         let attr = Attr::cpu_sysreg(vcpu.vcpu.mpidr, row.key as u16);
         visit(Step { its: None, write: Write::U64(attr, value), verify: Verify::No })
+    })
+}
+
+fn virtual_cpu_interface<E>(vcpu: &VcpuState, visit: &mut impl FnMut(Step) -> Result<(), E>) -> Result<(), E> {
+    let Some(el2) = &vcpu.el2 else { return Ok(()) };
+    el2.registers.rows().filter(|(row, _)| has_icc(row.key, vcpu.icc.ctlr)).try_for_each(|(row, value)| {
+        let verify = if row.key == u32::from(SYS_ICH_HCR_EL2) { Verify::ReadBack(u64::MAX) } else { Verify::No };
+        let attr = Attr::cpu_sysreg(vcpu.vcpu.mpidr, row.key as u16);
+        visit(Step { its: None, write: Write::U64(attr, value), verify })
     })
 }
 

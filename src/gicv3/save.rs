@@ -73,6 +73,6 @@ impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
     pub(super) fn read_state(&self, lpis: Option<LpiState>) -> Result<Gicv3State, Error> {
         let vcpus = self.target.per_vcpu.iter();
         let mut devices = Devices { gic: &self.gic, its: &self.its, vcpus, once: Once::default() };
-        Gicv3State::read(&mut devices, self.target.nr_irqs, &self.target.vcpus, &self.its_bases(), lpis)
+        Gicv3State::read(&mut devices, self.target.nr_irqs, &self.target.vcpus, &self.its_bases(), self.el2(), lpis)
     }
 }

@@ -23,6 +23,7 @@ const SECTIONS: &[(u32, &str)] = &[
     (17, "vCPUs"),
     (18, "ITSes"),
     (19, "mappings and LPIs"),
+    (20, "virtual CPU interfaces"),
 ];
 
 impl fmt::Display for Section {
@@ -209,6 +210,14 @@ pub enum ImageError {
         id: u32,
         /// Its length.
         found: u64,
+    },
+    /// A virtual CPU interface of a vCPU that section 17 does not have, or has further in front.
+    #[error("{}: a vCPU with the id {id} and the affinity {mpidr:#x} is not the next of section 17", Section(20))]
+    El2Vcpu {
+        /// Its `vcpu_id`.
+        id: u32,
+        /// Its affinity, as in an attribute.
+        mpidr: u32,
     },
     /// A reserved word that is not zero.
     #[error("{}: reserved word is not zero", Section(*id))]

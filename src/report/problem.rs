@@ -173,6 +173,10 @@ problems! {
             "a collection table of two levels", "KVM takes it for a flat one: its interrupts are lost";
         RegisterNotImplemented "register-not-implemented":
             "KVM does not implement the register", "the table that it describes is lost";
+        El2OfSome "el2-of-some-vcpus":
+            "some vCPUs have EL2, and others not", "KVM has no such VM";
+        MaintenanceIrq "maintenance-irq":
+            "the maintenance interrupt is no PPI, or is there without EL2", "KVM has no such VM";
         IstKind "ist-kind":
             "a table of one kind in the place of the other", "SPIs and LPIs would change places";
         IstMisfit "ist-misfit":
@@ -208,6 +212,12 @@ problems! {
             "GICD_IROUTER names no vCPU", "the SPI cannot be delivered, without an error";
         RegisterShape "register-shape":
             "the register has bits that KVM does not keep", "KVM takes the table for another than the guest meant";
+        ListRegisterIntid "list-register-intid":
+            "the vINTID of a list register is 1020 to 1023, or beyond 16 bits", "what the hardware makes of it is not defined";
+        ListRegisterTwice "list-register-twice":
+            "two list registers have one vINTID", "what the hardware makes of them is not defined";
+        ListRegisterHardware "list-register-hardware-intid":
+            "the pINTID of a list register is no PPI or SPI of the VM", "KVM drops the link: the interrupt stays active";
         IstTargetUnknown "ist-target-unknown":
             "IAFFID names no vCPU", "the interrupt cannot be delivered, without an error";
         SpiLevelLost "spi-level-lost":
@@ -223,6 +233,8 @@ problems! {
             "reserved bits are set", "KVM ignores them";
         IgnoredBits "ignored-bits":
             "bits that KVM does not keep are not as it has them", "the guest reads KVM's";
+        ListRegisterBeyond "list-register-beyond":
+            "a list register that ICH_VTR_EL2.ListRegs does not give", "KVM keeps it, and never uses it";
         NewerRevision "newer-revision":
             "the kernel keeps its newer revision", "the guest sees another GICD_IIDR than before";
         PendingDisabled "pending-disabled":

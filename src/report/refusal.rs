@@ -70,6 +70,20 @@ pub enum Refusal {
         /// Guest physical address.
         base: u64,
     },
+    /// The state has EL2 of its vCPUs (nested virtualization), and the VM has none, or a kernel that does not show it.
+    #[error("the state has EL2 of its vCPUs, the VM's vCPUs have none that the kernel shows")]
+    El2Missing,
+    /// The vCPUs of the VM have EL2, and the state does not say what is in it.
+    #[error("the vCPUs of the VM have EL2, the state has none of it")]
+    El2Unexpected,
+    /// The maintenance interrupt differs, which is fixed before `INIT`.
+    #[error("the maintenance interrupt of the state has INTID {found}, that of the VM {expected} (MAINT_IRQ)")]
+    MaintenanceIrq {
+        /// INTID of the device.
+        expected: u32,
+        /// INTID of the state.
+        found: u32,
+    },
     /// An identification register that the target cannot honour.
     #[error("{register}.{field} is {found}, the device has {expected}: {rule}")]
     Identity {

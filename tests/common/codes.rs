@@ -90,21 +90,28 @@ pub(crate) fn compare(found: &[Said], image: &[u8], fresh: impl Fn() -> Box<dyn 
 /// A fresh VM that the state fits; `None`: the model has none.
 pub(crate) fn gicv3(state: &Gicv3State, memory: Memory) -> Option<Gicv3<Device, Shadowed<Memory, Slots>>> {
     let ctlr = state.vcpus.first()?.icc.ctlr;
+    let el2 = state.vcpus.first()?.el2;
+    let of_el2 = |default: u32, of: fn(u64) -> u64| el2.map_or(default, |el2| of(el2.identity.vtr) as u32);
     let host = gicv3::Host {
         pri_bits: (ctlr >> 8 & 7) as u32 + 1,
         id_bits: if ctlr >> 11 & 7 == 0 { 16 } else { 24 },
         seis: ctlr >> 14 & 1 != 0,
         a3v: ctlr >> 15 & 1 != 0,
         nassgicap: state.identity.typer2 >> 8 & 1 != 0,
+        list_registers: of_el2(4, |vtr| (vtr & 0x1f) + 1),
+        tds: of_el2(1, |vtr| vtr >> 19 & 1) != 0,
         ..gicv3::Host::default()
     };
     let vcpus = state.topology().ok()?;
     let vm = gicv3::Vm::new(host, memory.clone());
     for vcpu in vcpus.iter() {
-        vm.create_vcpu(vcpu).ok()?;
+        if el2.is_some() { vm.create_el2_vcpu(vcpu) } else { vm.create_vcpu(vcpu) }.ok()?;
     }
     let mut gic = vm.create_device(KVM_DEV_TYPE_ARM_VGIC_V3).ok()?;
     gic.set(Attr::nr_irqs(), state.nr_irqs.get()).ok()?;
+    if el2.is_some() {
+        gic.set(Attr::maintenance_irq(), state.maintenance_irq).ok()?;
+    }
     // Not where an ITS may be.
     gic.set(Attr::dist_address(), 0x10_0000_0000).ok()?;
     gic.set(Attr::redist_address(), 0x10_0100_0000).ok()?;

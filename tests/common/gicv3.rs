@@ -1,9 +1,9 @@
 //! VMs on the model whose GICv3 and ITSes hold different values in every register.
 
-use vgic_state::gicv3::Gicv3;
+use vgic_state::gicv3::{Gicv3, TargetEl2};
 use vgic_state::model::gicv3::{Device, Host, Vm};
 use vgic_state::uapi::device::{KVM_DEV_TYPE_ARM_VGIC_ITS, KVM_DEV_TYPE_ARM_VGIC_V3};
-use vgic_state::uapi::vgic_v3::{dist, icc, its, redist};
+use vgic_state::uapi::vgic_v3::{dist, icc, ich, its, redist};
 use vgic_state::{Attr, AttrDevice, Command, Mpidr, Vcpu, VcpuId, Vcpus};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
@@ -35,11 +35,15 @@ pub(crate) struct Config {
     pub(crate) vcpus: u32,
     pub(crate) nr_irqs: u32,
     pub(crate) its: usize,
+    /// vCPUs with EL2.
+    pub(crate) el2: bool,
+    /// Unless 0, the maintenance interrupt that the VMM sets.
+    pub(crate) maintenance_irq: u32,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Config { host: Host::default(), vcpus: 2, nr_irqs: 96, its: 1 }
+        Config { host: Host::default(), vcpus: 2, nr_irqs: 96, its: 1, el2: false, maintenance_irq: 0 }
     }
 }
 
@@ -68,12 +72,15 @@ pub(crate) fn copy(memory: &Memory) -> Memory {
 pub(crate) fn fresh(config: Config, memory: Memory) -> (Vm, Gic) {
     let vm = Vm::new(config.host, memory.clone());
     for vcpu in vcpus(config.vcpus).iter() {
-        vm.create_vcpu(vcpu).expect("vCPU");
+        if config.el2 { vm.create_el2_vcpu(vcpu) } else { vm.create_vcpu(vcpu) }.expect("vCPU");
     }
     let mut gic = vm.create_device(KVM_DEV_TYPE_ARM_VGIC_V3).expect("GICv3");
     gic.set(Attr::nr_irqs(), config.nr_irqs).expect("NR_IRQS");
     gic.set(Attr::dist_address(), 0x0800_0000).expect("address");
     gic.set(Attr::redist_address(), 0x0810_0000).expect("address");
+    if config.maintenance_irq != 0 {
+        gic.set(Attr::maintenance_irq(), config.maintenance_irq).expect("MAINT_IRQ");
+    }
     gic.command(Command::Init).expect("INIT");
     let its = (0..config.its)
         .map(|n| {
@@ -92,6 +99,26 @@ fn scramble(n: u64) -> u64 {
     let x = n.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let x = (x ^ (x >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     x ^ (x >> 32)
+}
+
+/// Gives the virtual CPU interface of a vCPU with EL2 a value of its own in every register, as a guest hypervisor would have.
+fn fill_el2(device: &mut Device, vcpu: Vcpu) {
+    let n = u64::from(vcpu.id.get());
+    let mut values = vec![
+        (ich::SYS_ICH_HCR_EL2, (n % 32) << 27 | 0x401 | 2 << (n % 6)),
+        (ich::SYS_ICH_VMCR_EL2, (0xf0 - 8 * (n % 16)) << 24 | (n % 7) << 21 | (n % 5 + 1) << 18 | 3),
+        (ich::SYS_ICH_AP0R0_EL2, 0x0100_0000 << (n % 4)),
+        (ich::SYS_ICH_AP1R0_EL2, 0x0008_0000 << (n % 4)),
+    ];
+    // Pending, active, both; linked to PPI 27 or not. Those that the host does not have are memory of the guest's.
+    for register in 0..16 {
+        let (state, linked) = (1 + (n + register) % 3, register % 4 == 2);
+        let lr = state << 62 | u64::from(linked) << 61 | (register * 8) << 48 | if linked { 27 << 32 } else { 0 };
+        values.push((ich::SYS_ICH_LR0_EL2 + register as u16, lr | (0x20 * (n + 1) + register)));
+    }
+    for (instr, value) in values {
+        device.set(Attr::cpu_sysreg(vcpu.mpidr, instr), value).expect("virtual CPU interface register");
+    }
 }
 
 /// Gives every register a value of its own, as a guest would have, through the kernel's numbers.
@@ -123,6 +150,9 @@ pub(crate) fn fill(gic: &mut Gic) {
         ];
         for (instr, value) in icc {
             device.set(Attr::cpu_sysreg(mpidr, instr), value).expect("CPU interface register");
+        }
+        if let TargetEl2::Shown { .. } = target.el2 {
+            fill_el2(device, vcpu);
         }
     }
     let any = target.vcpus.iter().next().expect("vCPU").mpidr;

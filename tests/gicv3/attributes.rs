@@ -40,7 +40,8 @@ fn mixed<T: Clone>(list: &[T]) -> Vec<T> {
 
 #[test]
 fn a_state_is_the_same_from_its_attributes_in_any_order() {
-    for config in configs() {
+    let with_el2 = [0, 20].map(|maintenance_irq| Config { el2: true, maintenance_irq, ..Config::default() });
+    for config in configs().chain(with_el2) {
         let state = state(config);
         let attributes = state.attributes();
         let mut other = attributes.clone();

@@ -14,6 +14,7 @@ mod seeds;
 mod snapshot;
 
 mod attributes;
+mod el2;
 mod errors;
 mod guest;
 mod image;

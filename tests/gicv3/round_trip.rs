@@ -12,7 +12,7 @@ use vm_memory::{Bytes, GuestAddress};
 fn with_its_and_without_on_every_kernel() {
     for kernel in Kernel::ALL {
         for (vcpus, nr_irqs, its) in [(1, 64, 0), (2, 96, 1), (3, 992, 3)] {
-            let config = Config { host: Host { kernel, ..Host::default() }, vcpus, nr_irqs, its };
+            let config = Config { host: Host { kernel, ..Host::default() }, vcpus, nr_irqs, its, ..Config::default() };
             let (vm, mut source) = filled(config);
             let _ = source.flush_tables().expect("flush");
             let mut image = vec![0; source.requirements().expect("requirements").image_max];

@@ -72,7 +72,8 @@ fn every_image_is_restored() {
         match image::kind(&image).expect("kind") {
             Kind::Gicv3 => {
                 let state = Gicv3State::parse(&image).expect("GICv3");
-                let config = gicv3::Config { its: state.its.len(), nr_irqs: state.nr_irqs.get(), ..gicv3::Config::default() };
+                let (its, el2) = (state.its.len(), state.vcpus[0].el2.is_some());
+                let config = gicv3::Config { its, el2, nr_irqs: state.nr_irqs.get(), ..gicv3::Config::default() };
                 // Tables in guest memory: of a VM that has the same ones.
                 let (_, mut source) = gicv3::filled(config);
                 let _ = source.flush_tables().expect("flush");

@@ -31,7 +31,7 @@ fn path(inside: &[String]) -> String {
 }
 
 pub(crate) fn gicv3(state: &Gicv3State) -> String {
-    let Gicv3State { nr_irqs, identity, dist, spis, vcpus, its, lpis, .. } = state;
+    let Gicv3State { nr_irqs, identity, dist, spis, vcpus, its, maintenance_irq, lpis, .. } = state;
     let mut text = format!("GICv3, {} interrupts\n", nr_irqs.get());
     fields(&mut text, "distributor", identity);
     fields(&mut text, "distributor", dist);
@@ -46,6 +46,13 @@ pub(crate) fn gicv3(state: &Gicv3State) -> String {
         fields(&mut text, &place, &vcpu.redist);
         fields(&mut text, &place, &vcpu.private);
         fields(&mut text, &place, &vcpu.icc);
+        if let Some(el2) = &vcpu.el2 {
+            fields(&mut text, &place, &el2.identity);
+            fields(&mut text, &place, &el2.registers);
+        }
+    }
+    if *maintenance_irq != 0 {
+        writeln!(text, "maintenance interrupt {maintenance_irq}").expect("text");
     }
     for its in its {
         let place = format!("ITS {:#x}", its.base);

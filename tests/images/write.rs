@@ -12,7 +12,8 @@ use vgic_state::shadow::{ShadowKind, Shadowed};
 use vgic_state::{DynInterruptState, Options, TableStrategy};
 
 /// What this version can write.
-pub(crate) const NAMES: [&str; 4] = ["gicv3-tables-in-guest-memory", "gicv3-tables-in-image", "gicv5-raw", "gicv5-sparse"];
+pub(crate) const NAMES: [&str; 5] =
+    ["gicv3-tables-in-guest-memory", "gicv3-tables-in-image", "gicv3-with-el2", "gicv5-raw", "gicv5-sparse"];
 
 fn save(gic: &mut dyn DynInterruptState) -> Vec<u8> {
     let flushed = gic.flush_tables().expect("flush");
@@ -23,8 +24,8 @@ fn save(gic: &mut dyn DynInterruptState) -> Vec<u8> {
 }
 
 /// Two ITSes, each with three devices.
-fn of_gicv3(tables: TableStrategy) -> Vec<u8> {
-    let (vm, gic) = gicv3::filled(gicv3::Config { its: 2, ..gicv3::Config::default() });
+fn of_gicv3(tables: TableStrategy, el2: bool) -> Vec<u8> {
+    let (vm, gic) = gicv3::filled(gicv3::Config { its: 2, el2, ..gicv3::Config::default() });
     let vcpus = gic.target().vcpus.clone();
     let (gic, its, _) = gic.into_parts();
     let memory = Shadowed::new(vm.memory(), Slots::new(&vm), ShadowKind::Zero);
@@ -46,8 +47,9 @@ fn of_gicv5(coding: IstCoding) -> Vec<u8> {
 /// An image of this name, as this version writes it.
 fn image(name: &str) -> Vec<u8> {
     match name {
-        "gicv3-tables-in-guest-memory" => of_gicv3(TableStrategy::GuestMemory),
-        "gicv3-tables-in-image" => of_gicv3(TableStrategy::Image),
+        "gicv3-tables-in-guest-memory" => of_gicv3(TableStrategy::GuestMemory, false),
+        "gicv3-with-el2" => of_gicv3(TableStrategy::GuestMemory, true),
+        "gicv3-tables-in-image" => of_gicv3(TableStrategy::Image, false),
         "gicv5-raw" => of_gicv5(IstCoding::Raw),
         "gicv5-sparse" => of_gicv5(IstCoding::Sparse),
         _ => panic!("{name}: no such image"),

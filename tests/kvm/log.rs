@@ -28,8 +28,8 @@ impl Log {
 
     /// Every register of a state.
     pub(crate) fn state(&mut self, state: &Gicv3State) {
-        let Gicv3State { nr_irqs, identity, dist, spis, vcpus, its, lpis, .. } = state;
-        self.value("interrupts", nr_irqs);
+        let Gicv3State { nr_irqs, identity, dist, spis, vcpus, its, maintenance_irq, lpis, .. } = state;
+        self.value("interrupts", (nr_irqs, maintenance_irq));
         self.value("distributor", (identity, dist));
         spis.iter().for_each(|spis| self.value("SPIs", spis));
         vcpus.iter().for_each(|vcpu| self.value("vCPU", vcpu));

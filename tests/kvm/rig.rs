@@ -7,7 +7,7 @@ use vgic_state::gicv3::Gicv3;
 use vgic_state::model::gicv3::Kernel;
 use vgic_state::shadow::{Memslots, ShadowKind, Shadowed};
 use vgic_state::uapi::vgic_v3::{KVM_DEV_ARM_VGIC_GRP_MAINT_IRQ, dist};
-use vgic_state::{Attr, AttrDevice, AttrId, Errno, Mpidr, Vcpu, Vcpus};
+use vgic_state::{Attr, AttrDevice, AttrId, Command, Errno, Mpidr, Vcpu, Vcpus};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 pub(crate) type Memory = GuestMemoryMmap<()>;
@@ -53,6 +53,8 @@ pub(crate) struct BeforeInit {
     pub(crate) iidr: Result<u32, Errno>,
     pub(crate) typer2: Result<(), Errno>,
     pub(crate) maintenance_irq: Result<(), Errno>,
+    /// The same before and after `INIT`.
+    pub(crate) maintenance_irq_value: [Result<u32, Errno>; 2],
     /// `KVM_IRQ_LINE` of an SPI that there is not.
     pub(crate) no_spi: Result<(), Errno>,
 }
@@ -62,7 +64,11 @@ impl BeforeInit {
         let iidr = gic.get(Attr::dist(dist::GICD_IIDR));
         let typer2 = gic.get(Attr::dist(dist::GICD_TYPER2)).and_then(|value| gic.set(Attr::dist(dist::GICD_TYPER2), value));
         let maintenance_irq = gic.has(AttrId::from_raw(KVM_DEV_ARM_VGIC_GRP_MAINT_IRQ, 0));
-        BeforeInit { iidr, typer2, maintenance_irq, no_spi: no_spi() }
+        let no_spi = no_spi();
+        let mut maintenance_irq_value = [gic.get(Attr::maintenance_irq()); 2];
+        gic.command(Command::Init).expect("INIT");
+        maintenance_irq_value[1] = gic.get(Attr::maintenance_irq());
+        BeforeInit { iidr, typer2, maintenance_irq, maintenance_irq_value, no_spi }
     }
 }
 

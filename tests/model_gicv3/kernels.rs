@@ -171,6 +171,11 @@ fn identification() {
         assert_eq!(rig.gic.get(Attr::dist(8)), if presets { Ok(0x4b00_343b) } else { Err(Errno::EBUSY) }, "{kernel:?}");
         let maintenance = AttrId::from_raw(9, 0);
         let known = kernel.has(Behaviour::HasMaintenanceIrq);
+        let missing = Err(Errno::ENXIO);
+        assert_eq!(rig.gic.get(Attr::maintenance_irq()), if known { Ok(0) } else { missing }, "{kernel:?}: before INIT");
+        let after = if kernel.has(Behaviour::GivesMaintenanceIrqAfterInit) { Ok(0) } else { Err(Errno::EBUSY) };
+        let ready = ready_with(on(kernel), 0, new_memory());
+        assert_eq!(ready.gic.get(Attr::maintenance_irq()), if known { after } else { missing }, "{kernel:?}: after INIT");
         assert_eq!(rig.gic.has(maintenance), if known { Ok(()) } else { Err(Errno::ENXIO) }, "{kernel:?}");
         let init_first = kernel.has(Behaviour::IrqLineNeedsInitFirst);
         assert_eq!(rig.vm.set_spi_level(7, true), Err(if init_first { Errno::EBUSY } else { Errno::EINVAL }), "{kernel:?}");

@@ -10,6 +10,7 @@ mod common;
 mod decoder;
 mod dist;
 mod documented;
+mod el2;
 mod groups;
 mod guest;
 mod icc;

@@ -7,6 +7,7 @@
 
 pub mod dist;
 pub mod icc;
+pub mod ich;
 pub mod its;
 pub mod redist;
 
@@ -38,7 +39,7 @@ constants! {
     KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO: u32 = 7;
     /// Group: ITS registers by offset; always `u64`.
     KVM_DEV_ARM_VGIC_GRP_ITS_REGS: u32 = 8;
-    /// Group: maintenance interrupt (nested virtualization); `u32`.
+    /// Group: INTID of the maintenance interrupt (nested virtualization), a PPI; `u32`, set before INIT.
     KVM_DEV_ARM_VGIC_GRP_MAINT_IRQ: u32 = 9;
 
     /// `GRP_CTRL` of an ITS: write the tables to guest memory.

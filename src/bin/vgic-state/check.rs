@@ -139,15 +139,7 @@ impl TargetArgs {
         if self.id_bits.is_some() || self.priority_bits.is_some() {
             return Err("--id-bits and --priority-bits are of a GICv5".into());
         }
-        let per_vcpu = state.vcpus.iter();
-        let per_vcpu = per_vcpu.map(|vcpu| gicv3::TargetVcpu { vcpu: vcpu.vcpu, redist: vcpu.identity, icc_ctlr: vcpu.icc.ctlr });
-        let mut target = gicv3::Target {
-            nr_irqs: state.nr_irqs,
-            identity: state.identity,
-            vcpus: state.topology()?,
-            per_vcpu: per_vcpu.collect(),
-            its: state.its.iter().map(|its| (its.base, its.identity)).collect(),
-        };
+        let mut target = gicv3::Target::of(state)?;
         if let Some(vcpus) = &self.vcpus {
             target.vcpus = vcpus.clone();
         }

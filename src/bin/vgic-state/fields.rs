@@ -16,6 +16,8 @@ static ROWS: LazyLock<BTreeMap<String, &'static Row>> = LazyLock::new(|| {
         gicv3::RedistIdentity::REGISTERS,
         gicv3::RedistState::REGISTERS,
         gicv3::CpuInterface::REGISTERS,
+        gicv3::El2Identity::REGISTERS,
+        gicv3::El2State::REGISTERS,
         gicv3::ItsIdentity::REGISTERS,
         gicv3::ItsState::REGISTERS,
         gicv5::IrsIdentity::REGISTERS,
@@ -94,6 +96,8 @@ mod tests {
         assert!(decode("GITS_BASER0", 1 << 63 | 0x4004_0000 | 2 << 8, false).contains("Valid=1"));
         assert_eq!(decode("GITS_BASER0", 0x8000_0000_4004_0200, true), decode("GITS_BASER7", 0x8000_0000_4004_0200, true));
         assert_eq!(decode("ICC_AP1R0_EL1", 0x10, false), "");
+        assert!(decode("ICH_LR3_EL2", 0x5000_0000_0000_001b, false).ends_with("State=1 (pending)"));
+        assert!(decode("ICH_VTR_EL2", 0x9018_0003, false).starts_with("ListRegs=3 (4 list registers)"));
         assert!(decode("GITS_TYPER", 0x1_ef71, false).contains("Devbits=15 (16 bits)"));
     }
 }

@@ -71,6 +71,12 @@ fn gicv3(state: &Gicv3State) -> Vec<Register> {
         registers.extend(vcpu.identity.values().map(|(row, value)| register(redist(row), owner, row, value)));
         registers.extend(vcpu.redist.values().map(|(row, value)| register(redist(row), owner, row, value)));
         registers.extend(vcpu.icc.values().map(|(row, value)| register(icc(row), owner, row, value)));
+        let el2 = vcpu.el2.iter().flat_map(|el2| el2.identity.values().chain(el2.registers.values()));
+        registers.extend(el2.map(|(row, value)| register(icc(row), owner, row, value)));
+    }
+    if state.maintenance_irq != 0 {
+        let (name, value) = (Attr::maintenance_irq().id().to_string(), state.maintenance_irq.into());
+        registers.push(Register { name, owner: Owner::Machine, value, wide: false });
     }
     for its in &state.its {
         let values = its.identity.values().chain(its.registers.values());
@@ -82,7 +88,8 @@ fn gicv3(state: &Gicv3State) -> Vec<Register> {
 /// Whether a register says little: bits of PPIs are shown as interrupts, and some registers are mostly zero.
 fn is_quiet(register: &Register) -> bool {
     let name = register.name.as_str();
-    let mostly_zero = name.starts_with("ICC_AP0R") || name.starts_with("ICC_AP1R") || name == "ICC_ICSR_EL1";
+    let mostly_zero = ["ICC_AP0R", "ICC_AP1R", "ICH_AP0R", "ICH_AP1R", "ICH_LR", "ICC_ICSR_EL1"];
+    let mostly_zero = mostly_zero.iter().any(|start| name.starts_with(start));
     let not_there = matches!(name.strip_prefix("GITS_BASER"), Some("2" | "3" | "4" | "5" | "6" | "7"));
     name.starts_with("ICC_PPI_") || ((mostly_zero || not_there) && register.value == 0)
 }

@@ -144,6 +144,7 @@ fn header(bytes: &[u8]) -> Result<Section, Failure> {
             17 => "redistributors and CPU interfaces",
             18 => "ITS registers",
             19 => "mappings and LPIs",
+            20 => "virtual CPU interfaces",
             _ => "unknown",
         };
         let row = vec![Cell::number(place.id), Cell::text(contents), Cell::count(place.offset), Cell::count(place.length)];

@@ -5,6 +5,7 @@
 //! Rule: the same judgement, wherever the mappings are: in tables in guest memory, or in the state.
 
 mod commands;
+mod el2;
 mod its_registers;
 mod lpi_tables;
 mod mappings;
@@ -17,7 +18,7 @@ mod target;
 pub mod walk;
 
 pub(crate) use memory::{check_memory, check_slots, fits_memory};
-pub use target::{Target, TargetVcpu, fit};
+pub use target::{Target, TargetEl2, TargetVcpu, fit};
 
 use super::ranges::{Limits, Owned, Ranges};
 use crate::its::Table;

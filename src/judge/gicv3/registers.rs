@@ -4,6 +4,7 @@
 //!
 //! Rule: what a kernel would refuse halfway, or drop without an error, is accepted by no threshold.
 
+use super::el2;
 use crate::Attr;
 use crate::registers::RegisterTable;
 use crate::report::{Place, Problem, Report};
@@ -41,6 +42,7 @@ pub(super) fn registers(state: &Gicv3State, report: &mut Report) {
     for vcpu in &state.vcpus {
         of_vcpu(vcpu, propbaser, report);
     }
+    el2::virtual_cpu_interfaces(state, report);
 }
 
 fn of_vcpu(vcpu: &VcpuState, propbaser: u64, report: &mut Report) {

@@ -8,8 +8,8 @@
 use crate::judge::identity::{Exception, RESERVED, Rule, check_fields, check_vcpus};
 use crate::registers::RegisterTable;
 use crate::report::Refusal;
-use crate::state::gicv3::{DistIdentity, Gicv3State, ItsIdentity, RedistIdentity, VcpuState};
-use crate::topology::{NrIrqs, Vcpu, Vcpus};
+use crate::state::gicv3::{DistIdentity, El2Identity, Gicv3State, ItsIdentity, RedistIdentity, VcpuState};
+use crate::topology::{NrIrqs, TopologyError, Vcpu, Vcpus};
 use crate::uapi::vgic_v3::dist::GICD_IIDR;
 use crate::uapi::vgic_v3::icc::SYS_ICC_CTLR_EL1;
 use crate::uapi::vgic_v3::its::GITS_IIDR;
@@ -30,6 +30,52 @@ pub struct Target {
     pub per_vcpu: Vec<TargetVcpu>,
     /// ITSes: address and identification.
     pub its: Vec<(u64, ItsIdentity)>,
+    /// Whether the vCPUs have EL2.
+    pub el2: TargetEl2,
+}
+
+/// Whether the vCPUs of a VM have EL2, as its GICv3 shows it: all of them, or none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TargetEl2 {
+    /// They have not.
+    #[default]
+    Absent,
+    /// They have.
+    Shown {
+        /// INTID of the maintenance interrupt, 16 to 31; 25 if the VMM has set none, as KVM takes it at the first run.
+        maintenance_irq: u32,
+    },
+    /// The kernel does not tell: Linux 6.16, which may give a vCPU EL2 and gives user space none of its registers.
+    Unknown,
+}
+
+impl Target {
+    /// The VM that a state is of, on the host that it was saved on.
+    ///
+    /// # Errors
+    ///
+    /// [`TopologyError`]: the vCPUs of the state are no possible set.
+    pub fn of(state: &Gicv3State) -> Result<Target, TopologyError> {
+        let per_vcpu = state.vcpus.iter().map(TargetVcpu::of);
+        let has_el2 = state.vcpus.iter().any(|vcpu| vcpu.el2.is_some());
+        let maintenance_irq = state.maintenance_irq;
+        Ok(Target {
+            nr_irqs: state.nr_irqs,
+            identity: state.identity,
+            vcpus: state.topology()?,
+            per_vcpu: per_vcpu.collect(),
+            its: state.its.iter().map(|its| (its.base, its.identity)).collect(),
+            el2: if has_el2 { TargetEl2::Shown { maintenance_irq } } else { TargetEl2::Absent },
+        })
+    }
+}
+
+impl TargetVcpu {
+    fn of(vcpu: &VcpuState) -> TargetVcpu {
+        let el2 = vcpu.el2.map(|el2| el2.identity);
+        TargetVcpu { vcpu: vcpu.vcpu, redist: vcpu.identity, icc_ctlr: vcpu.icc.ctlr, el2 }
+    }
 }
 
 /// What one vCPU's part of the controller is.
@@ -41,6 +87,8 @@ pub struct TargetVcpu {
     pub redist: RedistIdentity,
     /// Its `ICC_CTLR_EL1`, whose priority bits, ID bits, SEIS and A3V are the host's.
     pub icc_ctlr: u64,
+    /// Its virtual CPU interface, if it has EL2 and the device shows it.
+    pub el2: Option<El2Identity>,
 }
 
 const DIST_EXCEPTIONS: &[Exception] = &[(GICD_IIDR, "Revision", Rule::NotGreater)];
@@ -66,6 +114,7 @@ pub fn fit(state: &Gicv3State, target: &Target) -> Result<(), Refusal> {
     if state.nr_irqs != target.nr_irqs {
         return Err(Refusal::NrIrqs { expected: target.nr_irqs, found: state.nr_irqs });
     }
+    fit_el2(state, target)?;
     // Before the registers that follow from it.
     fit_its(state, target)?;
     check_fields(&state.identity, &target.identity, DIST_EXCEPTIONS, |offset| Attr::dist(offset).id())?;
@@ -88,7 +137,27 @@ fn fit_vcpu(state: &VcpuState, device: &TargetVcpu) -> Result<(), Refusal> {
             field.map_or(Ok(()), |field| rule.judge(register, name, field.of(device.icc_ctlr), field.of(value)))?;
         }
     }
-    Ok(())
+    match (&state.el2, &device.el2) {
+        (Some(state), Some(device)) => {
+            check_fields(&state.identity, device, &[], |instr| Attr::cpu_sysreg(mpidr, instr as u16).id())
+        }
+        (None, None) => Ok(()),
+        (Some(_), None) => Err(Refusal::El2Missing),
+        (None, Some(_)) => Err(Refusal::El2Unexpected),
+    }
+}
+
+/// EL2 is of all vCPUs, and first: what differs otherwise may follow from it.
+fn fit_el2(state: &Gicv3State, target: &Target) -> Result<(), Refusal> {
+    let has = state.vcpus.iter().any(|vcpu| vcpu.el2.is_some());
+    match target.el2 {
+        TargetEl2::Shown { .. } if !has => Err(Refusal::El2Unexpected),
+        TargetEl2::Shown { maintenance_irq } if maintenance_irq != state.maintenance_irq => {
+            Err(Refusal::MaintenanceIrq { expected: maintenance_irq, found: state.maintenance_irq })
+        }
+        TargetEl2::Absent | TargetEl2::Unknown if has => Err(Refusal::El2Missing),
+        _ => Ok(()),
+    }
 }
 
 fn fit_its(state: &Gicv3State, target: &Target) -> Result<(), Refusal> {

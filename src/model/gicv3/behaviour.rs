@@ -81,12 +81,16 @@ pub enum Behaviour {
     ClearsUnmappedEntries,
     /// The GICv3 device has the group `MAINT_IRQ`.
     HasMaintenanceIrq,
+    /// `MAINT_IRQ` can be read after `INIT`. Without it, it is `EBUSY` then.
+    GivesMaintenanceIrqAfterInit,
     /// An ITS answers `ENXIO` to a `GRP_CTRL` attribute that it does not have. Without it, it does nothing and says success.
     RefusesUnknownItsCommands,
     /// `GICD_IIDR` and `GICD_TYPER2` can be accessed before `INIT`, and `GICD_TYPER2` loses nASSGIcap there; afterwards another value is
     /// `EBUSY`. Without it, they are compared after `INIT`, and another value is `EINVAL`.
     PresetsBeforeInit,
-    /// The group `CPU_SYSREGS` has the `ICH_*_EL2` registers of a vCPU with EL2. The model has no such vCPU: it answers `ENXIO` either way.
+    /// A vCPU can have EL2, where the host was started for it (`kvm-arm.mode=nested`).
+    RunsGuestsWithEl2,
+    /// The group `CPU_SYSREGS` has the `ICH_*_EL2` registers of a vCPU with EL2.
     HasEl2Registers,
     /// A list register goes to an interrupt that is pending before it goes to one that is only active. Without it, active interrupts come
     /// first, and a vCPU that has as many of them as list registers is given no other interrupt.
@@ -142,6 +146,14 @@ const TABLE: &[Row] = &[
         unknown: &[],
     },
     Row {
+        behaviour: Behaviour::GivesMaintenanceIrqAfterInit,
+        title: "tells the maintenance interrupt after `INIT`",
+        commit: "\"KVM: arm64: vgic-v3: Consolidate MAINT_IRQ handling\"",
+        matters: "without it, and with `MAINT_IRQ`, a GICv3 does not tell whether the vCPUs have EL2",
+        has: &[Span::mainline(6, 17)],
+        unknown: &[],
+    },
+    Row {
         behaviour: Behaviour::RefusesUnknownItsCommands,
         title: "an ITS refuses commands that it does not have",
         commit: "4530256f3699 \"KVM: arm64: vgic-its: Return -ENXIO to invalid KVM_DEV_ARM_VGIC_GRP_CTRL attrs\"",
@@ -158,10 +170,18 @@ const TABLE: &[Row] = &[
         unknown: &[],
     },
     Row {
+        behaviour: Behaviour::RunsGuestsWithEl2,
+        title: "can give a guest EL2 (nested virtualization)",
+        commit: "a7484c80e5ca \"KVM: arm64: Allow userspace to request KVM_ARM_VCPU_EL2*\"",
+        matters: "a guest with EL2 goes to such kernels only",
+        has: &[Span::mainline(6, 16)],
+        unknown: &[],
+    },
+    Row {
         behaviour: Behaviour::HasEl2Registers,
         title: "gives user space the `ICH_*_EL2` registers of a nested guest",
         commit: "9fe9663e47e2 \"KVM: arm64: Expose GICv3 EL2 registers via KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS\"",
-        matters: "without it, a nested guest cannot be saved (told by the commit: the scenarios have no nested guest)",
+        matters: "without it, a nested guest cannot be saved",
         has: &[Span::mainline(6, 17)],
         unknown: &[],
     },

@@ -5,9 +5,11 @@
 //! Rule: what a register of user space holds is what was written and could be held; a comparison that fails leaves what the fields
 //! before it have changed, as in KVM.
 
+use super::behaviour::Behaviour;
+use super::el2::{self, El2};
 use super::fields::INITIAL_BASER;
 use super::host::Host;
-use crate::uapi::vgic_v3::icc::*;
+use crate::uapi::vgic_v3::icc::{self, *};
 use crate::{Errno, Vcpu};
 
 #[derive(Debug)]
@@ -24,6 +26,8 @@ pub(super) struct Cpu {
     /// Region and place of its redistributor.
     pub(super) redistributor: Option<(u8, u32)>,
     pub(super) icc: Icc,
+    /// Of a vCPU that was made with EL2.
+    pub(super) el2: Option<El2>,
 }
 
 /// The CPU interface.
@@ -55,7 +59,7 @@ const CTLR_A3V: u64 = 1 << 15;
 const SRE: u64 = 7;
 
 impl Cpu {
-    pub(super) fn new(vcpu: Vcpu, host: &Host) -> Self {
+    pub(super) fn new(vcpu: Vcpu, el2: bool, host: &Host) -> Self {
         let icc = Icc {
             pri_bits: host.pri_bits,
             id_bits: u64::from(host.id_bits > 16),
@@ -64,7 +68,32 @@ impl Cpu {
             ..Icc::default()
         };
         let (held, running, has_run, lpis_enabled) = (false, false, false, false);
-        Cpu { vcpu, held, running, has_run, lpis_enabled, pendbaser: INITIAL_BASER, redistributor: None, icc }
+        let el2 = el2.then(El2::default);
+        Cpu { vcpu, held, running, has_run, lpis_enabled, pendbaser: INITIAL_BASER, redistributor: None, icc, el2 }
+    }
+
+    /// The EL2 that the attribute group shows the registers of.
+    fn shown_el2(&self, instr: u16, host: &Host) -> Option<&El2> {
+        self.el2.as_ref().filter(|_| host.kernel.has(Behaviour::HasEl2Registers) && el2::is_register(instr))
+    }
+
+    /// Whether `CPU_SYSREGS` has the register of this vCPU; the number of priority bits does not matter.
+    pub(super) fn has_sysreg(&self, instr: u16, host: &Host) -> bool {
+        icc::REGISTERS.iter().any(|(_, encoding)| *encoding == u64::from(instr)) || self.shown_el2(instr, host).is_some()
+    }
+
+    /// `KVM_GET_DEVICE_ATTR` of `CPU_SYSREGS`.
+    pub(super) fn sysreg(&self, instr: u16, host: &Host) -> Result<u64, Errno> {
+        self.shown_el2(instr, host).map_or_else(|| self.icc.get(instr), |el2| el2.get(instr, &self.icc, host))
+    }
+
+    /// `KVM_SET_DEVICE_ATTR` of `CPU_SYSREGS`.
+    pub(super) fn set_sysreg(&mut self, instr: u16, value: u64, host: &Host) -> Result<(), Errno> {
+        let shown = self.shown_el2(instr, host).is_some();
+        match self.el2.as_mut().filter(|_| shown) {
+            Some(el2) => el2.set(instr, value, &self.icc, host),
+            None => self.icc.set(instr, value, host),
+        }
     }
 
     /// Whether an ioctl that needs every vCPU's lock fails on this one.
@@ -73,14 +102,9 @@ impl Cpu {
     }
 }
 
-/// Whether the attribute group has the register; the number of priority bits does not matter.
-pub(super) fn is_register(instr: u16) -> bool {
-    REGISTERS.iter().any(|(_, encoding)| *encoding == u64::from(instr))
-}
-
 impl Icc {
     /// Index of the last active priorities register, by KVM's own rule: 8 bits count as 5.
-    fn last_apr(&self) -> usize {
+    pub(super) fn last_apr(&self) -> usize {
         match self.pri_bits {
             7 => 3,
             6 => 1,

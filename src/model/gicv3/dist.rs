@@ -27,7 +27,7 @@ pub(super) struct Dist {
     pub(super) revision: u32,
     pub(super) nassgicap: bool,
     pub(super) nassgireq: bool,
-    /// PPI of the maintenance interrupt; 0 unless user space said.
+    /// PPI of the maintenance interrupt; 0 until user space said, or a vCPU with EL2 has run.
     pub(super) maintenance: u32,
 }
 

@@ -5,7 +5,6 @@
 //! Rule: first which vCPU is named, then the value comes in, then every vCPU is locked, then the device must be initialised.
 
 use super::behaviour::Behaviour;
-use super::cpu;
 use super::irq::{PRIVATE_IRQS, SGIS};
 use super::registers::{By, Frame};
 use super::state::State;
@@ -44,9 +43,14 @@ pub(super) fn get(state: &mut State, id: AttrId, user: &mut User<'_>) -> Result<
         (CPU_SYSREGS, attr) => {
             let vcpu = accessible(state, id, None)?;
             let cpu = state.cpus.get(vcpu).ok_or(Errno::EINVAL)?;
-            user.write(cpu.icc.get(instr(attr))?)
+            user.write(cpu.sysreg(instr(attr), &state.host)?)
         }
-        (MAINT_IRQ, _) if state.host.kernel.has(Behaviour::HasMaintenanceIrq) => user.write(state.dist.maintenance),
+        (MAINT_IRQ, _) if state.host.kernel.has(Behaviour::HasMaintenanceIrq) => {
+            if state.dist.initialised && !state.host.kernel.has(Behaviour::GivesMaintenanceIrqAfterInit) {
+                return Err(Errno::EBUSY);
+            }
+            user.write(state.dist.maintenance)
+        }
         (DIST_REGS | REDIST_REGS | LEVEL_INFO, _) => {
             let vcpu = accessible(state, id, None)?;
             user.write(state.read_attribute(id, vcpu)?)
@@ -78,7 +82,7 @@ pub(super) fn set(state: &mut State, id: AttrId, user: &mut User<'_>) -> Result<
             let vcpu = accessible(state, id, None)?;
             let value = user.read()?;
             let host = state.host;
-            state.cpus.get_mut(vcpu).ok_or(Errno::EINVAL)?.icc.set(instr(attr), value, &host)
+            state.cpus.get_mut(vcpu).ok_or(Errno::EINVAL)?.set_sysreg(instr(attr), value, &host)
         }
         (MAINT_IRQ, _) if state.host.kernel.has(Behaviour::HasMaintenanceIrq) => {
             let intid = user.read()?;
@@ -109,7 +113,10 @@ pub(super) fn has(state: &State, id: AttrId) -> Result<(), Errno> {
         (DIST_REGS, _) => named_vcpu(state, id).map(|_| state.implements(Frame::Dist, offset))?,
         (REDIST_REGS, _) => named_vcpu(state, id).map(|_| state.implements(Frame::Redist, offset))?,
         // How many active priorities registers the vCPU has is not asked.
-        (CPU_SYSREGS, attr) => named_vcpu(state, id).map(|_| cpu::is_register(instr(attr)))?,
+        (CPU_SYSREGS, attr) => {
+            let vcpu = named_vcpu(state, id)?;
+            state.cpus.get(vcpu).is_some_and(|cpu| cpu.has_sysreg(instr(attr), &state.host))
+        }
         _ => false,
     };
     if exists { Ok(()) } else { Err(Errno::ENXIO) }

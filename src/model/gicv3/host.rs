@@ -30,9 +30,11 @@ pub struct Host {
     pub pri_bits: u32,
     /// Bits of interrupt ID that the CPU interface has, 16 or 24: `ICC_CTLR_EL1.IDbits`. Default: 16.
     pub id_bits: u32,
-    /// List registers of a CPU, 1 to 16: what user space cannot see, and what an [older kernel](Behaviour::PendingBeforeActive) runs
-    /// out of. Default: 4, as in many CPUs.
+    /// List registers of a CPU, 1 to 16: what user space cannot see but in `ICH_VTR_EL2` of a vCPU with EL2, and what an
+    /// [older kernel](Behaviour::PendingBeforeActive) runs out of. Default: 4, as in many CPUs.
     pub list_registers: u32,
+    /// `ICH_VTR_EL2.TDS`: the host can trap `ICC_DIR_EL1` alone, and so can a guest with EL2. Default: true.
+    pub tds: bool,
     /// `ICC_CTLR_EL1.SEIS`: locally generated SErrors. Default: false.
     pub seis: bool,
     /// `ICC_CTLR_EL1.A3V`: affinity level 3. Default: true.
@@ -55,6 +57,7 @@ impl Default for Host {
             pri_bits: 5,
             id_bits: 16,
             list_registers: 4,
+            tds: true,
             seis: false,
             a3v: true,
             nassgicap: false,

@@ -9,7 +9,7 @@
 //! What is modelled: the life of devices and vCPUs, all attribute groups with their silent successes, the distributor, the
 //! redistributors and the CPU interface, LPIs with their tables in guest memory, the ITS commands that KVM executes, and the tables
 //! of ABI revision 0; [differences between kernels](Behaviour). What is not: time, KVM's timers and PMU, irqfds, GICv2 on GICv3,
-//! nested guests.
+//! what a nested guest runs (a vCPU can have EL2, with the registers of it).
 //!
 //! ```
 //! use vgic_state::model::gicv3::{Host, Vm};
@@ -69,6 +69,7 @@ mod ctx;
 mod delivery;
 mod device;
 mod dist;
+mod el2;
 mod fields;
 mod gic_attributes;
 mod guest;

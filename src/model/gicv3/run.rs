@@ -6,6 +6,7 @@
 //! Rule: the lock is not held while guest code runs.
 
 use super::cpu::Cpu;
+use super::el2::DEFAULT_MAINTENANCE;
 use super::guest::Guest;
 use super::state::State;
 use super::vm::Vm;
@@ -59,10 +60,16 @@ impl State {
             return Err(Errno::EINTR);
         }
         self.map_resources().inspect_err(|_| self.dead = true)?;
-        let host_bits = self.host.pri_bits;
+        let host = self.host;
         if let Some(cpu) = self.cpus.get_mut(index) {
             (cpu.running, cpu.has_run) = (true, true);
-            cpu.icc.load(host_bits);
+            cpu.icc.load(host.pri_bits);
+            if let Some(el2) = &mut cpu.el2 {
+                el2.load(&host);
+                if self.dist.maintenance == 0 {
+                    self.dist.maintenance = DEFAULT_MAINTENANCE;
+                }
+            }
         }
         self.irqs.prune();
         Ok(index)

@@ -5,6 +5,7 @@
 //! Rule: one lock for all state, held for one operation and never while guest code runs, so that other threads meet a running vCPU
 //! as they would in KVM.
 
+use super::behaviour::Behaviour;
 use super::cpu::Cpu;
 use super::host::Host;
 use super::its::Executed;
@@ -70,8 +71,22 @@ impl Vm {
     /// - `EBUSY`: the GICv3 is initialised.
     /// - `EINVAL`: the id is not below the limit.
     /// - `EEXIST`: the id is taken.
-    /// - `EINVAL`: its redistributor would leave the address space or lie in another frame.
+    /// - `EINVAL`: its redistributor would leave the address space or lie in another frame, or another vCPU has EL2.
     pub fn create_vcpu(&self, vcpu: Vcpu) -> Result<(), Errno> {
+        self.add_vcpu(vcpu, false)
+    }
+
+    /// [`Vm::create_vcpu`] with the feature `KVM_ARM_VCPU_HAS_EL2`, on a host that was started for it (`kvm-arm.mode=nested`).
+    ///
+    /// # Errors
+    ///
+    /// As [`Vm::create_vcpu`], and of `KVM_ARM_VCPU_INIT`, before the VM has the vCPU:
+    /// - `EINVAL`: the kernel has no EL2 for a guest; or the VM has a vCPU with other features. So it is the other way.
+    pub fn create_el2_vcpu(&self, vcpu: Vcpu) -> Result<(), Errno> {
+        self.add_vcpu(vcpu, true)
+    }
+
+    fn add_vcpu(&self, vcpu: Vcpu, el2: bool) -> Result<(), Errno> {
         let mut guard = self.lock();
         let state = &mut *guard;
         state.alive()?;
@@ -87,8 +102,12 @@ impl Vm {
         if state.cpus.iter().any(|cpu| cpu.vcpu.id == vcpu.id) {
             return Err(Errno::EEXIST);
         }
+        let differs = state.cpus.iter().any(|cpu| cpu.el2.is_some() != el2);
+        if el2 && !state.host.kernel.has(Behaviour::RunsGuestsWithEl2) || differs {
+            return Err(Errno::EINVAL);
+        }
         let index = state.cpus.len();
-        state.cpus.push(Cpu::new(vcpu, &state.host));
+        state.cpus.push(Cpu::new(vcpu, el2, &state.host));
         if let Err(errno) = state.place_redistributor(index, index) {
             state.cpus.pop();
             return Err(errno);

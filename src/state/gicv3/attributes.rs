@@ -8,7 +8,7 @@
 use super::block::{BlockAt, InterruptBlock, router};
 use super::read::{Absent, Registers};
 use super::registers::INITIAL_LPI_BASER;
-use super::{Gicv3State, NOT_STATE, has_icc};
+use super::{Gicv3State, NOT_STATE, has_icc, maintenance_irq};
 use crate::registers::{RegisterTable, Row};
 use crate::report::{Place, Problem, Report};
 use crate::topology::{Mpidr, NrIrqs, Vcpu, Vcpus};
@@ -42,6 +42,8 @@ impl Gicv3State {
     /// `GICD_TYPER` and `GICR_TYPER` follow from the arguments, as in a VM whose redistributors are one region, in the order of the
     /// `vcpu_id`s. Registers without state are passed by, whatever their value: `STATUSR`, `ICPENDR`, `GICR_WAKER`, and others that KVM
     /// does not implement.
+    ///
+    /// The vCPUs have EL2 if there is a value of one of its registers; without, a value of `MAINT_IRQ` is none of the state.
     ///
     /// The tables of the ITSes are in guest memory ([`Gicv3State::lpis`] is `None`).
     ///
@@ -87,7 +89,8 @@ impl Gicv3State {
             }
         }
         let bases: Vec<u64> = attributes.its.iter().map(|(base, _)| *base).collect();
-        let state = Gicv3State::read(&mut list, nr_irqs, vcpus, &bases, None)?;
+        let maintenance_irq = list.maintenance_irq();
+        let state = Gicv3State::read(&mut list, nr_irqs, vcpus, &bases, maintenance_irq, None)?;
         list.finish(&state)?;
         Ok((state, list.report))
     }
@@ -117,6 +120,13 @@ impl Gicv3State {
             for (row, value) in vcpu.icc.rows().filter(|(row, _)| has_icc(row.key, vcpu.icc.ctlr)) {
                 put(Attr::cpu_sysreg(mpidr, row.key as u16).id(), value);
             }
+            let el2 = vcpu.el2.iter().flat_map(|el2| el2.identity.rows().chain(el2.registers.rows()));
+            for (row, value) in el2.filter(|(row, _)| has_icc(row.key, vcpu.icc.ctlr)) {
+                put(Attr::cpu_sysreg(mpidr, row.key as u16).id(), value);
+            }
+        }
+        if self.maintenance_irq != 0 {
+            put(Attr::maintenance_irq().id(), self.maintenance_irq.into());
         }
         let any = self.vcpus.first().map_or(Mpidr::from_packed(0), |vcpu| vcpu.vcpu.mpidr);
         for spis in &self.spis {
@@ -186,7 +196,10 @@ fn key(its: Option<usize>, attribute: AttrId) -> Key {
 /// The greatest value of an attribute.
 fn max(attribute: AttrId) -> u64 {
     match attribute.group() {
-        KVM_DEV_ARM_VGIC_GRP_DIST_REGS | KVM_DEV_ARM_VGIC_GRP_REDIST_REGS | KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO => u32::MAX.into(),
+        KVM_DEV_ARM_VGIC_GRP_DIST_REGS
+        | KVM_DEV_ARM_VGIC_GRP_REDIST_REGS
+        | KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO
+        | KVM_DEV_ARM_VGIC_GRP_MAINT_IRQ => u32::MAX.into(),
         _ => u64::MAX,
     }
 }
@@ -220,6 +233,20 @@ impl List<'_> {
             self.report.add(Problem::AttributeMissing, Place { its: base, ..Place::register(attribute, value) });
         }
         Ok(value)
+    }
+
+    /// The maintenance interrupt, if the vCPUs have EL2: there is a value of some register of it.
+    fn maintenance_irq(&mut self) -> Option<u32> {
+        let has_el2 = self.values.keys().any(|(_, group, attr)| {
+            let instr = attr & KVM_DEV_ARM_VGIC_SYSREG_INSTR_MASK;
+            *group == KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS && ich::REGISTERS.iter().any(|(_, encoding)| *encoding == instr)
+        });
+        let given = self.values.get_mut(&key(None, Attr::maintenance_irq().id()));
+        let value = given.map_or(0, |given| {
+            given.used = true;
+            given.value as u32
+        });
+        has_el2.then(|| maintenance_irq(value))
     }
 
     /// The value in a new VM of a register for which it depends on what the VM is made of.

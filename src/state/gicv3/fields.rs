@@ -8,6 +8,7 @@ use crate::registers::{Field, Meaning};
 use crate::uapi::bits;
 use crate::uapi::vgic_v3::dist::*;
 use crate::uapi::vgic_v3::icc::*;
+use crate::uapi::vgic_v3::ich::*;
 use crate::uapi::vgic_v3::its::*;
 use crate::uapi::vgic_v3::redist::*;
 
@@ -137,6 +138,62 @@ pub(super) const ICC_CTLR: &[Field] = &[
 pub(super) const ICC_IGRPEN: &[Field] = &[flag("Enable", 0)];
 pub(super) const ICC_PMR: &[Field] = &[pattern("Priority", bits(7, 0))];
 pub(super) const ICC_BPR: &[Field] = &[number("BinaryPoint", bits(2, 0))];
+
+pub(super) const ICC_SRE_EL2: &[Field] = &[flag("SRE", 0), flag("DFB", 1), flag("DIB", 2), flag("Enable", 3)];
+
+pub(super) const ICH_VTR: &[Field] = &[
+    field("ListRegs", ICH_VTR_EL2_LISTREGS, Meaning::MinusOne("list registers")),
+    flag("DVIM", 18),
+    number("TDS", ICH_VTR_EL2_TDS),
+    flag("nV4", 20),
+    flag("A3V", 21),
+    flag("SEIS", 22),
+    field("IDbits", bits(25, 23), Meaning::Values(&[(0, "16 bits"), (1, "24 bits")])),
+    field("PREbits", bits(28, 26), BITS),
+    field("PRIbits", bits(31, 29), BITS),
+];
+
+pub(super) const ICH_VMCR: &[Field] = &[
+    flag("VENG0", 0),
+    flag("VENG1", 1),
+    flag("VAckCtl", 2),
+    flag("VFIQEn", 3),
+    flag("VCBPR", 4),
+    flag("VEOIM", 9),
+    number("VBPR1", bits(20, 18)),
+    number("VBPR0", bits(23, 21)),
+    pattern("VPMR", bits(31, 24)),
+];
+
+pub(super) const ICH_HCR: &[Field] = &[
+    flag("En", 0),
+    flag("UIE", 1),
+    flag("LRENPIE", 2),
+    flag("NPIE", 3),
+    flag("VGrp0EIE", 4),
+    flag("VGrp0DIE", 5),
+    flag("VGrp1EIE", 6),
+    flag("VGrp1DIE", 7),
+    number("vSGIEOICount", ICH_HCR_EL2_VSGIEOICOUNT),
+    flag("TC", 10),
+    flag("TALL0", 11),
+    flag("TALL1", 12),
+    flag("TSEI", 13),
+    number("TDIR", ICH_HCR_EL2_TDIR),
+    number("DVIM", ICH_HCR_EL2_DVIM),
+    number("EOIcount", bits(31, 27)),
+];
+
+/// Without HW, bit 41 is EOI, and there is no pINTID.
+pub(super) const ICH_LR: &[Field] = &[
+    number("vINTID", ICH_LR_EL2_VINTID),
+    number("pINTID", ICH_LR_EL2_PINTID),
+    pattern("Priority", bits(55, 48)),
+    flag("NMI", 59),
+    flag("Group", 60),
+    number("HW", ICH_LR_EL2_HW),
+    field("State", ICH_LR_EL2_STATE, Meaning::Values(&[(0, "inactive"), (1, "pending"), (2, "active"), (3, "pending and active")])),
+];
 
 pub(super) const ITS_CTLR: &[Field] =
     &[number("Enabled", GITS_CTLR_ENABLE), flag("ImDe", 1), flag("UMSIirq", 8), number("Quiescent", GITS_CTLR_QUIESCENT)];

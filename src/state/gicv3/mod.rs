@@ -7,6 +7,7 @@
 mod attributes;
 pub(crate) mod block;
 pub(crate) mod codec;
+mod el2;
 mod fields;
 pub(crate) mod layout;
 pub(crate) mod read;
@@ -15,6 +16,8 @@ mod state;
 
 pub use attributes::{AttributeValue, Attributes};
 pub use block::{InterruptBlock, SpiBlock};
+pub(crate) use el2::maintenance_irq;
+pub use el2::{El2, El2Identity, El2State};
 pub use registers::{
     CpuInterface, DistIdentity, DistState, ItsIdentity, ItsState, NOT_STATE, RedistIdentity, RedistState, has_icc,
 };

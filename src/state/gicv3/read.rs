@@ -6,8 +6,8 @@
 
 use super::block::{BlockAt, BlockRow, router};
 use super::{
-    CpuInterface, DistIdentity, DistState, Gicv3State, InterruptBlock, ItsIdentity, ItsState, ItsUnit, RedistIdentity, RedistState,
-    SpiBlock, VcpuState, has_icc,
+    CpuInterface, DistIdentity, DistState, El2, El2Identity, El2State, Gicv3State, InterruptBlock, ItsIdentity, ItsState, ItsUnit,
+    RedistIdentity, RedistState, SpiBlock, VcpuState, has_icc,
 };
 use crate::Attr;
 use crate::its::LpiState;
@@ -71,12 +71,13 @@ pub(crate) trait Registers {
 }
 
 impl Gicv3State {
-    /// Reads everything but the tables, with the ITSes in the order of `its`.
+    /// Reads everything but the tables, with the ITSes in the order of `its`. `maintenance_irq`: where the vCPUs have EL2.
     pub(crate) fn read<R: Registers>(
         from: &mut R,
         nr_irqs: NrIrqs,
         vcpus: &Vcpus,
         its: &[u64],
+        maintenance_irq: Option<u32>,
         lpis: Option<LpiState>,
     ) -> Result<Self, R::Error> {
         let mut state = Gicv3State {
@@ -86,10 +87,11 @@ impl Gicv3State {
             spis: Vec::with_capacity(nr_irqs.spi_blocks().len()),
             vcpus: Vec::with_capacity(vcpus.len()),
             its: Vec::with_capacity(its.len()),
+            maintenance_irq: maintenance_irq.unwrap_or(0),
             lpis,
         };
         for vcpu in vcpus.iter() {
-            state.vcpus.push(VcpuState::read(from, vcpu)?);
+            state.vcpus.push(VcpuState::read(from, vcpu, maintenance_irq.is_some())?);
         }
         let any = vcpus.iter().next().map_or(Mpidr::from_packed(0), |vcpu| vcpu.mpidr);
         for first in nr_irqs.spi_blocks() {
@@ -121,12 +123,18 @@ fn redist<R: Registers>(from: &mut R, mpidr: Mpidr, row: &Row) -> Result<u64, R:
     Ok(u64::from(high) << 32 | u64::from(low))
 }
 
+/// A CPU interface register that is there, whatever other hosts have.
+fn sysreg<R: Registers>(from: &mut R, mpidr: Mpidr, row: &Row) -> Result<u64, R::Error> {
+    let absent = Absent { optional: false, ..Absent::of(row) };
+    from.cpu_sysreg(Attr::cpu_sysreg(mpidr, row.key as u16), absent)
+}
+
 fn block<R: Registers>(from: &mut R, at: BlockAt) -> Result<InterruptBlock, R::Error> {
     InterruptBlock::read(|row, n| from.word(at.attr(row, n), Absent::of_block(row, at, n)))
 }
 
 impl VcpuState {
-    fn read<R: Registers>(from: &mut R, vcpu: Vcpu) -> Result<Self, R::Error> {
+    fn read<R: Registers>(from: &mut R, vcpu: Vcpu, has_el2: bool) -> Result<Self, R::Error> {
         let identity = RedistIdentity::read(|row| redist(from, vcpu.mpidr, row))?;
         let redist = RedistState::read(|row| self::redist(from, vcpu.mpidr, row))?;
         let private = block(from, BlockAt::Private(vcpu.mpidr))?;
@@ -136,15 +144,19 @@ impl VcpuState {
             if !has_icc(row.key, ctlr) {
                 return Ok(0);
             }
-            // It is there, whatever other hosts have.
-            let absent = Absent { optional: false, ..Absent::of(row) };
-            let value = from.cpu_sysreg(Attr::cpu_sysreg(vcpu.mpidr, row.key as u16), absent)?;
+            let value = sysreg(from, vcpu.mpidr, row)?;
             if row.key == u32::from(SYS_ICC_CTLR_EL1) {
                 ctlr = value;
             }
             Ok::<u64, R::Error>(value)
         })?;
-        Ok(VcpuState { vcpu, identity, redist, private, icc })
+        let mut el2 = None;
+        if has_el2 {
+            let identity = El2Identity::read(|row| sysreg(from, vcpu.mpidr, row))?;
+            let registers = El2State::read(|row| if has_icc(row.key, ctlr) { sysreg(from, vcpu.mpidr, row) } else { Ok(0) })?;
+            el2 = Some(El2 { identity, registers });
+        }
+        Ok(VcpuState { vcpu, identity, redist, private, icc, el2 })
     }
 }
 

@@ -11,6 +11,7 @@ use crate::registers::{RegisterTable, Row, register_table};
 use crate::uapi::device::KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS;
 use crate::uapi::vgic_v3::dist::*;
 use crate::uapi::vgic_v3::icc::*;
+use crate::uapi::vgic_v3::ich::*;
 use crate::uapi::vgic_v3::its::*;
 use crate::uapi::vgic_v3::redist::*;
 use crate::uapi::vgic_v3::{KVM_DEV_ARM_VGIC_GRP_DIST_REGS, KVM_DEV_ARM_VGIC_GRP_ITS_REGS, KVM_DEV_ARM_VGIC_GRP_REDIST_REGS};
@@ -131,7 +132,8 @@ register_table! {
 }
 
 /// Whether KVM has a CPU interface register when `ICC_CTLR_EL1` has this value: with 7 priority bits four active-priority registers
-/// of each group, with 6 two, with any other number one (`vgic_v3_max_apr_idx`). An access to another is `EINVAL`.
+/// of each group, with 6 two, with any other number one (`vgic_v3_max_apr_idx`). An access to another is `EINVAL`. The same holds for
+/// the virtual CPU interface, `ICH_AP0R<n>_EL2` and `ICH_AP1R<n>_EL2`.
 #[must_use]
 pub const fn has_icc(instr: u32, icc_ctlr: u64) -> bool {
     let registers = match ((icc_ctlr & ICC_CTLR_EL1_PRI_BITS) >> ICC_CTLR_EL1_PRI_BITS.trailing_zeros()) + 1 {
@@ -143,9 +145,15 @@ pub const fn has_icc(instr: u32, icc_ctlr: u64) -> bool {
     const AP0R3: u32 = SYS_ICC_AP0R3_EL1 as u32;
     const AP1R0: u32 = SYS_ICC_AP1R0_EL1 as u32;
     const AP1R3: u32 = SYS_ICC_AP1R3_EL1 as u32;
+    const EL2_AP0R0: u32 = SYS_ICH_AP0R0_EL2 as u32;
+    const EL2_AP0R3: u32 = SYS_ICH_AP0R3_EL2 as u32;
+    const EL2_AP1R0: u32 = SYS_ICH_AP1R0_EL2 as u32;
+    const EL2_AP1R3: u32 = SYS_ICH_AP1R3_EL2 as u32;
     match instr {
         AP0R0..=AP0R3 => instr - AP0R0 < registers,
         AP1R0..=AP1R3 => instr - AP1R0 < registers,
+        EL2_AP0R0..=EL2_AP0R3 => instr - EL2_AP0R0 < registers,
+        EL2_AP1R0..=EL2_AP1R3 => instr - EL2_AP1R0 < registers,
         _ => true,
     }
 }

@@ -5,16 +5,15 @@
 //! Rule: a value is found by its name: a register by its field, interrupts by their first INTID, a vCPU by its affinity and id, an ITS
 //! by its address.
 
-use super::{CpuInterface, DistIdentity, DistState, InterruptBlock, ItsIdentity, ItsState, RedistIdentity, RedistState, SpiBlock};
+use super::{
+    CpuInterface, DistIdentity, DistState, El2, InterruptBlock, ItsIdentity, ItsState, RedistIdentity, RedistState, SpiBlock,
+};
 use crate::its::LpiState;
 use crate::topology::{NrIrqs, TopologyError, Vcpu, Vcpus};
 use alloc::vec::Vec;
 
 /// The whole state of a virtual GICv3. The tables of its ITSes and the LPI pending tables are in guest memory, or in the state, as the
 /// VMM chose ([`TableStrategy`](crate::TableStrategy)).
-///
-/// Not in it either: what a guest with an EL2 of its own (nested virtualization) has, the `ICH_*` registers and the maintenance
-/// interrupt.
 ///
 /// Tables in guest memory: flush them there with [`flush_tables`](crate::DynInterruptState::flush_tables), then save guest memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +31,8 @@ pub struct Gicv3State {
     pub vcpus: Vec<VcpuState>,
     /// ITSes: none, one or several.
     pub its: Vec<ItsUnit>,
+    /// INTID of the maintenance interrupt, a PPI, if the vCPUs have EL2; 0 if not.
+    pub maintenance_irq: u32,
     /// Mappings and LPIs, if the tables are in the state; `None` if they are in guest memory.
     pub lpis: Option<LpiState>,
 }
@@ -50,6 +51,8 @@ pub struct VcpuState {
     pub private: InterruptBlock,
     /// CPU interface.
     pub icc: CpuInterface,
+    /// Virtual CPU interface, if the vCPU has EL2: every vCPU of a VM has it, or none.
+    pub el2: Option<El2>,
 }
 
 /// One ITS.
@@ -74,6 +77,7 @@ impl VcpuState {
             redist: RedistState::default(),
             private: InterruptBlock::default(),
             icc: CpuInterface::default(),
+            el2: None,
         }
     }
 }
@@ -97,6 +101,7 @@ impl Gicv3State {
             spis: nr_irqs.spi_blocks().map(SpiBlock::new).collect(),
             vcpus: Vec::new(),
             its: Vec::new(),
+            maintenance_irq: 0,
             lpis: None,
         }
     }

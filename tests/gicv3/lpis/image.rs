@@ -199,8 +199,8 @@ fn without_the_section_the_tables_are_in_guest_memory() {
     optional[entry + 4] = 0;
     assert_eq!(Gicv3State::parse(&forge(optional)), Err(ImageError::SectionFlags { id: 19, flags: 0 }));
     let mut unknown = with;
-    unknown[entry] = 20;
-    assert_eq!(Gicv3State::parse(&forge(unknown)), Err(ImageError::UnknownCriticalSection { id: 20 }));
+    unknown[entry] = 21;
+    assert_eq!(Gicv3State::parse(&forge(unknown)), Err(ImageError::UnknownCriticalSection { id: 21 }));
 }
 
 #[test]

@@ -50,10 +50,12 @@ fn mapped<R: Rig>(rig: &mut R) -> Vec<(u32, Vec<u32>)> {
 pub(crate) fn before_init<R: Rig>(log: &mut Log) {
     let asked = R::before_init();
     log.value("before INIT", &asked);
-    let BeforeInit { iidr, typer2, maintenance_irq, no_spi } = asked;
+    let BeforeInit { iidr, typer2, maintenance_irq, maintenance_irq_value, no_spi } = asked;
     let presets = has::<R>(Behaviour::PresetsBeforeInit);
     assert_eq!((iidr, typer2), if presets { (Ok(0x4b00_343b), Ok(())) } else { (Err(Errno::EBUSY), Err(Errno::EBUSY)) });
     assert_eq!(maintenance_irq.is_ok(), has::<R>(Behaviour::HasMaintenanceIrq));
+    let after = if has::<R>(Behaviour::GivesMaintenanceIrqAfterInit) { Ok(0) } else { Err(Errno::EBUSY) };
+    assert_eq!(maintenance_irq_value, if maintenance_irq.is_ok() { [Ok(0), after] } else { [Err(Errno::ENXIO); 2] });
     let first = has::<R>(Behaviour::IrqLineNeedsInitFirst);
     assert_eq!(no_spi, Err(if first { Errno::EBUSY } else { Errno::EINVAL }));
 }

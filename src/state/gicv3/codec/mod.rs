@@ -10,7 +10,7 @@ mod lpis;
 
 pub(crate) use bound::MAX_ITS;
 
-use super::{CpuInterface, DistIdentity, DistState, Gicv3State, ItsIdentity, ItsState, ItsUnit};
+use super::{CpuInterface, DistIdentity, DistState, El2, El2Identity, El2State, Gicv3State, ItsIdentity, ItsState, ItsUnit};
 use super::{RedistIdentity, RedistState, SpiBlock, VcpuState};
 use crate::Error;
 use crate::buffer::BufferError;
@@ -30,6 +30,8 @@ const SECTION_VCPUS: u32 = 17;
 const SECTION_ITS: u32 = 18;
 /// Mappings and LPIs, where the tables are in the image.
 const SECTION_LPIS: u32 = 19;
+/// Virtual CPU interfaces, where the vCPUs have EL2.
+const SECTION_EL2: u32 = 20;
 /// Sections of every image.
 const ALWAYS: u32 = 3;
 
@@ -39,6 +41,12 @@ type Dist = (DistIdentity, DistState);
 type OfVcpu = ((RedistIdentity, RedistState), (CpuInterface, Private));
 /// The registers of an ITS.
 type OfIts = (ItsIdentity, ItsState);
+
+/// The registers of a vCPU with EL2.
+type OfEl2 = (El2Identity, El2State);
+
+/// Bytes in front of the table of section 20: the maintenance interrupt, zero.
+const EL2_HEAD_BYTES: usize = 8;
 
 /// Length of the image of any state with these counts.
 pub(crate) const fn image_bytes(nr_irqs: NrIrqs, vcpus: usize, its: usize) -> usize {
@@ -54,6 +62,11 @@ pub(crate) fn lpis_bytes(lpis: Option<&LpiState>, vcpus: usize, its: usize) -> u
     SECTION_ENTRY_BYTES + padded(lpis.map_or_else(|| lpis::section_max(vcpus, its), lpis::section_bytes))
 }
 
+/// Bytes that virtual CPU interfaces of so many vCPUs add to an image.
+pub(crate) const fn el2_bytes(vcpus: usize) -> usize {
+    SECTION_ENTRY_BYTES + padded(EL2_HEAD_BYTES + table_bytes::<OfEl2>(vcpus))
+}
+
 const fn padded(bytes: usize) -> usize {
     bytes.next_multiple_of(SECTION_ALIGN)
 }
@@ -63,7 +76,18 @@ impl Gicv3State {
     #[must_use]
     pub fn image_bytes(&self) -> usize {
         let lpis = self.lpis.as_ref().map_or(0, |lpis| SECTION_ENTRY_BYTES + padded(lpis::section_bytes(lpis)));
-        image_bytes(self.nr_irqs, self.vcpus.len(), self.its.len()) + lpis
+        let el2 = if self.has_el2() { el2_bytes(self.with_el2().count()) } else { 0 };
+        image_bytes(self.nr_irqs, self.vcpus.len(), self.its.len()) + lpis + el2
+    }
+
+    /// vCPUs with EL2.
+    fn with_el2(&self) -> impl Iterator<Item = (Vcpu, El2)> {
+        self.vcpus.iter().filter_map(|vcpu| Some((vcpu.vcpu, vcpu.el2?)))
+    }
+
+    /// Whether there is something for section 20.
+    fn has_el2(&self) -> bool {
+        self.maintenance_irq != 0 || self.with_el2().next().is_some()
     }
 
     /// Writes the state as an image into the buffer. Returns the length of the image in bytes.
@@ -105,12 +129,15 @@ impl Gicv3State {
 
     fn write(&self, buffer: &mut [u8]) -> Option<usize> {
         let lpis = self.lpis.as_ref();
-        let mut writer = Writer::new(buffer, Kind::Gicv3, ALWAYS + u32::from(lpis.is_some()))?;
+        let mut writer = Writer::new(buffer, Kind::Gicv3, ALWAYS + u32::from(lpis.is_some()) + u32::from(self.has_el2()))?;
         writer.section(SECTION_DISTRIBUTOR, |put| self.write_distributor(put))?;
         writer.section(SECTION_VCPUS, |put| self.write_vcpus(put))?;
         writer.section(SECTION_ITS, |put| self.write_its(put))?;
         if let Some(lpis) = lpis {
             writer.section(SECTION_LPIS, |put| lpis::write(lpis, put))?;
+        }
+        if self.has_el2() {
+            writer.section(SECTION_EL2, |put| self.write_el2(put))?;
         }
         writer.finish()
     }
@@ -145,6 +172,17 @@ impl Gicv3State {
         })
     }
 
+    fn write_el2(&self, put: &mut Put<'_>) -> Option<()> {
+        put.u32(self.maintenance_irq)?;
+        put.u32(0)?;
+        put_head::<OfEl2>(put, self.with_el2().count())?;
+        self.with_el2().try_for_each(|(vcpu, el2)| {
+            put.u32(vcpu.id.get())?;
+            put.u32(vcpu.mpidr.packed())?;
+            (el2.identity, el2.registers).put(put)
+        })
+    }
+
     /// Reads an image. Nothing is asked of a device: [`check`](crate::InterruptState::check) does.
     ///
     /// # Errors
@@ -154,11 +192,12 @@ impl Gicv3State {
         let mut sections = Sections::open(image)?;
         sections.expect_kind(Kind::Gicv3)?;
         let (nr_irqs, identity, dist, spis) = read_distributor(sections.require(SECTION_DISTRIBUTOR)?)?;
-        let vcpus = read_vcpus(sections.require(SECTION_VCPUS)?)?;
+        let mut vcpus = read_vcpus(sections.require(SECTION_VCPUS)?)?;
         let its = read_its(sections.require(SECTION_ITS)?)?;
         let lpis = sections.take(SECTION_LPIS)?.map(|bytes| lpis::Reader::new(SECTION_LPIS, bytes).read()).transpose()?;
+        let maintenance_irq = sections.take(SECTION_EL2)?.map_or(Ok(0), |bytes| read_el2(bytes, &mut vcpus))?;
         sections.finish()?;
-        Ok(Gicv3State { nr_irqs, identity, dist, spis, vcpus, its, lpis })
+        Ok(Gicv3State { nr_irqs, identity, dist, spis, vcpus, its, maintenance_irq, lpis })
     }
 }
 
@@ -207,7 +246,7 @@ fn read_vcpus(bytes: &[u8]) -> Result<Vec<VcpuState>, ImageError> {
     for (id, mpidr, mut values) in table.records() {
         let vcpu = Vcpu { id: VcpuId::new(id)?, mpidr: Mpidr::from_packed(mpidr) };
         let ((identity, redist), (icc, Private(private))) = OfVcpu::take(&mut values).ok_or(length)?;
-        vcpus.push(VcpuState { vcpu, identity, redist, private, icc });
+        vcpus.push(VcpuState { vcpu, identity, redist, private, icc, el2: None });
     }
     Vcpus::new(vcpus.iter().map(|state| state.vcpu))?;
     Ok(vcpus)
@@ -227,4 +266,28 @@ fn read_its(bytes: &[u8]) -> Result<Vec<ItsUnit>, ImageError> {
         its.push(ItsUnit { base: u64::from(high) << 32 | u64::from(low), identity, registers });
     }
     Ok(its)
+}
+
+/// Gives vCPUs their virtual CPU interfaces. Returns the maintenance interrupt.
+fn read_el2(bytes: &[u8], vcpus: &mut [VcpuState]) -> Result<u32, ImageError> {
+    const ID: u32 = SECTION_EL2;
+    let length = ImageError::SectionLength { id: ID, found: bytes.len() as u64 };
+    let mut cursor = Cursor::new(bytes);
+    let maintenance_irq = cursor.u32().ok_or(length)?;
+    if cursor.u32().ok_or(length)? != 0 {
+        return Err(ImageError::Reserved { id: ID });
+    }
+    let table = take_table::<OfEl2>(&mut cursor, ID, "vCPUs", VcpuId::LIMIT, length)?;
+    if cursor.remaining() != 0 {
+        return Err(length);
+    }
+    // In the order of the vCPUs, some of which may be left out.
+    let mut rest = vcpus.iter_mut();
+    for (id, mpidr, mut values) in table.records() {
+        let unknown = ImageError::El2Vcpu { id, mpidr };
+        let vcpu = rest.find(|vcpu| vcpu.vcpu.id.get() == id && vcpu.vcpu.mpidr.packed() == mpidr).ok_or(unknown)?;
+        let (identity, registers) = OfEl2::take(&mut values).ok_or(length)?;
+        vcpu.el2 = Some(El2 { identity, registers });
+    }
+    Ok(maintenance_irq)
 }
