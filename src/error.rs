@@ -12,7 +12,7 @@ use crate::its::TableError;
 use crate::memory::ShadowError;
 use crate::report::Refusal;
 use crate::topology::{SpiCount, TopologyError, Vcpu};
-use crate::uapi::vgic_v3 as v3;
+use crate::uapi::{vgic_v2 as v2, vgic_v3 as v3};
 use crate::{AttrId, Errno};
 use alloc::boxed::Box;
 use core::fmt;
@@ -141,7 +141,7 @@ impl Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeviceError {
-    /// `NR_IRQS` reads 0.
+    /// `NR_IRQS` reads 0, of a GICv2 the 32 private interrupts alone.
     #[error("the device has no SPIs yet: it must be initialised (GRP_CTRL, INIT) before state is saved or restored")]
     NotInitialised,
     /// The vCPUs have EL2 (nested virtualization), as the VMM says ([`Options::el2`](crate::Options::el2)), and the device does not show
@@ -185,7 +185,7 @@ pub enum DeviceError {
     /// The VM has another number of vCPUs than the backend was given: state of the others would be lost.
     #[error("the VM has {device} vCPUs, {given} were given")]
     Vcpus {
-        /// vCPUs of the VM, by `IRS_IDR1.PE_CNT`.
+        /// vCPUs of the VM, by `IRS_IDR1.PE_CNT` or `GICD_TYPER.CPUNumber`.
         device: usize,
         /// vCPUs that the backend was given.
         given: usize,
@@ -227,6 +227,12 @@ pub enum DeviceError {
         found: u32,
         /// The most that there can be in an image.
         greatest: u32,
+    },
+    /// A vCPU whose id no VM with a GICv2 has. Nothing was accessed.
+    #[error("{vcpu} was given, and a VM with a GICv2 has ids below {}", v2::VGIC_V2_MAX_CPUS)]
+    VcpuBeyondGicv2 {
+        /// The vCPU.
+        vcpu: Vcpu,
     },
     /// Tables were flushed from another controller than the one that is saved, or before a restore of it.
     #[error("the tables that were flushed are not those that this controller has now: flush it again before the save")]
@@ -307,8 +313,10 @@ impl fmt::Display for ReadBackError {
 impl ReadBackError {
     /// Whether the kernel keeps a newer revision of its distributor than was written.
     pub(crate) fn is_newer_revision(&self) -> bool {
-        let register = crate::Attr::dist(v3::dist::GICD_IIDR).id();
-        self.attr == register
+        // A GICv2's by any vCPU.
+        let of_dist = self.attr.group() == v3::KVM_DEV_ARM_VGIC_GRP_DIST_REGS;
+        of_dist
+            && self.attr.attr() as u32 == v3::dist::GICD_IIDR
             && (self.written ^ self.found) & !u64::from(v3::dist::GICD_IIDR_REVISION) == 0
             && self.found > self.written
     }

@@ -4,6 +4,7 @@
 //! and back. Before a restore, everything is checked; an image that is refused leaves the device without a single access.
 //!
 //! - [`InterruptState`] and [`DynInterruptState`]: the contract, typed and as bytes.
+//! - [`gicv2::Gicv2`]: the backend for a virtual GICv2.
 //! - [`gicv5::Gicv5`]: the backend for a virtual GICv5 (Linux 7.4).
 //! - [`gicv3::Gicv3`]: the backend for a virtual GICv3 with any number of ITSes.
 #![cfg_attr(
@@ -67,6 +68,7 @@ mod errno;
 mod error;
 mod flushed;
 pub mod forward;
+pub mod gicv2;
 pub mod gicv3;
 pub mod gicv5;
 pub mod image;

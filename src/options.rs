@@ -34,7 +34,7 @@ pub struct Options {
     /// in guest memory afterwards. There are kernels that say success where the guest's level-1 device table is gone, and save no device
     /// (`docs/kernels.md`). Needs memory that can be diverted. Default: false.
     pub verify_flush: bool,
-    /// GICv3: go on where the kernel has a newer revision of its distributor than the guest has seen and cannot take the guest's, as
+    /// GICv2 and GICv3: go on where the kernel has a newer revision of its distributor than the guest has seen and cannot take the guest's, as
     /// kernels before 2026 cannot; report it as a finding. Revision 3 adds `GICR_CTLR.IR` and `CES` to revision 2. Default: false.
     pub accept_newer_revision: bool,
     /// GICv3: what becomes of the state of vCPUs with EL2 (nested virtualization). Default: as the device shows.

@@ -20,6 +20,7 @@ macro_rules! constants {
 
 pub mod device;
 pub mod memory;
+pub mod vgic_v2;
 pub mod vgic_v3;
 pub mod vgic_v5;
 

@@ -1,11 +1,11 @@
 //! Attributes by their numbers, and by the names that people know them by.
 //!
-//! Source: Documentation/virt/kvm/devices/arm-vgic-v3.rst, arm-vgic-its.rst and arm-vgic-v5.rst.
+//! Source: Documentation/virt/kvm/devices/arm-vgic.rst, arm-vgic-v3.rst, arm-vgic-its.rst and arm-vgic-v5.rst.
 //!
 //! Rule: a register is called what the Arm specification calls it, with its number in an array and its half where it has 64 bits.
 
 use crate::topology::Mpidr;
-use crate::uapi::{device as dev, vgic_v3 as v3, vgic_v5 as v5};
+use crate::uapi::{device as dev, vgic_v2 as v2, vgic_v3 as v3, vgic_v5 as v5};
 use core::fmt;
 
 /// Group and attribute number, without the width: how traces and messages name an attribute.
@@ -53,6 +53,18 @@ impl AttrId {
         }
     }
 
+    /// The vCPU that a register of a GICv2 belongs to, by its number in the attribute: of every CPU interface register, and of a
+    /// distributor register that each vCPU has one of.
+    #[must_use]
+    pub const fn cpu_id(self) -> Option<u8> {
+        let cpu = (self.attr >> v2::KVM_DEV_ARM_VGIC_CPUID_SHIFT) as u8;
+        match self.group {
+            v2::KVM_DEV_ARM_VGIC_GRP_CPU_REGS => Some(cpu),
+            v2::KVM_DEV_ARM_VGIC_GRP_DIST_REGS if cpu != 0 || is_banked(self.attr as u32) => Some(cpu),
+            _ => None,
+        }
+    }
+
     /// The name of the register, without the vCPU it belongs to; `None` for an attribute that is no register with a name.
     #[must_use]
     pub fn register_name(self) -> Option<impl fmt::Display> {
@@ -62,6 +74,8 @@ impl AttrId {
     /// What the attribute is, if it is no register.
     fn plain_name(self) -> Option<&'static str> {
         Some(match (self.group, self.attr) {
+            (dev::KVM_DEV_ARM_VGIC_GRP_ADDR, v2::KVM_VGIC_V2_ADDR_TYPE_DIST) => "GICv2 distributor address",
+            (dev::KVM_DEV_ARM_VGIC_GRP_ADDR, v2::KVM_VGIC_V2_ADDR_TYPE_CPU) => "GICv2 CPU interface address",
             (dev::KVM_DEV_ARM_VGIC_GRP_ADDR, v3::KVM_VGIC_V3_ADDR_TYPE_DIST) => "distributor address",
             (dev::KVM_DEV_ARM_VGIC_GRP_ADDR, v3::KVM_VGIC_V3_ADDR_TYPE_REDIST) => "redistributor address",
             (dev::KVM_DEV_ARM_VGIC_GRP_ADDR, v3::KVM_VGIC_V3_ADDR_TYPE_REDIST_REGION) => "redistributor region",
@@ -85,13 +99,33 @@ impl AttrId {
                 .or_else(|| RegisterName::single(v3::icc::REGISTERS, instr, "SYS_"))
                 .or_else(|| RegisterName::single(v3::ich::REGISTERS, instr, "SYS_")),
             v3::KVM_DEV_ARM_VGIC_GRP_DIST_REGS => RegisterName::array(v3::dist::REGISTERS, v3::dist::ARRAYS, offset)
-                .or_else(|| RegisterName::single(v3::dist::REGISTERS, offset.into(), "")),
+                .or_else(|| RegisterName::single(v3::dist::REGISTERS, offset.into(), ""))
+                .or_else(|| RegisterName::array(v2::dist::REGISTERS, v2::dist::ARRAYS, offset))
+                .or_else(|| RegisterName::single(v2::dist::REGISTERS, offset.into(), "")),
+            v2::KVM_DEV_ARM_VGIC_GRP_CPU_REGS => RegisterName::array(v2::cpu::REGISTERS, v2::cpu::ARRAYS, offset)
+                .or_else(|| RegisterName::single(v2::cpu::REGISTERS, offset.into(), "")),
             v3::KVM_DEV_ARM_VGIC_GRP_REDIST_REGS => RegisterName::array(v3::redist::REGISTERS, v3::redist::ARRAYS, offset)
                 .or_else(|| RegisterName::single(v3::redist::REGISTERS, offset.into(), "")),
             v3::KVM_DEV_ARM_VGIC_GRP_ITS_REGS => RegisterName::array(v3::its::REGISTERS, v3::its::ARRAYS, offset)
                 .or_else(|| RegisterName::single(v3::its::REGISTERS, self.attr, "")),
             _ => None,
         }
+    }
+}
+
+/// Whether each vCPU of a GICv2 has a distributor register of its own: those of SGIs and PPIs. A GICv3 has no such registers there.
+const fn is_banked(offset: u32) -> bool {
+    use v3::dist::*;
+    const SGI_SOURCES: u32 = v2::dist::GICD_CPENDSGIR;
+    const SGI_SOURCES_END: u32 = v2::dist::GICD_SPENDSGIR + 16;
+    match offset & !3 {
+        GICD_IGROUPR | GICD_ISENABLER | GICD_ICENABLER | GICD_ISPENDR | GICD_ICPENDR | GICD_ISACTIVER | GICD_ICACTIVER => true,
+        SGI_SOURCES..SGI_SOURCES_END => true,
+        offset => match offset & !0x1f {
+            GICD_IPRIORITYR | GICD_ITARGETSR => true,
+            GICD_ICFGR => offset < GICD_ICFGR + 8,
+            _ => false,
+        },
     }
 }
 
@@ -148,9 +182,10 @@ impl fmt::Display for AttrId {
             }
             (None, None) => write!(f, "group {} attribute {:#x}", self.group, self.attr)?,
         }
-        match self.mpidr() {
-            Some(mpidr) => write!(f, " of vCPU {mpidr}"),
-            None => Ok(()),
+        match (self.mpidr(), self.cpu_id()) {
+            (Some(mpidr), _) => write!(f, " of vCPU {mpidr}"),
+            (None, Some(cpu)) => write!(f, " of vCPU {cpu}"),
+            (None, None) => Ok(()),
         }
     }
 }
@@ -176,15 +211,18 @@ fn control_name(attr: u64) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use crate::{Attr, AttrId, Mpidr};
+    use crate::{Attr, AttrId, Mpidr, VcpuId};
     use alloc::string::ToString;
 
     #[test]
     fn names() {
         let vcpu = Mpidr::new(3, 2, 1, 0);
+        let cpu = |id| VcpuId::new(id).unwrap();
         for (id, name) in [
             (AttrId::INIT, "INIT"),
             (AttrId::IST, "IST"),
+            (AttrId::from_raw(0, 0), "GICv2 distributor address"),
+            (AttrId::from_raw(0, 1), "GICv2 CPU interface address"),
             (AttrId::from_raw(0, 2), "distributor address"),
             (AttrId::from_raw(0, 3), "redistributor address"),
             (AttrId::from_raw(0, 4), "ITS address"),
@@ -201,6 +239,16 @@ mod tests {
             (Attr::dist(0x104).id(), "GICD_ISENABLER1"),
             (Attr::dist(0x6100).id(), "GICD_IROUTER32"),
             (Attr::dist(0x610c).id(), "GICD_IROUTER33[63:32]"),
+            (Attr::gicv2_dist(cpu(0), 0x100).id(), "GICD_ISENABLER0 of vCPU 0"),
+            (Attr::gicv2_dist(cpu(7), 0xc04).id(), "GICD_ICFGR1 of vCPU 7"),
+            (Attr::gicv2_dist(cpu(1), 0x81c).id(), "GICD_ITARGETSR7 of vCPU 1"),
+            (Attr::gicv2_dist(cpu(0), 0x820).id(), "GICD_ITARGETSR8"),
+            (Attr::gicv2_dist(cpu(0), 0x8).id(), "GICD_IIDR"),
+            (Attr::gicv2_dist(cpu(0), 0xf00).id(), "GICD_SGIR"),
+            (Attr::gicv2_dist(cpu(2), 0xf14).id(), "GICD_CPENDSGIR1 of vCPU 2"),
+            (Attr::gicv2_dist(cpu(0), 0xf2c).id(), "GICD_SPENDSGIR3 of vCPU 0"),
+            (Attr::gicv2_cpu(cpu(0), 0xd8).id(), "GICC_APR2 of vCPU 0"),
+            (Attr::gicv2_cpu(cpu(3), 0xfc).id(), "GICC_IIDR of vCPU 3"),
             (Attr::redist(vcpu, 0x74).id(), "GICR_PROPBASER[63:32] of vCPU 3.2.1.0"),
             (Attr::redist(vcpu, 0x10404).id(), "GICR_IPRIORITYR1 of vCPU 3.2.1.0"),
             (Attr::redist(vcpu, 0x10c04).id(), "GICR_ICFGR1 of vCPU 3.2.1.0"),

@@ -8,7 +8,7 @@ use super::Attr;
 use super::command::Command;
 use super::id::AttrId;
 use crate::Errno;
-use crate::uapi::{device as dev, vgic_v3 as v3, vgic_v5 as v5};
+use crate::uapi::{device as dev, vgic_v2 as v2, vgic_v3 as v3, vgic_v5 as v5};
 use core::fmt;
 
 /// What was asked of the kernel.
@@ -37,6 +37,7 @@ impl fmt::Display for Operation {
 const REGISTERS: &[u32] = &[
     v5::KVM_DEV_ARM_VGIC_GRP_IRS_REGS,
     dev::KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS,
+    v2::KVM_DEV_ARM_VGIC_GRP_CPU_REGS,
     v3::KVM_DEV_ARM_VGIC_GRP_DIST_REGS,
     v3::KVM_DEV_ARM_VGIC_GRP_REDIST_REGS,
     v3::KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO,
@@ -97,6 +98,9 @@ pub(crate) fn meaning(operation: Operation, attr: AttrId, errno: Errno, stage: S
         (Set, dev::KVM_DEV_ARM_VGIC_GRP_NR_IRQS, Errno::EBUSY) => "already set, or the device is already initialised",
         (Set, dev::KVM_DEV_ARM_VGIC_GRP_NR_IRQS, Errno::EINVAL) => "not a number of SPIs that this kernel accepts",
         (Set, dev::KVM_DEV_ARM_VGIC_GRP_ADDR, Errno::EEXIST) => "already set",
+        (Set, dev::KVM_DEV_ARM_VGIC_GRP_ADDR, Errno::EINVAL) if attr.attr() <= v2::KVM_VGIC_V2_ADDR_TYPE_CPU => {
+            "not aligned to 4 KiB, or beyond the end of the address space"
+        }
         (Set, dev::KVM_DEV_ARM_VGIC_GRP_ADDR, Errno::EINVAL) => "not aligned to 64 KiB, or beyond the end of the address space",
         (Set, dev::KVM_DEV_ARM_VGIC_GRP_ADDR, Errno::E2BIG) => "beyond the guest physical address space",
         (_, dev::KVM_DEV_ARM_VGIC_GRP_ADDR, Errno::ENXIO) => "not an address of this kind of device",
@@ -121,11 +125,12 @@ pub(crate) fn meaning(operation: Operation, attr: AttrId, errno: Errno, stage: S
         (Set, dev::KVM_DEV_ARM_VGIC_GRP_CTRL, Errno::E2BIG) => "a vcpu_id is beyond what the host supports",
         (Set, dev::KVM_DEV_ARM_VGIC_GRP_CTRL, Errno::ENOSPC) => "the host has no VM id left",
 
-        (
-            Get,
-            v3::KVM_DEV_ARM_VGIC_GRP_REDIST_REGS | v3::KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO | v3::KVM_DEV_ARM_VGIC_GRP_DIST_REGS,
-            Errno::EINVAL,
-        ) => "no vCPU has this affinity",
+        (_, v2::KVM_DEV_ARM_VGIC_GRP_CPU_REGS, Errno::EINVAL) => "the VM has no such vCPU",
+        (_, v2::KVM_DEV_ARM_VGIC_GRP_DIST_REGS, Errno::EINVAL) if attr.cpu_id().is_some() => "the VM has no such vCPU",
+        (Get, v3::KVM_DEV_ARM_VGIC_GRP_REDIST_REGS | v3::KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO, Errno::EINVAL) => {
+            "no vCPU has this affinity"
+        }
+        (Get, v3::KVM_DEV_ARM_VGIC_GRP_DIST_REGS, Errno::EINVAL) => "the VM has no such vCPU",
         (
             Set,
             v3::KVM_DEV_ARM_VGIC_GRP_DIST_REGS

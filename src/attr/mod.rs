@@ -1,6 +1,6 @@
 //! Device attributes with their width in the type, and the device that has them.
 //!
-//! Source: Documentation/virt/kvm/devices/arm-vgic-v5.rst; Documentation/virt/kvm/api.rst, `KVM_SET_DEVICE_ATTR`.
+//! Source: Documentation/virt/kvm/devices/arm-vgic.rst, arm-vgic-v3.rst, arm-vgic-v5.rst; Documentation/virt/kvm/api.rst, `KVM_SET_DEVICE_ATTR`.
 //!
 //! Rule: the only place that packs a group and a register into an attribute. An attribute that reads 8 bytes cannot be given 4.
 
@@ -18,8 +18,8 @@ pub(crate) use meaning::{Stage, meaning};
 pub use word::Word;
 
 use crate::Errno;
-use crate::topology::Mpidr;
-use crate::uapi::{device as dev, vgic_v3 as v3, vgic_v5 as v5};
+use crate::topology::{Mpidr, VcpuId};
+use crate::uapi::{device as dev, vgic_v2 as v2, vgic_v3 as v3, vgic_v5 as v5};
 use alloc::boxed::Box;
 use core::fmt;
 use core::marker::PhantomData;
@@ -74,6 +74,22 @@ impl Attr<u32> {
 }
 
 impl Attr<u32> {
+    /// `GRP_DIST_REGS` of a GICv2: a distributor register as one vCPU finds it, see [`uapi::vgic_v2::dist`](crate::uapi::vgic_v2::dist).
+    /// Only the low 8 bits of the id are passed on.
+    #[must_use]
+    pub const fn gicv2_dist(vcpu: VcpuId, offset: u32) -> Self {
+        Attr::new(v2::KVM_DEV_ARM_VGIC_GRP_DIST_REGS, of_cpu(vcpu, offset))
+    }
+
+    /// `GRP_CPU_REGS` of a GICv2: a CPU interface register of one vCPU, see [`uapi::vgic_v2::cpu`](crate::uapi::vgic_v2::cpu). Only
+    /// the low 8 bits of the id are passed on.
+    #[must_use]
+    pub const fn gicv2_cpu(vcpu: VcpuId, offset: u32) -> Self {
+        Attr::new(v2::KVM_DEV_ARM_VGIC_GRP_CPU_REGS, of_cpu(vcpu, offset))
+    }
+}
+
+impl Attr<u32> {
     /// `GRP_MAINT_IRQ`: INTID of the maintenance interrupt of a GICv3 whose vCPUs have EL2, a PPI, 16 to 31; 0 as long as nobody has set it:
     /// KVM takes 25 at the first run. Set before `INIT`.
     #[must_use]
@@ -111,7 +127,24 @@ const fn of_vcpu(mpidr: Mpidr, low: u32) -> u64 {
     (mpidr.packed() as u64) << dev::KVM_DEV_ARM_VGIC_V3_MPIDR_SHIFT | low as u64
 }
 
+/// Packs a vCPU of a GICv2 and a register.
+const fn of_cpu(vcpu: VcpuId, offset: u32) -> u64 {
+    (vcpu.get() as u64) << v2::KVM_DEV_ARM_VGIC_CPUID_SHIFT & v2::KVM_DEV_ARM_VGIC_CPUID_MASK | offset as u64
+}
+
 impl Attr<u64> {
+    /// `GRP_ADDR`: guest physical address of the GICv2 distributor.
+    #[must_use]
+    pub const fn gicv2_dist_address() -> Self {
+        Attr::new(dev::KVM_DEV_ARM_VGIC_GRP_ADDR, v2::KVM_VGIC_V2_ADDR_TYPE_DIST)
+    }
+
+    /// `GRP_ADDR`: guest physical address of the GICv2 CPU interface.
+    #[must_use]
+    pub const fn gicv2_cpu_address() -> Self {
+        Attr::new(dev::KVM_DEV_ARM_VGIC_GRP_ADDR, v2::KVM_VGIC_V2_ADDR_TYPE_CPU)
+    }
+
     /// `GRP_ADDR`: guest physical address of the GICv3 distributor.
     #[must_use]
     pub const fn dist_address() -> Self {

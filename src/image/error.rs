@@ -24,6 +24,8 @@ const SECTIONS: &[(u32, &str)] = &[
     (18, "ITSes"),
     (19, "mappings and LPIs"),
     (20, "virtual CPU interfaces"),
+    (32, "GICv2 distributor"),
+    (33, "GICv2 vCPUs"),
 ];
 
 impl fmt::Display for Section {

@@ -32,6 +32,8 @@ pub const MAX_SECTIONS: u32 = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Kind {
+    /// A virtual GICv2.
+    Gicv2,
     /// A virtual GICv3, with or without ITSes.
     Gicv3,
     /// A virtual GICv5.
@@ -43,6 +45,7 @@ impl Kind {
     #[must_use]
     pub const fn number(self) -> u32 {
         match self {
+            Kind::Gicv2 => 2,
             Kind::Gicv3 => 3,
             Kind::Gicv5 => 5,
         }
@@ -50,6 +53,7 @@ impl Kind {
 
     pub(super) const fn from_number(number: u32) -> Option<Self> {
         match number {
+            2 => Some(Kind::Gicv2),
             3 => Some(Kind::Gicv3),
             5 => Some(Kind::Gicv5),
             _ => None,
@@ -60,6 +64,7 @@ impl Kind {
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Kind::Gicv2 => "GICv2",
             Kind::Gicv3 => "GICv3",
             Kind::Gicv5 => "GICv5",
         })

@@ -5,7 +5,7 @@
 //! `RESTORE_TABLES` does, touches no device, and says what would come of it.
 //!
 //! - [`gicv3::problems`]: registers, and tables in guest memory or mappings in the state; [`gicv3::fit`]: whether the VM is one for it.
-//! - [`gicv5::problems`], [`gicv5::fit`]: likewise.
+//! - [`gicv2::problems`], [`gicv2::fit`], [`gicv5::problems`], [`gicv5::fit`]: likewise.
 //!
 //! Every `check` and every restore of a backend does both.
 //!
@@ -43,6 +43,7 @@
 //! Rule: a judgement knows states, guest memory and the target, and no device. It reports, and a threshold of
 //! [`Severity`](crate::report::Severity) decides.
 
+pub mod gicv2;
 pub mod gicv3;
 pub mod gicv5;
 mod identity;

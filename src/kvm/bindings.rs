@@ -38,8 +38,17 @@ const _: () = {
 
 #[cfg(target_arch = "aarch64")]
 const _: () = {
-    use crate::uapi::{device as dev, vgic_v3 as v3};
+    use crate::uapi::{device as dev, vgic_v2 as v2, vgic_v3 as v3};
     use kvm_bindings as kb;
+    assert!(v2::KVM_VGIC_V2_ADDR_TYPE_DIST == kb::KVM_VGIC_V2_ADDR_TYPE_DIST as u64);
+    assert!(v2::KVM_VGIC_V2_ADDR_TYPE_CPU == kb::KVM_VGIC_V2_ADDR_TYPE_CPU as u64);
+    assert!(v2::KVM_VGIC_V2_DIST_SIZE == kb::KVM_VGIC_V2_DIST_SIZE as u64);
+    assert!(v2::KVM_VGIC_V2_CPU_SIZE == kb::KVM_VGIC_V2_CPU_SIZE as u64);
+    assert!(v2::KVM_DEV_ARM_VGIC_GRP_DIST_REGS == kb::KVM_DEV_ARM_VGIC_GRP_DIST_REGS);
+    assert!(v2::KVM_DEV_ARM_VGIC_GRP_CPU_REGS == kb::KVM_DEV_ARM_VGIC_GRP_CPU_REGS);
+    assert!(v2::KVM_DEV_ARM_VGIC_CPUID_SHIFT == kb::KVM_DEV_ARM_VGIC_CPUID_SHIFT);
+    assert!(v2::KVM_DEV_ARM_VGIC_CPUID_MASK == kb::KVM_DEV_ARM_VGIC_CPUID_MASK as u64);
+    assert!(v2::KVM_DEV_ARM_VGIC_OFFSET_MASK == kb::KVM_DEV_ARM_VGIC_OFFSET_MASK as u64);
     assert!(v3::KVM_VGIC_V3_ADDR_TYPE_DIST == kb::KVM_VGIC_V3_ADDR_TYPE_DIST as u64);
     assert!(v3::KVM_VGIC_V3_ADDR_TYPE_REDIST == kb::KVM_VGIC_V3_ADDR_TYPE_REDIST as u64);
     assert!(v3::KVM_VGIC_ITS_ADDR_TYPE == kb::KVM_VGIC_ITS_ADDR_TYPE as u64);

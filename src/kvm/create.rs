@@ -52,6 +52,7 @@ impl Offered {
     pub fn can_restore(&self, image: &[u8]) -> Result<bool, ImageError> {
         Ok(match image::kind(image)? {
             Kind::Gicv5 => self.gicv5,
+            Kind::Gicv2 => self.gicv2,
             Kind::Gicv3 => self.gicv3 && (self.its || Gicv3State::parse(image)?.its.is_empty()),
         })
     }
@@ -94,6 +95,8 @@ fn create_device(vm: &impl Descriptor, mut device: kvm_create_device) -> Result<
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DeviceType {
+    /// Virtual GICv2: `KVM_DEV_TYPE_ARM_VGIC_V2`.
+    Gicv2,
     /// Virtual GICv3: `KVM_DEV_TYPE_ARM_VGIC_V3`.
     Gicv3,
     /// ITS of a virtual GICv3: `KVM_DEV_TYPE_ARM_VGIC_ITS`.
@@ -105,6 +108,7 @@ pub enum DeviceType {
 impl DeviceType {
     const fn number(self) -> u32 {
         match self {
+            DeviceType::Gicv2 => KVM_DEV_TYPE_ARM_VGIC_V2,
             DeviceType::Gicv3 => KVM_DEV_TYPE_ARM_VGIC_V3,
             DeviceType::Its => KVM_DEV_TYPE_ARM_VGIC_ITS,
             DeviceType::Gicv5 => KVM_DEV_TYPE_ARM_VGIC_V5,
@@ -115,6 +119,7 @@ impl DeviceType {
 impl fmt::Display for DeviceType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            DeviceType::Gicv2 => "GICv2",
             DeviceType::Gicv3 => "GICv3",
             DeviceType::Its => "ITS",
             DeviceType::Gicv5 => "GICv5",
@@ -140,10 +145,16 @@ impl CreateError {
             (DeviceType::Gicv5, Errno::ENODEV) => {
                 "this host offers no virtual GICv5: its hardware has none, its kernel is older than Linux 7.4, or it runs protected VMs"
             }
+            (DeviceType::Gicv2, Errno::ENODEV) => {
+                "this host offers no virtual GICv2: its GICv3 is not compatible with one, or it runs protected VMs"
+            }
             (DeviceType::Gicv3, Errno::ENODEV) => "this host offers no virtual GICv3",
             (DeviceType::Its, Errno::ENODEV) => "the VM has no GICv3, or this host offers no ITS",
-            (DeviceType::Gicv3 | DeviceType::Gicv5, Errno::EEXIST) => "the VM has an interrupt controller already",
-            (DeviceType::Gicv3 | DeviceType::Gicv5, Errno::EBUSY) => "a vCPU is being created, or has run",
+            (DeviceType::Gicv2 | DeviceType::Gicv3 | DeviceType::Gicv5, Errno::EEXIST) => {
+                "the VM has an interrupt controller already"
+            }
+            (DeviceType::Gicv2 | DeviceType::Gicv3 | DeviceType::Gicv5, Errno::EBUSY) => "a vCPU is being created, or has run",
+            (DeviceType::Gicv2, Errno::E2BIG) => "the VM has more vCPUs than the 8 that a GICv2 can have",
             (DeviceType::Gicv3, Errno::E2BIG) => "the VM has more vCPUs than a GICv3 of KVM can have",
             (DeviceType::Gicv5, Errno::E2BIG) => "a vcpu_id is beyond what the host supports",
             (_, Errno::EBADF | Errno::ENOTTY) => "not a VM of KVM",
@@ -190,6 +201,18 @@ impl KvmDevice {
     /// - `E2BIG`: the VM has more vCPUs than a GICv3 of KVM.
     pub fn create_gicv3(vm: impl Descriptor) -> Result<Self, CreateError> {
         Self::create(&vm, DeviceType::Gicv3)
+    }
+
+    /// Creates the GICv2 of a VM.
+    ///
+    /// # Errors
+    ///
+    /// - `ENODEV`: the host cannot give its VMs a GICv2.
+    /// - `EEXIST`: the VM has an interrupt controller.
+    /// - `EBUSY`: a vCPU is being created or has run.
+    /// - `E2BIG`: the VM has more than 8 vCPUs.
+    pub fn create_gicv2(vm: impl Descriptor) -> Result<Self, CreateError> {
+        Self::create(&vm, DeviceType::Gicv2)
     }
 
     /// Creates an ITS of a VM with a GICv3; a VM may have several.
@@ -253,6 +276,7 @@ mod tests {
             (DeviceType::Gicv3, Errno::EEXIST, "create GICv3: EEXIST (the VM has an interrupt controller already)"),
             (DeviceType::Its, Errno::ENODEV, "create ITS: ENODEV (the VM has no GICv3, or this host offers no ITS)"),
             (DeviceType::Its, Errno::from_raw(libc::EMFILE), "create ITS: EMFILE (no descriptor is left)"),
+            (DeviceType::Gicv2, Errno::E2BIG, "create GICv2: E2BIG (the VM has more vCPUs than the 8 that a GICv2 can have)"),
             (DeviceType::Gicv3, Errno::ENXIO, "create GICv3: ENXIO"),
         ] {
             assert_eq!(of(device, errno), message);

@@ -8,6 +8,9 @@
 //! at. It has what a real device cannot offer a test: a guest that is a Rust closure, a [record](Access) of every access, and
 //! [faults](Fault) on demand.
 
+// Its kernels are those of a GICv3.
+#[cfg(feature = "vm-memory")]
+pub mod gicv2;
 #[cfg(feature = "vm-memory")]
 pub mod gicv3;
 pub mod gicv5;

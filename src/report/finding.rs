@@ -5,6 +5,7 @@
 use super::place::Place;
 use super::problem::{Problem, Severity};
 use crate::memory::GuestRange;
+use crate::topology::{IntId, VcpuId};
 use core::fmt;
 
 /// A problem, where it is first, and how often it is there.
@@ -44,4 +45,26 @@ pub struct QueuedCommands {
     pub its: u64,
     /// Where they are, from the one that runs first: a queue wraps, and the second range is empty if it does not.
     pub ranges: [GuestRange; 2],
+}
+
+/// The line of a PPI, whose level the interface does not carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct PpiLine {
+    /// The vCPU.
+    pub vcpu: VcpuId,
+    /// The PPI.
+    pub interrupt: IntId,
+}
+
+impl PpiLine {
+    pub(crate) const fn new(vcpu: VcpuId, interrupt: IntId) -> Self {
+        PpiLine { vcpu, interrupt }
+    }
+}
+
+impl fmt::Display for PpiLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of vCPU {}", self.interrupt, self.vcpu)
+    }
 }

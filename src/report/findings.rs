@@ -3,7 +3,7 @@
 //! Rule: a report is small whatever the state: one finding for each problem and kind of place, two ranges for each ITS, one set of
 //! SPIs.
 
-use super::finding::{Finding, QueuedCommands};
+use super::finding::{Finding, PpiLine, QueuedCommands};
 use super::place::Place;
 use super::problem::{Problem, Severity};
 use super::refusal::Refusal;
@@ -25,7 +25,13 @@ pub struct Report {
     pub guest_memory_written: Vec<GuestRange>,
     /// GICv5: the level-triggered SPIs, by the VMM ([`Options::level_spis`](crate::Options::level_spis)) or by the table (`ISTE.HM`).
     /// After a restore, each is as if its line were low: drive the line of each whose device holds it high (`KVM_IRQ_LINE`, irqfd).
+    ///
+    /// GICv2: those that are pending, by a latch or by a line that is high, which the interface does not tell apart. A restore makes them
+    /// pending by a latch: until its line is driven, such an SPI comes once and no more; one whose line has fallen meanwhile comes once all
+    /// the same.
     pub level_spis: SpiSet,
+    /// GICv2: PPIs likewise. KVM drives those of its timers itself.
+    pub level_ppis: Vec<PpiLine>,
 }
 
 impl Report {
@@ -92,6 +98,7 @@ impl fmt::Display for Report {
             .iter()
             .try_for_each(|finding| writeln!(f, "{:<8} {}: {finding}", finding.severity(), finding.problem.code()))?;
         self.guest_memory_written.iter().try_for_each(|range| writeln!(f, "guest memory written: {range}"))?;
+        self.level_ppis.iter().try_for_each(|line| writeln!(f, "line to drive: {line}"))?;
         if self.level_spis.is_empty() { Ok(()) } else { writeln!(f, "lines to drive: {}", self.level_spis) }
     }
 }

@@ -15,7 +15,7 @@ mod place;
 mod problem;
 mod refusal;
 
-pub use finding::{Finding, QueuedCommands};
+pub use finding::{Finding, PpiLine, QueuedCommands};
 pub use findings::Report;
 pub use place::Place;
 pub use problem::{Problem, Severity};

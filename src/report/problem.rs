@@ -1,7 +1,7 @@
 //! What can be wrong with a state, and how bad it is.
 //!
 //! Source: `arch/arm64/kvm/vgic/vgic-its.c`, the restore of tables: what is checked there and what is believed;
-//! `vgic-mmio-v3.c`, `vgic-sys-reg-v3.c`, `vgic-irs-v5.c`, `vgic-v5-tables.c`: what a write refuses, and what it drops.
+//! `vgic-mmio-v2.c`, `vgic-mmio-v3.c`, `vgic-sys-reg-v3.c`, `vgic-irs-v5.c`, `vgic-v5-tables.c`: what a write refuses, and what it drops.
 //!
 //! Rule: a severity follows from the consequence, and a code never changes its meaning.
 
@@ -210,6 +210,12 @@ problems! {
             "no value was given: KVM's reset value takes its place", "what the guest had set there is lost";
         SpiTargetUnknown "spi-target-unknown":
             "GICD_IROUTER names no vCPU", "the SPI cannot be delivered, without an error";
+        SgiSenders "sgi-senders-differ":
+            "the SGIs that are pending are not those that have a sender", "the senders are restored: an SGI is lost, or comes that was not sent";
+        SgiSenderUnknown "sgi-sender-unknown":
+            "GICD_SPENDSGIR names a vCPU that there is none of", "the guest takes it for the sender of an SGI";
+        ActiveSgi "sgi-active":
+            "an SGI is active, and its sender is not in the interface", "KVM takes vCPU 0 for it: a GIC that compares does not deactivate it";
         RegisterShape "register-shape":
             "the register has bits that KVM does not keep", "KVM takes the table for another than the guest meant";
         ListRegisterIntid "list-register-intid":

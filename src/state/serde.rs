@@ -4,6 +4,7 @@
 //!
 //! Rule: what is deserialised passes the same checks as an image from a file.
 
+use super::gicv2::Gicv2State;
 use super::gicv3::Gicv3State;
 use super::gicv5::Gicv5State;
 use crate::Error;
@@ -19,6 +20,14 @@ trait Imaged: Sized {
     const KIND: Kind;
 
     fn from_image(image: &[u8]) -> Result<Self, ImageError>;
+}
+
+impl Imaged for Gicv2State {
+    const KIND: Kind = Kind::Gicv2;
+
+    fn from_image(image: &[u8]) -> Result<Self, ImageError> {
+        Gicv2State::parse(image)
+    }
 }
 
 impl Imaged for Gicv3State {
@@ -41,6 +50,12 @@ fn serialize<S: Serializer>(image: Result<Vec<u8>, Error>, serializer: S) -> Res
     serializer.serialize_bytes(&image.map_err(serde::ser::Error::custom)?)
 }
 
+impl Serialize for Gicv2State {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serialize(self.to_image(), serializer)
+    }
+}
+
 impl Serialize for Gicv3State {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serialize(self.to_image(), serializer)
@@ -50,6 +65,12 @@ impl Serialize for Gicv3State {
 impl Serialize for Gicv5State<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serialize(self.to_image(IstCoding::Sparse), serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Gicv2State {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_bytes(ImageVisitor(PhantomData))
     }
 }
 

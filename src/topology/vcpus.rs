@@ -94,6 +94,8 @@ pub struct VcpuId(u16);
 impl VcpuId {
     /// Ids are below this: `VGIC_V5_MAX_CPUS`.
     pub const LIMIT: u32 = 512;
+    /// Where it does not matter which vCPU is named.
+    pub(crate) const ZERO: VcpuId = VcpuId(0);
 
     /// Accepts what KVM accepts at most; a host may have a lower limit.
     ///

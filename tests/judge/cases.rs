@@ -356,6 +356,8 @@ fn every_problem_has_a_case_and_a_line() {
     found.extend([SpiLevelLost, SpiLevelPending, IstMisfit, IstKind, IstCfgr, LpiIdBits, LpiIdBounds]);
     // In tests/gicv3/el2.rs.
     found.extend([El2OfSome, MaintenanceIrq, ListRegisterIntid, ListRegisterTwice, ListRegisterHardware, ListRegisterBeyond]);
+    // tests/gicv2/refusal.rs.
+    found.extend([SgiSenders, SgiSenderUnknown, ActiveSgi]);
     for problem in Problem::ALL {
         assert!(found.contains(problem), "{problem:?}");
     }

@@ -87,6 +87,7 @@ pub(crate) const LAYERS: &[&[Module]] = &[
     &[all_below("options", "src/options.rs", "what a VMM decides")],
     &[all_below("interrupt_state", "src/interrupt_state.rs", "the contract, in prose and as two traits")],
     &[
+        all_below("gicv2", "src/gicv2/", "the backend of a GICv2: attach, save, sequence"),
         all_below(
             "gicv3",
             "src/gicv3/",

@@ -1,0 +1,134 @@
+//! The life of an interrupt on a vCPU: acknowledged, ended, deactivated.
+//!
+//! Source: Arm IHI 0048, interrupt handling and prioritisation, `GICV_IAR`, `GICV_EOIR`, `GICV_DIR`;
+//! `arch/arm64/kvm/vgic/vgic-v2.c`, `vgic_v2_populate_lr`, `vgic_v2_fold_lr_state`.
+//!
+//! Rule: what is acknowledged is what hardware would signal out of the interrupts that KVM has on the vCPU's list.
+
+use super::cpu::Gicc;
+use super::guest::Guest;
+use super::irq::SGIS;
+use super::state::State;
+use crate::model::gicv3::Behaviour;
+
+/// Priority of a vCPU that handles nothing.
+const IDLE: u8 = 0xff;
+/// Nothing is pending.
+const SPURIOUS: u32 = 1023;
+/// A group 1 interrupt that this register does not acknowledge.
+const OTHER_GROUP: u32 = 1022;
+const SENDER: u32 = 10;
+
+impl Gicc {
+    fn group_priority(&self, priority: u8, group1: bool) -> u8 {
+        let point = if group1 && !self.common_binary_point() { self.abpr.into() } else { u32::from(self.bpr) + 1 };
+        priority & !1_u8.checked_shl(point).map_or(0xff, |bit| bit - 1)
+    }
+
+    /// The highest priority that is active, as an index of active priorities.
+    fn highest_active(&self) -> Option<u32> {
+        (0..).step_by(32).zip(self.apr).find(|(_, apr)| *apr != 0).map(|(base, apr): (u32, u32)| base + apr.trailing_zeros())
+    }
+
+    fn running_priority(&self, pri_bits: u32) -> u8 {
+        self.highest_active().map_or(IDLE, |index| (index << (8 - pri_bits)) as u8)
+    }
+
+    fn active_bit(&mut self, index: u32) -> Option<&mut u32> {
+        self.apr.get_mut((index / 32) as usize)
+    }
+}
+
+impl State {
+    /// The pending interrupt of the highest priority that a vCPU's interface has enabled: priority, INTID, group 1. Of several with one
+    /// priority: the lowest ID. The architecture leaves that choice open.
+    fn highest_pending(&self, vcpu: usize) -> Option<(u8, u32, bool)> {
+        // Each takes a list register, and there is none left for one that is pending.
+        let crowded = self.irqs.active(vcpu) >= self.host.list_registers as usize;
+        if crowded && !self.host.kernel.has(Behaviour::PendingBeforeActive) {
+            return None;
+        }
+        let gicc = &self.cpus.get(vcpu)?.gicc;
+        let signalled = self.irqs.signalled(vcpu).filter(|(_, irq)| gicc.enables(irq.group1));
+        signalled.map(|(intid, irq)| (irq.priority, intid, irq.group1)).min()
+    }
+
+    fn acknowledge(&mut self, vcpu: usize, alias: bool) -> u32 {
+        self.irqs.prune();
+        let bits = self.host.pri_bits;
+        let Some((priority, intid, group1)) = self.highest_pending(vcpu) else { return SPURIOUS };
+        let Some(gicc) = self.cpus.get_mut(vcpu).map(|cpu| &mut cpu.gicc) else { return SPURIOUS };
+        let drop_to = gicc.group_priority(priority, group1);
+        if priority >= gicc.priority_mask() || drop_to >= gicc.running_priority(bits) || alias && !group1 {
+            return SPURIOUS;
+        }
+        if group1 && !alias && !gicc.ack_ctl() {
+            return OTHER_GROUP;
+        }
+        let index = u32::from(drop_to) >> (8 - bits);
+        if let Some(apr) = gicc.active_bit(index) {
+            *apr |= 1 << (index % 32);
+        }
+        let Some(irq) = self.irqs.get_mut(vcpu, intid) else { return SPURIOUS };
+        irq.active = true;
+        if intid >= SGIS {
+            // A level interrupt stays pending.
+            irq.latch &= irq.level;
+            return intid;
+        }
+        // Of several senders, the one with the lowest number.
+        let sender = irq.source.trailing_zeros() & 7;
+        irq.source &= !(1 << sender);
+        irq.latch = irq.source != 0;
+        intid | sender << SENDER
+    }
+}
+
+impl Guest<'_> {
+    pub(super) fn read_iar(&mut self, alias: bool) -> u32 {
+        self.state(|state| state.acknowledge(self.index, alias)).unwrap_or(0)
+    }
+
+    /// `GICC_RPR`: the running priority, 255 when nothing is active.
+    #[must_use]
+    pub fn running_priority(&self) -> u8 {
+        let running = self.state(|state| Some(state.cpus.get(self.index)?.gicc.running_priority(state.host.pri_bits)));
+        running.flatten().unwrap_or(IDLE)
+    }
+
+    pub(super) fn highest_pending(&self) -> u32 {
+        let found = self.state(|state| {
+            state.irqs.prune();
+            let (_, intid, _) = state.highest_pending(self.index)?;
+            let source = state.irqs.get(self.index, intid)?.source;
+            Some(if intid < SGIS { intid | (source.trailing_zeros() & 7) << SENDER } else { intid })
+        });
+        found.flatten().unwrap_or(SPURIOUS)
+    }
+
+    /// The priority drops; unless `GICC_CTLR.EOImodeNS` is set, the interrupt is deactivated too.
+    pub(super) fn end(&mut self, value: u32) {
+        let deactivates = self.state(|state| {
+            let gicc = &mut state.cpus.get_mut(self.index)?.gicc;
+            let index = gicc.highest_active()?;
+            *gicc.active_bit(index)? &= !(1 << (index % 32));
+            Some(gicc.eoi_deactivates())
+        });
+        if deactivates.flatten() == Some(true) {
+            self.deactivate(value);
+        }
+    }
+
+    /// The interrupt is no longer active. The latch of a level interrupt goes with it. The sender of an SGI is not compared: a GIC may.
+    pub(super) fn deactivate(&mut self, value: u32) {
+        self.state(|state| {
+            state.irqs.change(self.index, value & 0x3ff, |irq| {
+                if irq.active {
+                    irq.active = false;
+                    irq.latch &= !irq.level;
+                }
+            });
+            state.irqs.prune();
+        });
+    }
+}

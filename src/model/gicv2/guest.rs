@@ -1,0 +1,114 @@
+//! Guest code on one vCPU: the frames of the distributor and of the CPU interface.
+//!
+//! Source: `arch/arm64/kvm/vgic/vgic-mmio.c`, `dispatch_mmio_read` and `dispatch_mmio_write`; Arm IHI 0048, CPU interface registers.
+//!
+//! Rule: a guest has no way in that a real one lacks: offsets in frames.
+
+use super::registers::By;
+use super::state::State;
+use super::vm::Vm;
+use crate::VcpuId;
+use crate::uapi::vgic_v2::cpu::*;
+
+/// Guest code on a vCPU, inside [`Vm::run`].
+///
+/// Lower numbers are higher priorities. In a VM without a GICv2 every read gives 0 and nothing has an effect.
+#[derive(Debug)]
+pub struct Guest<'a> {
+    vm: &'a Vm,
+    id: VcpuId,
+    pub(super) index: usize,
+}
+
+impl<'a> Guest<'a> {
+    pub(super) fn new(vm: &'a Vm, id: VcpuId, index: usize) -> Self {
+        Guest { vm, id, index }
+    }
+
+    /// The `vcpu_id` of the vCPU: by which an SGI that it sent names it.
+    #[must_use]
+    pub fn vcpu_id(&self) -> VcpuId {
+        self.id
+    }
+
+    pub(super) fn state<R>(&self, work: impl FnOnce(&mut State) -> R) -> Option<R> {
+        let mut state = self.vm.lock();
+        state.dist.exists.then(|| work(&mut state))
+    }
+
+    fn dist_write(&mut self, offset: u32, width: u32, value: u32) {
+        // Only user space is refused.
+        let _ = self.state(|state| state.write_register(self.index, offset, width, value, By::Guest));
+    }
+
+    /// Reads 32 bits of the distributor.
+    #[must_use]
+    pub fn dist_read32(&self, offset: u32) -> u32 {
+        self.state(|state| state.read_register(self.index, offset, 4)).unwrap_or(0)
+    }
+
+    /// Writes 32 bits of the distributor.
+    pub fn dist_write32(&mut self, offset: u32, value: u32) {
+        self.dist_write(offset, 4, value);
+    }
+
+    /// Reads a byte of the distributor: `GICD_IPRIORITYR`, `GICD_ITARGETSR`, `GICD_SPENDSGIR`.
+    #[must_use]
+    pub fn dist_read8(&self, offset: u32) -> u8 {
+        self.state(|state| state.read_register(self.index, offset, 1)).unwrap_or(0) as u8
+    }
+
+    /// Writes a byte of the distributor: `GICD_IPRIORITYR`, `GICD_ITARGETSR`, `GICD_SPENDSGIR`, `GICD_CPENDSGIR`.
+    pub fn dist_write8(&mut self, offset: u32, value: u8) {
+        self.dist_write(offset, 1, value.into());
+    }
+
+    /// Reads 32 bits of the CPU interface. A read of `GICC_IAR` or `GICC_AIAR` acknowledges.
+    pub fn cpu_read32(&mut self, offset: u32) -> u32 {
+        match offset {
+            GICC_IAR => self.read_iar(false),
+            GICC_AIAR => self.read_iar(true),
+            GICC_RPR => self.running_priority().into(),
+            GICC_HPPIR => self.highest_pending(),
+            _ => {
+                let value = self.state(|state| {
+                    let host = state.host;
+                    state.cpus.get(self.index).map(|cpu| cpu.gicc.guest_get(offset, &host))
+                });
+                value.flatten().unwrap_or(0)
+            }
+        }
+    }
+
+    /// Writes 32 bits of the CPU interface. A write of `GICC_EOIR`, `GICC_AEOIR` or `GICC_DIR` ends an interrupt.
+    pub fn cpu_write32(&mut self, offset: u32, value: u32) {
+        match offset {
+            GICC_EOIR | GICC_AEOIR => self.end(value),
+            GICC_DIR => self.deactivate(value),
+            _ => {
+                self.state(|state| {
+                    let host = state.host;
+                    if let Some(cpu) = state.cpus.get_mut(self.index) {
+                        cpu.gicc.guest_set(offset, value, &host);
+                    }
+                });
+            }
+        }
+    }
+
+    /// `GICC_CTLR.EnableGrp0` and `GICC_PMR` as an operating system sets them.
+    pub fn enable_interface(&mut self) {
+        self.cpu_write32(GICC_PMR, 0xf8);
+        self.cpu_write32(GICC_CTLR, 1);
+    }
+
+    /// Reads `GICC_IAR`: INTID `[9:0]` and, of an SGI, its sender `[12:10]`; `None` where nothing is acknowledged.
+    pub fn acknowledge(&mut self) -> Option<u32> {
+        Some(self.cpu_read32(GICC_IAR)).filter(|iar| iar & 0x3ff < 1020)
+    }
+
+    /// Writes `GICC_EOIR` with what [`Guest::acknowledge`] gave.
+    pub fn eoi(&mut self, iar: u32) {
+        self.cpu_write32(GICC_EOIR, iar);
+    }
+}

@@ -1,0 +1,69 @@
+//! `KVM_RUN`: a vCPU executes guest code.
+//!
+//! Source: `arch/arm64/kvm/arm.c`, `kvm_arch_vcpu_ioctl_run`, `kvm_arch_vcpu_run_pid_change`; `vgic-init.c`, `kvm_vgic_map_resources`;
+//! Documentation/virt/kvm/api.rst, `KVM_RUN`.
+//!
+//! Rule: the lock is not held while guest code runs.
+
+use super::cpu::Cpu;
+use super::guest::Guest;
+use super::state::State;
+use super::vm::Vm;
+use crate::{Errno, VcpuId};
+
+impl Vm {
+    /// `KVM_RUN`: the vCPU executes `code` as its guest, and exits. Other threads may use the VM meanwhile; whatever needs the vCPU
+    /// gives them `EBUSY`.
+    ///
+    /// # Errors
+    ///
+    /// In this order; `vgic-init.c` and `vgic-v2.c`. The last two are found by the first run, which kills the VM then; older
+    /// kernels leave a VM without a working GIC:
+    /// - `EBADF`: no such vCPU.
+    /// - `EIO`: the VM is dead.
+    /// - `EINTR`: another thread has the vCPU. KVM would wait; the model answers as if a signal ended the wait.
+    /// - `ENXIO`: the distributor or the CPU interface has no address.
+    /// - `EINVAL`: their frames overlap.
+    pub fn run<R>(&self, id: VcpuId, code: impl FnOnce(&mut Guest<'_>) -> R) -> Result<R, Errno> {
+        let index = self.lock().enter(id)?;
+        let running = Running { vm: self, index };
+        let result = code(&mut Guest::new(self, id, index));
+        drop(running);
+        Ok(result)
+    }
+}
+
+/// A vCPU inside `KVM_RUN`, also when guest code panics.
+struct Running<'a> {
+    vm: &'a Vm,
+    index: usize,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        let mut state = self.vm.lock();
+        state.irqs.prune();
+        if let Some(cpu) = state.cpus.get_mut(self.index) {
+            cpu.running = false;
+        }
+    }
+}
+
+impl State {
+    /// The part of `KVM_RUN` before the guest.
+    fn enter(&mut self, id: VcpuId) -> Result<usize, Errno> {
+        let index = self.index_of(id).ok_or(Errno::EBADF)?;
+        self.alive()?;
+        if self.cpus.get(index).is_none_or(Cpu::is_busy) {
+            return Err(Errno::EINTR);
+        }
+        self.map_resources().inspect_err(|_| self.dead = true)?;
+        let host = self.host;
+        if let Some(cpu) = self.cpus.get_mut(index) {
+            (cpu.running, cpu.has_run) = (true, true);
+            cpu.gicc.load(&host);
+        }
+        self.irqs.prune();
+        Ok(index)
+    }
+}
