@@ -99,7 +99,7 @@ pub use error::{AccessError, Applied, DeviceError, Error, ReadBackError};
 pub use flushed::Flushed;
 pub use interrupt_state::{DynInterruptState, GuestMemoryUse, InterruptState, Requirements};
 pub use memory::{GuestMemoryRead, GuestRange, NoGuestMemory};
-pub use options::{ConfigurationPolicy, El2Policy, Options, TableStrategy};
+pub use options::{ConfigurationPolicy, El2Policy, Options, TableStrategy, VcpuNumbers};
 #[doc(hidden)]
 pub use registers::{Field, Meaning, Row};
 pub use topology::{IntId, LpiIdBits, Mpidr, NrIrqs, SpiCount, SpiSet, TopologyError, Vcpu, VcpuId, Vcpus};

@@ -39,6 +39,10 @@ pub struct Options {
     pub accept_newer_revision: bool,
     /// GICv3: what becomes of the state of vCPUs with EL2 (nested virtualization). Default: as the device shows.
     pub el2: El2Policy,
+    /// GICv3: what the host's kernel takes for the number of a vCPU. Where it is the order of creation and a `vcpu_id` is another number, a
+    /// flush and a check refuse the VM: its guest does not run there, and other kernels would take its interrupts for those of other
+    /// vCPUs. With the feature `kvm`, `kvm::vcpu_numbers` asks the host. Default: not told, nothing is refused for it.
+    pub vcpu_numbers: VcpuNumbers,
     /// GICv3, tables in the state: what a restore makes of a configuration table that does not look like one. Default: leave it.
     pub lpi_configuration: ConfigurationPolicy,
     /// GICv3: what the guest owns, and what must not be touched, by which the places of tables are judged. Default: `None`, all memory that
@@ -68,6 +72,7 @@ impl Default for Options {
             verify_flush: false,
             accept_newer_revision: false,
             el2: El2Policy::default(),
+            vcpu_numbers: VcpuNumbers::default(),
             lpi_configuration: ConfigurationPolicy::default(),
             ranges: None,
             limits: Limits::default(),
@@ -99,6 +104,7 @@ builders! {
     with_verify_flush verify_flush: bool;
     with_accept_newer_revision accept_newer_revision: bool;
     with_el2 el2: El2Policy;
+    with_vcpu_numbers vcpu_numbers: VcpuNumbers;
     with_lpi_configuration lpi_configuration: ConfigurationPolicy;
     with_ranges ranges: Option<Ranges>;
     with_limits limits: Limits;
@@ -133,6 +139,21 @@ pub enum El2Policy {
     Required,
     /// The state is neither saved nor restored, as if the vCPUs had no EL2: for a guest that does not use it.
     Lost,
+}
+
+/// What a kernel takes for the number of a vCPU: in ITS commands, in collection tables, and for the timers of a guest.
+///
+/// A guest takes it from `GICR_TYPER.Processor_Number`, which is the `vcpu_id` on every kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum VcpuNumbers {
+    /// The VMM does not say.
+    #[default]
+    NotTold,
+    /// The `vcpu_id`: from Linux 6.7 on.
+    VcpuId,
+    /// The place in the order of creation: before Linux 6.7. A guest runs only if its `vcpu_id`s are 0, 1, 2 and so on.
+    CreationOrder,
 }
 
 /// What a restore gives the kernel as configuration of LPIs, if what the guest had as its configuration table does not look like one.

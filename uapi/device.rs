@@ -20,6 +20,11 @@ constants! {
     /// `kvm_create_device.flags`: only ask whether the type is supported; no device is made and `fd` is not written.
     KVM_CREATE_DEVICE_TEST: u32 = 1;
 
+    /// ioctl number, `_IO(0xAE, 0x03)`; the argument is a capability.
+    KVM_CHECK_EXTENSION: u32 = 0xae03;
+    /// Capability, arm64, since Linux 6.7: which bits of ID registers user space may write.
+    KVM_CAP_ARM_SUPPORTED_REG_MASK_RANGES: u32 = 230;
+
     /// ioctl number, `_IOWR(0xAE, 0xe0, struct kvm_create_device)`.
     KVM_CREATE_DEVICE: u32 = 0xc00c_aee0;
     /// ioctl number, `_IOW(0xAE, 0xe1, struct kvm_device_attr)`.

@@ -11,7 +11,7 @@ use crate::image::Kind;
 use crate::interrupt_state::{DynInterruptState, GuestMemoryUse, InterruptState, Requirements};
 use crate::judge::gicv3::{fit, fits_memory, problems};
 use crate::memory::{GuestMemoryRead, join};
-use crate::options::{Options, TableStrategy};
+use crate::options::{Options, TableStrategy, VcpuNumbers};
 use crate::report::{Refusal, Report};
 use crate::state::gicv3::Gicv3State;
 use crate::state::gicv3::codec::{el2_bytes, image_bytes, lpis_bytes};
@@ -23,6 +23,17 @@ impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
         let (vcpus, its) = (self.target.vcpus.len(), self.target.its.len());
         let el2 = self.el2().map_or(0, |_| el2_bytes(vcpus));
         image_bytes(self.target.nr_irqs, vcpus, its) + el2 + lpis.map_or(0, |lpis| lpis_bytes(lpis, vcpus, its))
+    }
+
+    /// Whether the kernel means the same vCPU as the guest by a number.
+    fn check_vcpu_numbers(&self) -> Result<(), Refusal> {
+        let mut places = self.target.vcpus.iter().enumerate();
+        match places.find(|(place, vcpu)| u32::try_from(*place) != Ok(vcpu.id.get())) {
+            Some((place, vcpu)) if self.options.vcpu_numbers == VcpuNumbers::CreationOrder => {
+                Err(Refusal::VcpuNumber { vcpu, place })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn tables_in(&self, strategy: TableStrategy) -> bool {
@@ -44,6 +55,7 @@ impl<D: AttrDevice, M: GuestMemoryRead> InterruptState for Gicv3<D, M> {
     fn check(&self, state: &Gicv3State) -> Result<Report, Error> {
         self.loses_nothing()?;
         fit(state, &self.fitting())?;
+        self.check_vcpu_numbers()?;
         let report = problems(state, &self.memory, &self.ranges(), &self.options.limits);
         report.refuse(self.options.refuse_at)?;
         if let Some(lpis) = &state.lpis {
@@ -106,7 +118,9 @@ impl<D: AttrDevice, M: GuestMemoryRead> DynInterruptState for Gicv3<D, M> {
     /// Beside those of the trait: [`Error::Shadow`]: memory could not be diverted, or not put back. [`Error::Tables`]: tables of the
     /// guest overlap, so that the kernel's writes destroy each other, or lie outside of guest memory; with
     /// [`Options::verify_flush`](crate::Options::verify_flush), also what guest memory has lost, after it was written.
+    /// [`Error::Refused`]: no other kernel would understand the tables ([`Options::vcpu_numbers`](crate::Options::vcpu_numbers)).
     fn flush_tables(&mut self) -> Result<Flushed, Error> {
+        self.check_vcpu_numbers()?;
         self.flush()
     }
 

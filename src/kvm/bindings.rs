@@ -13,6 +13,7 @@ const _: () = {
     assert!(dev::KVM_DEV_TYPE_ARM_VGIC_V3 == kb::kvm_device_type_KVM_DEV_TYPE_ARM_VGIC_V3);
     assert!(dev::KVM_DEV_TYPE_ARM_VGIC_ITS == kb::kvm_device_type_KVM_DEV_TYPE_ARM_VGIC_ITS);
     assert!(dev::KVM_CREATE_DEVICE_TEST == kb::KVM_CREATE_DEVICE_TEST);
+    assert!(dev::KVM_CAP_ARM_SUPPORTED_REG_MASK_RANGES == kb::KVM_CAP_ARM_SUPPORTED_REG_MASK_RANGES);
     assert!(mem::KVM_MEM_LOG_DIRTY_PAGES == kb::KVM_MEM_LOG_DIRTY_PAGES);
     assert!(mem::KVM_MEM_READONLY == kb::KVM_MEM_READONLY);
     assert!(size_of::<dev::kvm_create_device>() == size_of::<kb::kvm_create_device>());

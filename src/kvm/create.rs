@@ -11,6 +11,8 @@ use super::{Descriptor, KvmDevice};
 use crate::Errno;
 use crate::gicv3::Gicv3State;
 use crate::image::{self, ImageError, Kind};
+use crate::options::VcpuNumbers;
+use crate::uapi::device::{KVM_CAP_ARM_SUPPORTED_REG_MASK_RANGES, KVM_CHECK_EXTENSION};
 use crate::uapi::device::{KVM_CREATE_DEVICE, KVM_CREATE_DEVICE_TEST, KVM_DEV_TYPE_ARM_VGIC_ITS, KVM_DEV_TYPE_ARM_VGIC_V2};
 use crate::uapi::device::{KVM_DEV_TYPE_ARM_VGIC_V3, KVM_DEV_TYPE_ARM_VGIC_V5, kvm_create_device};
 use core::fmt;
@@ -72,6 +74,24 @@ pub fn probe(vm: impl Descriptor) -> Result<Offered, Errno> {
         its: offers(&vm, KVM_DEV_TYPE_ARM_VGIC_ITS)?,
         gicv5: offers(&vm, KVM_DEV_TYPE_ARM_VGIC_V5)?,
     })
+}
+
+/// What the kernel takes for the number of a vCPU, for [`Options::vcpu_numbers`](crate::Options::vcpu_numbers).
+///
+/// Told by `KVM_CAP_ARM_SUPPORTED_REG_MASK_RANGES`, which Linux 6.7 has brought, as it has the change: d455d366c451 "KVM: arm64: vgic-its:
+/// Treat the collection target address as a vcpu_id".
+///
+/// # Errors
+///
+/// `EBADF`, `ENOTTY` and the like: `vm` is not a VM of KVM.
+pub fn vcpu_numbers(vm: impl Descriptor) -> Result<VcpuNumbers, Errno> {
+    let capability: libc::c_ulong = KVM_CAP_ARM_SUPPORTED_REG_MASK_RANGES.into();
+    // SAFETY: the argument is a number. What is no VM refuses the ioctl: its number is KVM's own.
+    match unsafe { libc::ioctl(vm.descriptor().as_raw_fd(), KVM_CHECK_EXTENSION as _, capability) } {
+        ..0 => Err(super::last_errno()),
+        0 => Ok(VcpuNumbers::CreationOrder),
+        _ => Ok(VcpuNumbers::VcpuId),
+    }
 }
 
 /// In test mode, the kernel leaves the `fd` field as it was: no descriptor may be made of it.

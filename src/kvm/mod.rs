@@ -47,7 +47,7 @@ mod descriptor;
 #[cfg(feature = "shadow")]
 mod memslots;
 
-pub use create::{CreateError, DeviceType, Offered, probe};
+pub use create::{CreateError, DeviceType, Offered, probe, vcpu_numbers};
 pub use descriptor::Descriptor;
 #[cfg(feature = "shadow")]
 pub use memslots::{VmMemslot, VmMemslots};

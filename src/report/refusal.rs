@@ -40,6 +40,15 @@ pub enum Refusal {
         /// Another one, or the same again.
         second: Vcpu,
     },
+    /// The host's kernel takes the place of a vCPU in the order of creation for its number
+    /// ([`Options::vcpu_numbers`](crate::Options::vcpu_numbers)), and its `vcpu_id` is another.
+    #[error("this kernel takes the order of creation for the number of a vCPU, and {vcpu} is number {place} of it")]
+    VcpuNumber {
+        /// The first such vCPU.
+        vcpu: Vcpu,
+        /// Its place, from 0.
+        place: usize,
+    },
     /// The number of SPIs differs.
     #[error("the state has {found} SPIs, the device {expected}", found = found.get(), expected = expected.get())]
     SpiCount {

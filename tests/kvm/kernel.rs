@@ -20,7 +20,7 @@ use vgic_state::shadow::{Backing, Memslot, Shadowed};
 use vgic_state::uapi::vgic_v3::dist::{GICD_CTLR, GICD_TYPER2};
 use vgic_state::uapi::vgic_v3::icc::SYS_ICC_CTLR_EL1;
 use vgic_state::uapi::vgic_v3::its::GITS_TRANSLATER;
-use vgic_state::{Attr, AttrDevice, Command, Errno, GuestRange};
+use vgic_state::{Attr, AttrDevice, Command, Errno, GuestRange, VcpuNumbers};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryRegion, MemoryRegionAddress};
 
 /// No test waits longer for anything.
@@ -130,6 +130,12 @@ fn run(vcpu: &mut VcpuFd, program: u64, x0: u64, mut go_on: impl FnMut(u32) -> b
 }
 
 impl KernelRig {
+    /// What a VMM that knows its host decides.
+    #[allow(dead_code, reason = "not for the benchmarks")]
+    pub(crate) fn ask_for_vcpu_numbers(&mut self) {
+        self.gicv3.options_mut().vcpu_numbers = vgic_state::kvm::vcpu_numbers(&*self.vm).expect("capability");
+    }
+
     /// Has the guest write to every page of a range. How long it takes is what the benchmark asks.
     #[allow(dead_code, reason = "for the benchmark")]
     pub(crate) fn touch(&mut self, vcpu: usize, start: u64, bytes: u64) -> Duration {
@@ -381,6 +387,9 @@ fn what_this_machine_offers() {
     let vm = Kvm::new().and_then(|kvm| kvm.create_vm()).expect("a VM from /dev/kvm");
     let offered = probe(&vm).expect("probe");
     assert!(offered.gicv3 && offered.its, "{offered:?}");
+    let by_id = linux().has(Behaviour::NamesVcpusById);
+    let numbers = if by_id { VcpuNumbers::VcpuId } else { VcpuNumbers::CreationOrder };
+    assert_eq!(vgic_state::kvm::vcpu_numbers(&vm), Ok(numbers));
     KvmDevice::create_gicv3(&vm).expect("GICv3");
     assert_eq!(KvmDevice::create_gicv3(&vm).err().map(|error| error.errno), Some(Errno::EEXIST));
     assert_eq!(KvmDevice::create_gicv5(&vm).is_ok(), offered.gicv5);

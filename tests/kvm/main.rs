@@ -98,6 +98,8 @@ scenarios! {
     kernels::active_interrupts_and_list_registers,
     kernels::one_lpi_for_two_events,
     kernels::whose_lpis_are_moved,
+    kernels::vcpus_numbered_by_their_creation,
+    kernels::lpis_that_are_disabled,
     kernels::an_event_without_collection,
     kernels::a_table_that_changes_its_place,
     kernels::what_is_unmapped_between_two_saves,

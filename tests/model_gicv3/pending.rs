@@ -6,6 +6,7 @@
 //! Rule: a bit in guest memory and a latch in KVM are two things; each test says which one it looks at.
 
 use crate::common::*;
+use vgic_state::model::gicv3::{Behaviour, Host, Kernel};
 use vgic_state::{Attr, AttrDevice, Command, Errno};
 use vm_memory::{Bytes, GuestAddress};
 
@@ -24,7 +25,11 @@ fn write(rig: &Rig, address: u64, value: u8) {
 
 /// LPIs 8200 to 8203 and 9000 for the second vCPU (id 2), 8204 for the third (id 9).
 fn mapped() -> Rig {
-    let mut rig = running();
+    mapped_on(Host::default())
+}
+
+fn mapped_on(host: Host) -> Rig {
+    let mut rig = running_with(host, 1, false);
     for command in [mapc(4, 2), mapc(11, 9), mapd(70, 4, ITTS)] {
         rig.command(command).unwrap();
     }
@@ -78,35 +83,39 @@ fn consumed_by_a_restore() {
     }
     source.gic.command(Command::SavePendingTables).unwrap();
     source.its[0].command(Command::ItsSaveTables).unwrap();
-    let mut target = prepared_with(vgic_state::model::gicv3::Host::default(), 1, false, copy(&source.memory));
+    let mut target = prepared_with(Host::default(), 1, false, copy(&source.memory));
     target.its[0].command(Command::ItsRestoreTables).unwrap();
     assert_eq!([8200, 8201, 8202, 8203, 8204].map(|intid| target.pending(intid)), [false, true, false, true, true]);
     assert_eq!((read(&target, byte(1, 8200)), read(&target, byte(2, 8200))), (0, 0));
     assert_eq!(target.vm.written(), [byte(1, 8200)..byte(1, 8200) + 1, byte(2, 8200)..byte(2, 8200) + 1]);
     // On the memory that a failed restore left, the pending interrupts are gone: the LPIs outlive the failure only on a list.
-    let mut again = prepared_with(vgic_state::model::gicv3::Host::default(), 1, false, copy(&target.memory));
+    let mut again = prepared_with(Host::default(), 1, false, copy(&target.memory));
     again.its[0].command(Command::ItsRestoreTables).unwrap();
     assert!(again.vm.lpis().iter().all(|lpi| !lpi.pending));
 }
 
 #[test]
 fn read_when_lpis_are_enabled() {
-    let mut rig = mapped();
-    let mpidr = VCPUS[1].1;
-    rig.vm.signal_msi(doorbell(0), 70, 0).unwrap();
-    rig.gic.set(Attr::redist(mpidr, 0), 0).unwrap();
-    assert!(rig.pending(8200), "the latch stays");
-    assert_eq!(rig.vm.signal_msi(doorbell(0), 70, 1), Err(Errno::EBUSY));
-    write(&rig, byte(1, 8200), 0b0000_1100);
-    rig.gic.set(Attr::redist(mpidr, 0), 1).unwrap();
-    assert_eq!([8200, 8201, 8202, 8203].map(|intid| rig.pending(intid)), [false, false, true, true]);
-    assert_eq!(read(&rig, byte(1, 8200)), 0b0000_1100, "read, not consumed");
-    // PTZ: the table is said to be zero and is not read.
-    rig.gic.set(Attr::redist(mpidr, 0), 0).unwrap();
-    rig.redist64(mpidr, 0x78, 1 << 62 | (PENDING + 0x1_0000));
-    write(&rig, byte(1, 8200), 0b0000_0001);
-    rig.gic.set(Attr::redist(mpidr, 0), 1).unwrap();
-    assert_eq!([8200, 8202].map(|intid| rig.pending(intid)), [false, true]);
+    for kernel in [Kernel::V6_18, Kernel::V7_3_4] {
+        let forgets = kernel.has(Behaviour::DisablingForgetsPendingLpis);
+        assert_eq!(forgets, kernel == Kernel::V7_3_4);
+        let mut rig = mapped_on(Host { kernel, ..Host::default() });
+        let mpidr = VCPUS[1].1;
+        rig.vm.signal_msi(doorbell(0), 70, 0).unwrap();
+        rig.gic.set(Attr::redist(mpidr, 0), 0).unwrap();
+        assert_eq!(rig.pending(8200), !forgets, "the latch");
+        assert_eq!(rig.vm.signal_msi(doorbell(0), 70, 1), Err(Errno::EBUSY));
+        write(&rig, byte(1, 8200), 0b0000_1100);
+        rig.gic.set(Attr::redist(mpidr, 0), 1).unwrap();
+        assert_eq!([8200, 8201, 8202, 8203].map(|intid| rig.pending(intid)), [false, false, true, true]);
+        assert_eq!(read(&rig, byte(1, 8200)), 0b0000_1100, "read, not consumed");
+        // PTZ: the table is said to be zero and is not read.
+        rig.gic.set(Attr::redist(mpidr, 0), 0).unwrap();
+        rig.redist64(mpidr, 0x78, 1 << 62 | (PENDING + 0x1_0000));
+        write(&rig, byte(1, 8200), 0b0000_0001);
+        rig.gic.set(Attr::redist(mpidr, 0), 1).unwrap();
+        assert_eq!([8200, 8202].map(|intid| rig.pending(intid)), [false, !forgets]);
+    }
 }
 
 #[test]

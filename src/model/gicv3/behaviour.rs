@@ -106,6 +106,9 @@ pub enum Behaviour {
     /// `SAVE_TABLES` clears the entry of an event whose collection the guest has unmapped, and goes on. Without it, the kernel follows a
     /// null pointer: the host crashes, and any guest can bring that about. The model's VM is dead then.
     SavesEventsWithoutCollection,
+    /// An LPI that is pending when `GICR_CTLR.EnableLPIs` becomes 0 is so no more. Without it, it stays pending, and `SAVE_PENDING_TABLES`
+    /// writes its bit.
+    DisablingForgetsPendingLpis,
     /// A write that changes a `GITS_BASER` frees what the table maps even if the register stays valid. Without it, only a write that makes
     /// it invalid does.
     ChangedBaserFreesMappings,
@@ -232,6 +235,14 @@ const TABLE: &[Row] = &[
         matters: "without it, a guest can crash the host at `SAVE_TABLES`, and nothing in user space prevents it",
         has: &[Span::stable(6, 1, 191), Span::stable(6, 12, 113), Span::mainline(7, 2)],
         unknown: &[],
+    },
+    Row {
+        behaviour: Behaviour::DisablingForgetsPendingLpis,
+        title: "LPIs that are disabled are no more pending",
+        commit: "7258770e5814 \"KVM: arm64: vgic: Handle race between interrupt affinity change and LPI disabling\"",
+        matters: "with it, a guest that disables the LPIs of a vCPU has lost those that were pending: before a save as after it",
+        has: &[Span::stable(6, 1, 191), Span::stable(6, 12, 114), Span::stable(7, 1, 13), Span::mainline(7, 2)],
+        unknown: &[Span::between(7, 1, 3, 13)],
     },
     Row {
         behaviour: Behaviour::ChangedBaserFreesMappings,

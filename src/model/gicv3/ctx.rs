@@ -114,10 +114,13 @@ impl Ctx<'_> {
         }
     }
 
-    /// `GICR_CTLR.EnableLPIs` became 0: LPIs leave the vCPU's list; their latches stay.
+    /// `GICR_CTLR.EnableLPIs` became 0: LPIs leave the vCPU's list, and with the [behaviour](Behaviour::DisablingForgetsPendingLpis) are
+    /// no more pending.
     pub(super) fn lpis_disabled(&mut self, vcpu: usize) {
+        let forgets = self.host.kernel.has(Behaviour::DisablingForgetsPendingLpis);
         for irq in self.irqs.lpis.values_mut().filter(|irq| irq.queued == Some(vcpu)) {
             irq.queued = None;
+            irq.latch &= !forgets;
         }
         self.irqs.lpis.retain(|_, irq| irq.references > 0 || irq.queued.is_some());
     }

@@ -87,6 +87,8 @@ impl Kernel {
     pub const V6_18: Kernel = Kernel::of((6, 18, 15));
     /// 6.19.14, the last of its line.
     pub const V6_19: Kernel = Kernel::of((6, 19, 14));
+    /// 7.0.13, the last of its line.
+    pub const V7_0: Kernel = Kernel::of((7, 0, 13));
     /// 7.1.13, the last of its line.
     pub const V7_1: Kernel = Kernel::of((7, 1, 13));
     /// 7.2.6.
@@ -99,7 +101,7 @@ impl Kernel {
     pub const V7_3_4: Kernel = Kernel::of((7, 3, 4));
 
     /// One release for each set of behaviours that the oldest and the newest kernels of the lines have, the oldest first.
-    pub const ALL: [Kernel; 13] = [
+    pub const ALL: [Kernel; 14] = [
         Kernel::V6_1,
         Kernel::V6_1_170,
         Kernel::V6_1_192,
@@ -108,6 +110,7 @@ impl Kernel {
         Kernel::V6_16,
         Kernel::V6_18,
         Kernel::V6_19,
+        Kernel::V7_0,
         Kernel::V7_1,
         Kernel::V7_2_6,
         Kernel::V7_2,

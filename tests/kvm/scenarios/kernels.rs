@@ -8,14 +8,16 @@
 use super::{moved, save};
 use crate::layout;
 use crate::log::Log;
-use crate::memory::copy;
+use crate::memory::{changed, copy};
 use crate::program::{self, Devices, Event, Table};
 use crate::rig::{BeforeInit, Config, Rig};
 use vgic_state::TableStrategy;
 use vgic_state::model::gicv3::Behaviour;
-use vgic_state::uapi::vgic_v3::dist::{GICD_ICACTIVER, GICD_IGROUPR, GICD_ISACTIVER, GICD_ISENABLER, GICD_ISPENDR};
+use vgic_state::report::Refusal;
+use vgic_state::uapi::vgic_v3::dist::{GICD_CTLR, GICD_ICACTIVER, GICD_IGROUPR, GICD_ISACTIVER, GICD_ISENABLER, GICD_ISPENDR};
 use vgic_state::uapi::vgic_v3::its::{GITS_BASER, GITS_CTLR};
-use vgic_state::{DynInterruptState, Errno, InterruptState};
+use vgic_state::uapi::vgic_v3::redist::GICR_CTLR;
+use vgic_state::{AttrDevice, Command, DynInterruptState, Errno, Error, InterruptState, VcpuNumbers};
 
 const DEVICES: Devices = Devices { devices: 2, events: 4, first_id: 8, step: 8, table: Table::Flat };
 
@@ -113,6 +115,52 @@ pub(crate) fn whose_lpis_are_moved<R: Rig>(log: &mut Log) {
     let served = [2, 0, 1].map(|vcpu| rig.acknowledge(vcpu).iter().filter(|intid| **intid >= 8192).count());
     assert_eq!(served, if has::<R>(Behaviour::MovallKeepsOthers) { [1, 0, 2] } else { [0, 0, 3] });
     log.value("served", served);
+}
+
+/// A VMM that says that its kernel takes the order of creation for the number of a vCPU: nothing is saved or restored under numbers that
+/// another kernel takes otherwise.
+pub(crate) fn vcpus_numbered_by_their_creation<R: Rig>(log: &mut Log) {
+    let config = Config { vcpus: 3, id_step: 2, ..Config::default() };
+    let mut source = set_up::<R>(config);
+    let state = save(&mut source);
+    let mut target = R::with_memory(config, copy(source.memory()));
+    let (before, ctlr) = (copy(target.memory()), target.dist(GICD_CTLR));
+    let refused = Error::from(Refusal::VcpuNumber { vcpu: config.vcpu(1), place: 1 });
+    log.add(refused.to_string());
+    target.gicv3().options_mut().vcpu_numbers = VcpuNumbers::CreationOrder;
+    let gicv3 = target.gicv3();
+    assert_eq!(gicv3.check(&state).map(drop), Err(refused.clone()));
+    assert_eq!(gicv3.restore(&state).map(drop), Err(refused.clone()));
+    assert_eq!(gicv3.flush_tables().map(drop), Err(refused));
+    assert_eq!(changed(&before, target.memory()).first(), None);
+    assert_ne!(ctlr, state.dist.ctlr);
+    assert_eq!(target.dist(GICD_CTLR), ctlr, "nothing is written");
+    // Told otherwise, or not told, the state goes where it came from.
+    target.gicv3().options_mut().vcpu_numbers = VcpuNumbers::VcpuId;
+    target.gicv3().restore(&state).expect("restore");
+    // Numbers that are both are nobody's problem.
+    let mut dense = set_up::<R>(Config { id_step: 1, ..config });
+    dense.gicv3().options_mut().vcpu_numbers = VcpuNumbers::CreationOrder;
+    let state = save(&mut dense);
+    dense.gicv3().check(&state).expect("check");
+}
+
+/// The LPIs of a vCPU are disabled while one of them is pending.
+pub(crate) fn lpis_that_are_disabled<R: Rig>(log: &mut Log) {
+    const VCPU: usize = 1;
+    let mut rig = set_up::<R>(Config::default());
+    let Event { device, lpi, .. } = event(0, 1);
+    assert_eq!(rig.msi(0, device, 1), Ok(1));
+    rig.set_redist(VCPU, GICR_CTLR, 0);
+    rig.gicv3().gic_mut().command(Command::SavePendingTables).expect("SAVE_PENDING_TABLES");
+    let bits = rig.read(layout::pending(VCPU) + u64::from(lpi / 64 * 8));
+    let forgotten = has::<R>(Behaviour::DisablingForgetsPendingLpis);
+    assert_eq!(bits, if forgotten { 0 } else { 1 << (lpi % 64) });
+    // Enabled, the kernel reads the table.
+    rig.set_redist(VCPU, GICR_CTLR, 1);
+    let served = rig.acknowledge(VCPU);
+    assert_eq!(served, if forgotten { vec![] } else { vec![lpi] });
+    log.value("served", (bits, served));
 }
 
 /// A guest unmaps a collection that has events. A kernel whose host crashes then is not asked: `crash::unmapped_collection` is.
