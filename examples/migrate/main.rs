@@ -1,4 +1,4 @@
-//! Moves the interrupts of two guests from one VM to another, one with a GICv5 and one with a GICv3 and an ITS, through code of a VMM
+//! Moves the interrupts of three guests from one VM to another, with a GICv5, with a GICv3 and an ITS, and with a GICv2, through code of a VMM
 //! that is written once: size, flush, save, check, restore; then compares, and lets the guests go on.
 //!
 //! `cargo run --example migrate` does it between VMs on the model. `cargo run --example migrate -- --kvm` restores the GICv5 guest
@@ -7,6 +7,7 @@
 //!
 //! Rule: exit code 0 says that the destinations save the same state, and that their guests, on the model, take what was pending.
 
+mod gicv2;
 mod gicv3;
 mod gicv5;
 mod kvm;
@@ -37,7 +38,9 @@ fn main() -> ExitCode {
 }
 
 fn between_models(directory: Option<&Path>) -> Result<()> {
-    for (name, image) in [("gicv5.img", gicv5::between_models()?), ("gicv3.img", gicv3::between_models()?)] {
+    let images =
+        [("gicv5.img", gicv5::between_models()?), ("gicv3.img", gicv3::between_models()?), ("gicv2.img", gicv2::between_models()?)];
+    for (name, image) in images {
         if let Some(directory) = directory {
             std::fs::write(directory.join(name), image)?;
         }

@@ -53,6 +53,7 @@ fn counts(image: &[u8]) -> Result<(usize, usize)> {
             let state = Gicv3State::parse(image)?;
             (state.vcpus.len(), state.its.len())
         }
+        Kind::Gicv2 => (vgic_state::gicv2::Gicv2State::parse(image)?.vcpus.len(), 0),
         Kind::Gicv5 => (vgic_state::gicv5::Gicv5State::parse(image)?.vcpus.len(), 0),
         kind => return Err(format!("{kind}: unknown").into()),
     })

@@ -7,6 +7,7 @@ use crate::older::VmConfig;
 use crate::older::firecracker as older;
 use crate::vms::{assert_restored, pairs};
 use crate::{Gic, restore, save};
+use vgic_state::gicv2::Gicv2State;
 use vgic_state::gicv3::Gicv3State;
 use vgic_state::gicv5::Gicv5State;
 use vgic_state::image::{self, Kind};
@@ -54,6 +55,7 @@ enum GicDevice {
 /// The vCPUs that an image is of.
 fn vcpus(image: &[u8]) -> Result<Vcpus, GicError> {
     let topology = match image::kind(image)? {
+        Kind::Gicv2 => Gicv2State::parse(image)?.topology(),
         Kind::Gicv3 => Gicv3State::parse(image)?.topology(),
         Kind::Gicv5 => Gicv5State::parse(image)?.topology(),
         _ => return Err(GicError::Vcpus),

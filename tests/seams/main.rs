@@ -4,11 +4,13 @@
 //! Source: the traits are written from descriptions of their shapes, and have the methods that matter to state, no more. How and
 //! when a VMM calls them: `docs/embedding.md`.
 //!
-//! Rule: an adapter knows the backend as a `DynInterruptState` alone, so that it serves a GICv3 and a GICv5, and has it for one operation;
+//! Rule: an adapter knows the backend as a `DynInterruptState` alone, so that it serves controllers of every kind, and has it for one operation;
 //! what it hands out is what its VMM carries today.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
 
+#[path = "../common/gicv2.rs"]
+mod gicv2;
 #[allow(dead_code, reason = "each test binary uses its own part")]
 #[path = "../common/gicv3.rs"]
 mod gicv3;
@@ -61,6 +63,7 @@ fn restore(gic: &Gic, image: &[u8]) -> Result<Report, Error> {
 #[cfg(all(feature = "kvm", target_os = "linux"))]
 #[test]
 fn backends_on_kvm() {
+    use vgic_state::gicv2::Gicv2;
     use vgic_state::gicv3::Gicv3;
     use vgic_state::gicv5::Gicv5;
     use vgic_state::kvm::{KvmDevice, VmMemslots};
@@ -68,6 +71,7 @@ fn backends_on_kvm() {
 
     type Memory = Shadowed<vm_memory::GuestMemoryMmap<()>, VmMemslots<Arc<kvm_ioctls::VmFd>>>;
     let _: fn(Gicv3<KvmDevice, Memory>) -> Box<dyn DynInterruptState + Send> = |gic| Box::new(gic);
+    let _: fn(Gicv2<KvmDevice>) -> Box<dyn DynInterruptState + Send> = |gic| Box::new(gic);
     let _: fn(Gicv5<KvmDevice>) -> Box<dyn DynInterruptState + Send> = |gic| Box::new(gic);
     // By a descriptor of the VMM's own wrapper of KVM, and by one that is lent for one operation.
     type OfOwned = Shadowed<vm_memory::GuestMemoryMmap<()>, VmMemslots<std::os::fd::OwnedFd>>;

@@ -132,7 +132,7 @@ fn what_is_no_state_is_an_error() {
     ] {
         assert!(SavedState::decode(bytes).is_none(), "{bytes:?}");
     }
-    let [_, _, (_, pair)] = pairs();
+    let [.., (_, pair)] = pairs();
     let mut destination = Unit { gic: pair.destination, running: false };
     let refused = destination.restore(SavedState { image: vec![7; 99] });
     assert!(matches!(refused, Err(RestoreError::InvalidSavedState(_))), "{refused:?}");

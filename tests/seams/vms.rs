@@ -2,15 +2,17 @@
 //!
 //! Rule: the destination is fresh; of the source, it has guest memory.
 
-use crate::{Devices, Gic, gicv3, gicv5, save};
+use crate::{Devices, Gic, gicv2, gicv3, gicv5, save};
 use std::sync::{Arc, Mutex, PoisonError};
+use vgic_state::gicv2::Gicv2;
 use vgic_state::gicv3::Gicv3;
 use vgic_state::gicv5::Gicv5;
 use vgic_state::image::IstCoding;
+use vgic_state::model::gicv2 as model_gicv2;
 use vgic_state::model::gicv3::{Device, Slots, Vm};
 use vgic_state::model::gicv5 as model_gicv5;
 use vgic_state::shadow::{ShadowKind, Shadowed};
-use vgic_state::{DynInterruptState, Error, Mpidr, Options, SpiSet, TableStrategy, Vcpus};
+use vgic_state::{DynInterruptState, Error, InterruptState, Mpidr, Options, SpiSet, TableStrategy, Vcpus};
 
 /// Two VMs of one kind.
 pub(crate) struct Pair {
@@ -47,6 +49,18 @@ impl Devices for OfGicv3 {
     }
 }
 
+/// The device of a GICv2.
+struct OfGicv2 {
+    gic: model_gicv2::Device,
+    vcpus: Vcpus,
+}
+
+impl Devices for OfGicv2 {
+    fn attach(&self, work: &mut dyn FnMut(&mut dyn DynInterruptState) -> Result<(), Error>) -> Result<(), Error> {
+        work(&mut Gicv2::attach(self.gic.clone(), self.vcpus.clone())?)
+    }
+}
+
 /// The device of a GICv5. KVM's is a descriptor; the model's is the VM itself, which wants a lock. The VMM's interrupt allocator knows
 /// which SPIs its devices have made level-triggered: KVM does not say it, so each operation is told.
 struct OfGicv5 {
@@ -74,6 +88,21 @@ impl Devices for OfGicv5 {
     }
 }
 
+fn of_gicv2() -> Pair {
+    let (count, nr_irqs) = (3, 96);
+    let shared = |gic: Gicv2<model_gicv2::Device>| -> Gic {
+        let vcpus = gic.target().vcpus.clone();
+        Arc::new(OfGicv2 { gic: gic.into_gic(), vcpus })
+    };
+    let (_, mut gic) = gicv2::attached(model_gicv2::Host::default(), count, nr_irqs);
+    gic.restore(&gicv2::full_state(count, nr_irqs)).expect("restore");
+    let source = shared(gic);
+    let image = save(&source).expect("save");
+    let (_, gic) = gicv2::attached(model_gicv2::Host::default(), count, nr_irqs);
+    let mpidrs = gic.target().vcpus.iter().map(|vcpu| vcpu.mpidr).collect();
+    Pair { source, destination: shared(gic), image, mpidrs }
+}
+
 fn of_gicv3(tables: TableStrategy) -> Pair {
     let config = gicv3::Config::default();
     let (vm, gic) = gicv3::filled(config);
@@ -93,8 +122,9 @@ fn of_gicv5() -> Pair {
 }
 
 /// VMs of every kind, each with its name.
-pub(crate) fn pairs() -> [(&'static str, Pair); 3] {
+pub(crate) fn pairs() -> [(&'static str, Pair); 4] {
     [
+        ("GICv2", of_gicv2()),
         ("GICv3, tables in guest memory", of_gicv3(TableStrategy::GuestMemory)),
         ("GICv3, tables in the image", of_gicv3(TableStrategy::Image)),
         ("GICv5", of_gicv5()),

@@ -15,8 +15,10 @@ use crate::{judged, show};
 use clap::Args as ClapArgs;
 use std::io::Write;
 use std::path::PathBuf;
+use vgic_state::gicv2::{self, Gicv2State};
 use vgic_state::gicv3::{self, Gicv3State};
 use vgic_state::gicv5::{self, Gicv5State, Idr1, Idr2};
+use vgic_state::image::Kind;
 use vgic_state::judge;
 use vgic_state::report::Refusal;
 use vgic_state::{NrIrqs, SpiCount, Vcpus};
@@ -70,6 +72,7 @@ const REFUSAL: &[Column] = &[column("reason")];
 pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<u8, Failure> {
     let image = Image::open(&args.file)?;
     let refusal = match &image.state {
+        State::Gicv2(state) => args.target.gicv2(state)?,
         State::Gicv5(state) => args.target.gicv5(state)?,
         State::Gicv3(state) => args.target.gicv3(state)?,
     };
@@ -84,6 +87,11 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<u8, Failure> {
     let summary = format!("{} image of {vcpus}: {}{cannot}", image.kind(), findings::summary(&findings));
     let missing = ram.as_ref().and_then(|_| judged::not_in_dump(&report)).into_iter().collect();
     let mut document = Document { summary, missing, notes: notes(&image.state, args), ..Document::default() };
+    let mut lines: Vec<String> = report.level_ppis.iter().map(ToString::to_string).collect();
+    lines.extend((image.kind() == Kind::Gicv2 && !report.level_spis.is_empty()).then(|| report.level_spis.to_string()));
+    if !lines.is_empty() {
+        document.notes.push(format!("Lines to drive after a restore: {}.", lines.join(", ")));
+    }
     document.sections.push(findings::section(&mut findings));
     if args.target.is_given() {
         let mut section = Section::new("refusal", REFUSAL);
@@ -132,6 +140,21 @@ impl TargetArgs {
             target.identity.idr1 = Idr1::from_bits(target.identity.idr1).with_priority_bits(bits - 1).into_bits();
         }
         Ok(judge::gicv5::fit(state, &target).err())
+    }
+
+    /// The same of a GICv2.
+    fn gicv2(&self, state: &Gicv2State) -> Result<Option<Refusal>, Failure> {
+        if !self.its.is_empty() || self.id_bits.is_some() || self.priority_bits.is_some() {
+            return Err("--its is of a GICv3, --id-bits and --priority-bits are of a GICv5".into());
+        }
+        let mut target = gicv2::Target::of(state)?;
+        if let Some(vcpus) = &self.vcpus {
+            target.vcpus = vcpus.clone();
+        }
+        if let Some(spis) = self.spis {
+            target.nr_irqs = NrIrqs::new(spis.saturating_add(32))?;
+        }
+        Ok(judge::gicv2::fit(state, &target).err())
     }
 
     /// The same of a GICv3.

@@ -123,17 +123,19 @@ fn topology(before: &State, after: &State) -> Vec<Change> {
         }
     };
     let kind = |state: &State| match state {
+        State::Gicv2(_) => "GICv2".to_owned(),
         State::Gicv3(_) => "GICv3".to_owned(),
         State::Gicv5(_) => "GICv5".to_owned(),
     };
     compare("controller", kind(before), kind(after), "");
     let spis = |state: &State| match state {
+        State::Gicv2(state) => state.nr_irqs.get().saturating_sub(32).to_string(),
         State::Gicv3(state) => state.nr_irqs.get().saturating_sub(32).to_string(),
         State::Gicv5(state) => state.spi_count.get().to_string(),
     };
     compare("SPIs", spis(before), spis(after), "");
     let lpis = |state: &State| match state {
-        State::Gicv3(_) => String::new(),
+        State::Gicv2(_) | State::Gicv3(_) => String::new(),
         State::Gicv5(state) => state.lpi_ist.as_ref().map_or(0, |ist| ist.len()).to_string(),
     };
     compare("LPIs", lpis(before), lpis(after), "");

@@ -6,11 +6,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
-use vgic_state::{Field, Meaning, Row, gicv3, gicv5};
+use vgic_state::{Field, Meaning, Row, gicv2, gicv3, gicv5};
 
 /// Every register that is state, by its name without the vCPU.
 static ROWS: LazyLock<BTreeMap<String, &'static Row>> = LazyLock::new(|| {
     let tables = [
+        gicv2::CpuIdentity::REGISTERS,
+        gicv2::CpuInterface::REGISTERS,
+        // Those of a GICv2 have fewer fields, at the same places.
         gicv3::DistIdentity::REGISTERS,
         gicv3::DistState::REGISTERS,
         gicv3::RedistIdentity::REGISTERS,

@@ -9,6 +9,7 @@ use crate::known;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use vgic_state::gicv2::Gicv2State;
 use vgic_state::gicv3::Gicv3State;
 use vgic_state::gicv5::Gicv5State;
 use vgic_state::image::{self, ImageError, Kind};
@@ -19,6 +20,7 @@ const LARGEST: u64 = 256 << 20;
 /// What an image holds.
 #[derive(Debug, PartialEq)]
 pub(crate) enum State {
+    Gicv2(Gicv2State),
     Gicv3(Gicv3State),
     Gicv5(Gicv5State<'static>),
 }
@@ -38,6 +40,7 @@ impl Image {
 
     pub(crate) fn kind(&self) -> Kind {
         match self.state {
+            State::Gicv2(_) => Kind::Gicv2,
             State::Gicv3(_) => Kind::Gicv3,
             State::Gicv5(_) => Kind::Gicv5,
         }
@@ -70,6 +73,7 @@ fn read(path: &Path) -> Result<Image, Failure> {
         return Err(format!("longer than any image, {} MiB", LARGEST >> 20).into());
     }
     let state = match image::kind(&bytes)? {
+        Kind::Gicv2 => State::Gicv2(Gicv2State::parse(&bytes)?),
         Kind::Gicv3 => State::Gicv3(Gicv3State::parse(&bytes)?),
         Kind::Gicv5 => State::Gicv5(Gicv5State::parse(&bytes)?.into_owned()),
         kind => return Err(format!("an image of a {kind}, which this tool does not know").into()),

@@ -1,10 +1,11 @@
 //! Interrupts of any controller as rows of one kind.
 //!
-//! Source: what GICv3 and GICv5 have in common; `gicv3.rs` and `gicv5.rs` beside this file say where each value comes from.
+//! Source: what the controllers have in common; `gicv2.rs`, `gicv3.rs` and `gicv5.rs` beside this file say where each value comes from.
 //!
 //! Rule: whoever shows, compares or draws interrupts knows these rows and no controller.
 
 mod filter;
+mod gicv2;
 mod gicv3;
 mod gicv5;
 mod interrupt;
@@ -20,6 +21,7 @@ use vgic_state::its::LpiState;
 /// The interrupts of a state, in the order of kinds and IDs; LPIs of a GICv3 only if `mapped` has them.
 pub(crate) fn interrupts(state: &State, mapped: Option<&LpiState>) -> Vec<Interrupt> {
     let mut interrupts = match state {
+        State::Gicv2(state) => gicv2::interrupts(state),
         State::Gicv3(state) => gicv3::interrupts(state, mapped),
         State::Gicv5(state) => gicv5::interrupts(state),
     };

@@ -15,6 +15,7 @@ use vgic_state::report::{Problem, Report};
 /// What is wrong with a state.
 pub(crate) fn problems(state: &State, ram: Option<&Ram>) -> Report {
     match (state, ram) {
+        (State::Gicv2(state), _) => judge::gicv2::problems(state),
         (State::Gicv5(state), _) => judge::gicv5::problems(state),
         (State::Gicv3(state), Some(ram)) => with_memory(state, ram),
         (State::Gicv3(state), None) => {

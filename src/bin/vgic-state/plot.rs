@@ -59,7 +59,7 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
     let rows = interrupts::interrupts(&image.state, walked.as_ref());
     let mapped = match &image.state {
         State::Gicv3(state) => walked.as_ref().or(state.lpis.as_ref()),
-        State::Gicv5(_) => None,
+        State::Gicv2(_) | State::Gicv5(_) => None,
     };
 
     let name = args.file.file_name().map_or(String::new(), |name| name.to_string_lossy().into_owned());

@@ -8,8 +8,10 @@ use crate::fields;
 use crate::input::State;
 use crate::output::{Cell, Column, Ink, Section, column, for_people, for_programs};
 use std::collections::BTreeMap;
+use vgic_state::gicv2::Gicv2State;
 use vgic_state::gicv3::Gicv3State;
 use vgic_state::gicv5::Gicv5State;
+use vgic_state::uapi::vgic_v2::dist::GICD_SPENDSGIR;
 use vgic_state::{Attr, AttrId, Mpidr, Row};
 
 /// Whose a register is.
@@ -38,6 +40,7 @@ const COLUMNS: &[Column] =
 /// All registers of a state, in the order of the tables.
 pub(crate) fn registers(state: &State) -> Vec<Register> {
     match state {
+        State::Gicv2(state) => gicv2(state),
         State::Gicv3(state) => gicv3(state),
         State::Gicv5(state) => gicv5(state),
     }
@@ -56,6 +59,23 @@ fn gicv5(state: &Gicv5State<'_>) -> Vec<Register> {
         let owner = Owner::Vcpu(vcpu.vcpu.id.get());
         let name = |row: &Row| Attr::cpu_sysreg(vcpu.vcpu.mpidr, row.key as u16).id();
         registers.extend(vcpu.registers.values().map(|(row, value)| register(name(row), owner, row, value)));
+    }
+    registers
+}
+
+fn gicv2(state: &Gicv2State) -> Vec<Register> {
+    let dist = state.identity.values().chain(state.dist.values());
+    let mut registers: Vec<Register> =
+        dist.map(|(row, value)| register(Attr::dist(row.key).id(), Owner::Machine, row, value)).collect();
+    for vcpu in &state.vcpus {
+        let owner = Owner::Vcpu(vcpu.vcpu.id.get());
+        let values = vcpu.identity.values().chain(vcpu.gicc.values());
+        registers.extend(values.map(|(row, value)| register(Attr::gicv2_cpu(vcpu.vcpu.id, row.key).id(), owner, row, value)));
+        for (n, word) in (0..).zip(vcpu.sgi_sources) {
+            let id = Attr::gicv2_dist(vcpu.vcpu.id, GICD_SPENDSGIR + 4 * n).id();
+            let name = id.register_name().map_or_else(|| id.to_string(), |name| name.to_string());
+            registers.push(Register { name, owner, value: word.into(), wide: false });
+        }
     }
     registers
 }
@@ -88,7 +108,7 @@ fn gicv3(state: &Gicv3State) -> Vec<Register> {
 /// Whether a register says little: bits of PPIs are shown as interrupts, and some registers are mostly zero.
 fn is_quiet(register: &Register) -> bool {
     let name = register.name.as_str();
-    let mostly_zero = ["ICC_AP0R", "ICC_AP1R", "ICH_AP0R", "ICH_AP1R", "ICH_LR", "ICC_ICSR_EL1"];
+    let mostly_zero = ["ICC_AP0R", "ICC_AP1R", "ICH_AP0R", "ICH_AP1R", "ICH_LR", "ICC_ICSR_EL1", "GICC_APR", "GICD_SPENDSGIR"];
     let mostly_zero = mostly_zero.iter().any(|start| name.starts_with(start));
     let not_there = matches!(name.strip_prefix("GITS_BASER"), Some("2" | "3" | "4" | "5" | "6" | "7"));
     name.starts_with("ICC_PPI_") || ((mostly_zero || not_there) && register.value == 0)

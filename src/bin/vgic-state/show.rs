@@ -94,6 +94,7 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<(), Failure> {
 /// The vCPUs of a state.
 pub(crate) fn vcpus(state: &State) -> Vec<Vcpu> {
     match state {
+        State::Gicv2(state) => state.vcpus.iter().map(|vcpu| vcpu.vcpu).collect(),
         State::Gicv3(state) => state.vcpus.iter().map(|vcpu| vcpu.vcpu).collect(),
         State::Gicv5(state) => state.vcpus.iter().map(|vcpu| vcpu.vcpu).collect(),
     }
@@ -107,6 +108,7 @@ pub(crate) fn summary(image: &Image, rows: &[Interrupt]) -> String {
             words.push(count(state.spi_ist.len(), "SPI", "SPIs"));
             words.push(state.lpi_ist.as_ref().map_or("no LPIs".to_owned(), |lpis| count(lpis.len(), "LPI", "LPIs")));
         }
+        State::Gicv2(state) => words.push(count(state.nr_irqs.get() as usize - 32, "SPI", "SPIs")),
         State::Gicv3(state) => {
             words.push(count(state.nr_irqs.get() as usize - 32, "SPI", "SPIs"));
             words.push(if state.its.is_empty() { "no ITS".to_owned() } else { count(state.its.len(), "ITS", "ITSes") });
@@ -145,6 +147,8 @@ fn header(bytes: &[u8]) -> Result<Section, Failure> {
             18 => "ITS registers",
             19 => "mappings and LPIs",
             20 => "virtual CPU interfaces",
+            32 => "distributor and SPIs",
+            33 => "SGIs, PPIs and CPU interfaces",
             _ => "unknown",
         };
         let row = vec![Cell::number(place.id), Cell::text(contents), Cell::count(place.offset), Cell::count(place.length)];

@@ -10,7 +10,7 @@ use crate::judge::identity::{Exception, Rule, check_fields, check_vcpus};
 use crate::report::Refusal;
 use crate::state::gicv2::block::BlockAt;
 use crate::state::gicv2::{CpuIdentity, DistIdentity, Gicv2State, InterruptBlock};
-use crate::topology::{NrIrqs, Vcpu, VcpuId, Vcpus};
+use crate::topology::{NrIrqs, TopologyError, Vcpu, VcpuId, Vcpus};
 use crate::uapi::vgic_v3::dist::GICD_IIDR;
 use alloc::vec::Vec;
 
@@ -38,6 +38,23 @@ pub struct TargetVcpu {
     pub targets: u32,
     /// Its CPU interface.
     pub gicc: CpuIdentity,
+}
+
+impl Target {
+    /// The VM that a state was saved from.
+    ///
+    /// # Errors
+    ///
+    /// [`TopologyError`]: the vCPUs of the state are no possible set.
+    pub fn of(state: &Gicv2State) -> Result<Self, TopologyError> {
+        let per_vcpu = state.vcpus.iter().map(|own| TargetVcpu {
+            vcpu: own.vcpu,
+            targets: own.private.targets.first().copied().unwrap_or(0),
+            gicc: own.identity,
+        });
+        let (nr_irqs, identity) = (state.nr_irqs, state.identity);
+        Ok(Target { nr_irqs, identity, vcpus: state.topology()?, per_vcpu: per_vcpu.collect() })
+    }
 }
 
 const DIST_EXCEPTIONS: &[Exception] = &[(GICD_IIDR, "Revision", Rule::NotGreater)];
