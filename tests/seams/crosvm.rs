@@ -100,7 +100,7 @@ fn chip(gic: Gic, its: bool) -> Chip {
 #[test]
 fn snapshot_and_restore() {
     for (name, pair) in pairs() {
-        let its = name != "GICv5";
+        let its = name.starts_with("GICv3");
         let (mut source, mut destination) = (chip(pair.source, its), chip(pair.destination, its));
         let vcpus = pair.mpidrs.len();
         assert!(source.snapshot(vcpus + 1).is_err());
