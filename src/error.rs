@@ -211,7 +211,17 @@ pub enum DeviceError {
         /// SPIs of the device.
         spi_count: SpiCount,
     },
-    /// In a restore: this GICv5 is not fresh. It was restored before, or its guest has run; nothing was written.
+    /// In a restore: this attachment has restored its GICv5 before, or has failed to when something was written. The device was not
+    /// accessed: a restore is into a new VM.
+    #[error("this GICv5 was restored before, or a restore of it failed half-way: take a new VM")]
+    RestoredBefore,
+    /// In a restore: the IRS of this GICv5 is enabled (`IRS_CR0.IRSEN`), or has an LPI table (`IRS_IST_BASER.VALID`), as of no new VM. It
+    /// was restored before, or its guest has run; nothing was written.
+    ///
+    /// A device that was restored through another attachment shows neither if the state was of a guest that had set up no interrupts,
+    /// or if that restore failed before it wrote `IRS_IST_BASER`. That is not found, and does no harm: the second restore writes every
+    /// register and all of the SPI table again. A guest that has run shows neither if it set up no interrupts: then the kernel refuses the
+    /// first write ([`Error::Access`], `EBUSY`), and nothing is written.
     #[error("{attr} is {value:#x} before the restore: this GICv5 was restored before, or its guest has run. Take a new VM")]
     NotFresh {
         /// The register that shows it.

@@ -15,7 +15,8 @@
 //! **Restore.** The same vCPUs exist, and the devices are initialised with the same number of interrupts and have their addresses. A
 //! GICv5 is fresh: no vCPU of the VM has ever run, and it was not restored before; a GICv3 may have been used. Guest memory is in
 //! place. Nothing of the image is believed: it is checked first, and a refusal leaves the device as it was, without a single access. Then
-//! a GICv5 is asked whether it is fresh ([`DeviceError::NotFresh`](crate::DeviceError::NotFresh)), which writes nothing either. An error
+//! a GICv5 is asked whether it is fresh ([`DeviceError::NotFresh`](crate::DeviceError::NotFresh) says what that finds), which writes nothing
+//! either; one that this backend has restored is not ([`DeviceError::RestoredBefore`](crate::DeviceError::RestoredBefore)). An error
 //! after that leaves a VM that must be thrown away. When all is done: of a GICv5 and of a GICv2, drive every interrupt line that a
 //! device holds high again, since lines are not part of its state ([`Report::level_spis`], [`Report::level_ppis`]); those of a GICv3 are.
 

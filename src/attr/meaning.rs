@@ -88,7 +88,7 @@ pub(crate) fn meaning(operation: Operation, attr: AttrId, errno: Errno, stage: S
 
         (_, v5::KVM_DEV_ARM_VGIC_GRP_IRS_REGS, Errno::ENXIO) => "the IRS has no address yet, or KVM has no such register",
         (Get, v5::KVM_DEV_ARM_VGIC_GRP_IRS_REGS, Errno::EINVAL) => "the VM has no vCPU, or the offset is not aligned",
-        (Set, v5::KVM_DEV_ARM_VGIC_GRP_IRS_REGS, Errno::EINVAL) => irs_value(attr.attr() as u32),
+        (Set, v5::KVM_DEV_ARM_VGIC_GRP_IRS_REGS, Errno::EINVAL) => irs_value(attr.attr() as u32, stage),
         (Set, dev::KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, Errno::EINVAL) => {
             "no vCPU has this affinity, or this host's CPU interface cannot have the value or the register"
         }
@@ -150,7 +150,19 @@ pub(crate) fn meaning(operation: Operation, attr: AttrId, errno: Errno, stage: S
 }
 
 /// Why KVM refuses a value of an IRS register of a VM that has vCPUs.
-fn irs_value(offset: u32) -> &'static str {
+fn irs_value(offset: u32, stage: Stage) -> &'static str {
+    use v5::irs::{GICV5_IRS_IDR0, GICV5_IRS_IDR7, GICV5_IRS_IST_BASER, GICV5_IRS_IST_CFGR};
+    match (offset, stage) {
+        // A restore compares these with the device's own before its first step, the one of IRS_IDR0.
+        (GICV5_IRS_IDR0, Stage::Attached) | (GICV5_IRS_IDR0..=GICV5_IRS_IDR7, Stage::HalfWay) => {
+            return "compared before with what the device shows of itself, the value fits; the kernel refuses it nonetheless";
+        }
+        // It has read VALID = 0 then.
+        (GICV5_IRS_IST_BASER | GICV5_IRS_IST_CFGR, Stage::HalfWay) => {
+            return "the value is one that KVM has, and the device had no LPI table before the restore; the kernel refuses it nonetheless";
+        }
+        _ => {}
+    }
     match offset {
         v5::irs::GICV5_IRS_IDR0 => {
             "INT_DOM is not Non-secure, or the guest was shown a feature that KVM does not offer, bits 12 to 6"
@@ -176,10 +188,11 @@ fn busy(operation: Operation, attr: AttrId, stage: Stage) -> Option<&'static str
     use Operation::Set;
     let group = attr.group();
     Some(match (operation, stage) {
-        // Registers were read just before, whatever the stage.
+        // That there is no LPI table was read before the first step.
         (Set, Stage::HalfWay) if group == v5::KVM_DEV_ARM_VGIC_GRP_IST => {
-            "the device already has an LPI table, or a vCPU entered KVM_RUN or another ioctl since the step before"
+            "a vCPU entered KVM_RUN or another ioctl since the step before"
         }
+        // Registers were read just before, whatever the stage.
         (Set, _) if group == v5::KVM_DEV_ARM_VGIC_GRP_IST => {
             "the device already has an LPI table, a vCPU has run, or one entered KVM_RUN or another ioctl since registers were read"
         }

@@ -51,6 +51,8 @@ pub struct Gicv5<D> {
     pub(super) device: D,
     pub(super) target: Target,
     pub(super) options: Options,
+    /// Some step of a restore was done through this attachment.
+    pub(super) restored: bool,
 }
 
 impl<D: IstDevice> Gicv5<D> {
@@ -118,7 +120,7 @@ impl<D: IstDevice> Gicv5<D> {
         if found != needed {
             return Err(DeviceError::VcpuIds { device: found, needed, greatest }.into());
         }
-        Ok(Gicv5 { device, target: Target { spi_count, identity, vcpus }, options: Options::default() })
+        Ok(Gicv5 { device, target: Target { spi_count, identity, vcpus }, options: Options::default(), restored: false })
     }
 
     /// The same with other options.

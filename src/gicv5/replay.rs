@@ -2,7 +2,8 @@
 //!
 //! Source: Documentation/virt/kvm/devices/arm-vgic-v5.rst, restore sequence.
 //!
-//! Rule: nothing is written where something was restored before; whatever fails, the error says what was done before.
+//! Rule: nothing is written where this attachment has restored before, or where the device shows a restore or a guest; whatever fails, the
+//! error says what was done before.
 
 use super::access::get;
 use super::attach::Gicv5;
@@ -13,9 +14,17 @@ use crate::uapi::vgic_v5::{irs, irs_fields};
 use crate::{Attr, AttrId, Errno, Error, IstDevice, Operation};
 
 impl<D: IstDevice> Gicv5<D> {
-    /// Refuses to write where a restore was before, or a guest: of a new GICv5 the IRS is disabled, and has no table of LPIs. After a run
-    /// the kernel refuses the first write; after another restore it takes all of them until the tables.
+    /// Refuses to write where a restore was before, or a guest. Through this attachment, a restore is remembered as soon as one step of it
+    /// is done. Of what went through another one, the device shows an IRS that is enabled, or an LPI table: a new GICv5 has neither. After
+    /// a run the kernel refuses the first write.
+    ///
+    /// Not found: a restore through another attachment of a state with `IRSEN` and `VALID` clear, or one that failed before it wrote
+    /// `IST_BASER`. There is no LPI table then, and every register and all of the SPI table are written again: the device is as after
+    /// the second restore alone.
     pub(super) fn is_fresh(&self) -> Result<(), Error> {
+        if self.restored {
+            return Err(DeviceError::RestoredBefore.into());
+        }
         let shown = [
             (Attr::irs(irs::GICV5_IRS_CR0), u64::from(irs_fields::GICV5_IRS_CR0_IRSEN)),
             (Attr::irs(irs::GICV5_IRS_IST_BASER), irs_fields::GICV5_IRS_IST_BASER_VALID),
@@ -29,8 +38,17 @@ impl<D: IstDevice> Gicv5<D> {
         Ok(())
     }
 
-    /// Writes a state that was checked.
+    /// Writes a state that was checked, and remembers if anything of it was written.
     pub(super) fn replay(&mut self, state: &Gicv5State<'_>) -> Result<(), Error> {
+        let result = self.write(state);
+        self.restored |= match &result {
+            Ok(()) => true,
+            Err(error) => error.applied().is_some_and(|applied| applied.done > 0),
+        };
+        result
+    }
+
+    fn write(&mut self, state: &Gicv5State<'_>) -> Result<(), Error> {
         let registers = IrsIdentity::ROWS.len() + IrsState::ROWS.len() + state.vcpus.len() * CpuInterface::ROWS.len();
         let mut applied = Applied { done: 0, total: registers + 1, last: None, memory_consumed: false };
         let mut step = |attr: AttrId, value: Option<u64>, result: Result<(), Errno>| match result {
