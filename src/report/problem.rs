@@ -161,8 +161,10 @@ problems! {
             "GICD_IIDR.Revision is below 2", "KVM has no such revision since Linux 4.20";
         LpisWithoutIts "lpis-without-its":
             "GICR_CTLR.EnableLPIs is set, and GICR_TYPER.PLPIS is not", "KVM drops it: a VM without an ITS has no LPIs";
-        SgiTrigger "sgi-trigger":
-            "SGIs are edge-triggered: every other bit of GICR_ICFGR0 is set", "KVM drops it: no kernel has written this state";
+        DistCtlr "distributor-control":
+            "ARE and DS are set, and beside them at most EnableGrp1 and, with GICD_TYPER2.nASSGIcap, nASSGIreq", "KVM keeps another value";
+        TriggerMode "trigger-mode":
+            "SGIs are edge-triggered, PPIs level-triggered, and bit 0 of each interrupt is 0", "KVM keeps another value";
         SreClear "sre-clear":
             "SRE must be set", "KVM refuses the register";
         ActivePriority "active-priority-beyond-bits":

@@ -189,7 +189,7 @@ fn of_crafted_mappings() {
 fn of_crafted_registers() {
     type Change = fn(&mut Gicv3State);
     const CHANGES: &[(Change, Problem)] = &[
-        (|s| s.vcpus[1].private.config[0] = 0, Problem::SgiTrigger),
+        (|s| s.vcpus[1].private.config[0] = 0, Problem::TriggerMode),
         (|s| s.vcpus[1].icc.sre = 0, Problem::SreClear),
         (|s| s.vcpus[0].icc.ap1r3 = 1, Problem::ActivePriority),
         (|s| s.vcpus[0].private.priority[3] = 0x0700_0000, Problem::IgnoredBits),

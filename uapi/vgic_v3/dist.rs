@@ -52,10 +52,20 @@ constants! {
     /// All masks by name.
     MASKS;
 
+    /// `GICD_CTLR.EnableGrp1`.
+    GICD_CTLR_ENABLE_GRP1: u32 = bits(1, 1) as u32;
+    /// `GICD_CTLR.ARE`: affinity routing.
+    GICD_CTLR_ARE: u32 = bits(4, 4) as u32;
+    /// `GICD_CTLR.DS`: one security state.
+    GICD_CTLR_DS: u32 = bits(6, 6) as u32;
+    /// `GICD_CTLR.nASSGIreq`: SGIs without active state.
+    GICD_CTLR_NASSGIREQ: u32 = bits(8, 8) as u32;
     /// `GICD_TYPER.LPIS`: the VM has LPIs, which it has with an ITS.
     GICD_TYPER_LPIS: u32 = bits(17, 17) as u32;
     /// `GICD_IIDR.Revision`: how KVM's distributor behaves.
     GICD_IIDR_REVISION: u32 = bits(15, 12) as u32;
+    /// `GICD_TYPER2.nASSGIcap`: the guest may ask for SGIs without active state.
+    GICD_TYPER2_NASSGICAP: u32 = bits(8, 8) as u32;
     /// `GICD_IROUTER`: Aff2 to Aff0, which KVM keeps.
     GICD_IROUTER_AFF2_0: u32 = bits(23, 0) as u32;
 }

@@ -25,6 +25,8 @@ const GITS_BASER1_RESET: u64 = 0x0407_0000_0000_0200;
 const ICC_SRE_RESET: u64 = 7;
 /// `GICR_ICFGR0`: SGIs are edge-triggered; `GICR_ICFGR1`: PPIs are level-triggered.
 const ICFGR_RESET: [u32; 2] = [0xaaaa_aaaa, 0];
+/// ARE and DS.
+const GICD_CTLR_RESET: u32 = 0x50;
 /// `GICD_IIDR.Revision` 3.
 const GICD_IIDR_REVISION: u32 = 3 << 12;
 
@@ -174,6 +176,7 @@ impl UnitArgs {
         its.registers.ctlr = self.ctlr;
         let mut state = Gicv3State::new(NrIrqs::new(64)?);
         state.identity.iidr = GICD_IIDR_REVISION;
+        state.dist.ctlr = GICD_CTLR_RESET;
         state.vcpus = vcpus.iter().map(&mut vcpu).collect();
         state.its = vec![its];
         Ok(state)

@@ -11,7 +11,7 @@ use crate::report::{Place, Problem, Report};
 use crate::state::gicv3::block::{BlockAt, router};
 use crate::state::gicv3::{Gicv3State, InterruptBlock, VcpuState, has_icc};
 use crate::topology::{IntId, Mpidr};
-use crate::uapi::vgic_v3::dist::{GICD_IIDR, GICD_IIDR_REVISION, GICD_IROUTER_AFF2_0};
+use crate::uapi::vgic_v3::dist::*;
 use crate::uapi::vgic_v3::icc::{ICC_SRE_EL1_SRE, SYS_ICC_SRE_EL1};
 use crate::uapi::vgic_v3::redist::{GICR_CTLR, GICR_PROPBASER, GICR_TYPER_PLPIS};
 use alloc::vec::Vec;
@@ -20,6 +20,8 @@ use alloc::vec::Vec;
 const FIRST_REVISION: u32 = 2;
 /// Bits of a word of four priorities that KVM does not keep: it has five bits of each.
 const PRIORITY_IGNORED: u32 = 0x0707_0707;
+/// Bit 0 of each interrupt in `ICFGR`.
+const ICFGR_RES0: u32 = 0x5555_5555;
 
 /// Judges the registers of a state, but for those of ITSes.
 pub(super) fn registers(state: &Gicv3State, report: &mut Report) {
@@ -37,6 +39,10 @@ pub(super) fn registers(state: &Gicv3State, report: &mut Report) {
         if state.its.iter().take(n).any(|other| other.base == its.base) {
             report.add_refused(Problem::ItsTwice, Place { its: Some(its.base), ..Place::default() });
         }
+    }
+    let request = if state.identity.typer2 & GICD_TYPER2_NASSGICAP != 0 { GICD_CTLR_NASSGIREQ } else { 0 };
+    if state.dist.ctlr & !(GICD_CTLR_ENABLE_GRP1 | request) != GICD_CTLR_ARE | GICD_CTLR_DS {
+        report.add_refused(Problem::DistCtlr, Place::register(Attr::dist(GICD_CTLR).id(), state.dist.ctlr));
     }
     let propbaser = state.vcpus.first().map_or(0, |vcpu| vcpu.redist.propbaser);
     for vcpu in &state.vcpus {
@@ -61,9 +67,19 @@ fn of_vcpu(vcpu: &VcpuState, propbaser: u64, report: &mut Report) {
     for (row, value) in vcpu.icc.rows().filter(|(row, value)| *value != 0 && !has_icc(row.key, vcpu.icc.ctlr)) {
         report.add_refused(Problem::ActivePriority, icc(row.key as u16, value));
     }
-    let (config, private) = (&InterruptBlock::CONFIG, BlockAt::Private(mpidr));
-    if vcpu.private.config[0] != config.private_reset[0] {
-        report.add_refused(Problem::SgiTrigger, Place::register(private.attr(config, 0).id(), vcpu.private.config[0]));
+    for (row, value) in vcpu.icc.rows() {
+        // No write changes ICC_SRE_EL1.
+        let differs = row.key == u32::from(SYS_ICC_SRE_EL1) && value & ICC_SRE_EL1_SRE != 0 && row.reset != Some(value);
+        if value & !row.known_bits() != 0 || differs {
+            report.add(Problem::IgnoredBits, icc(row.key as u16, value));
+        }
+    }
+    let private = BlockAt::Private(mpidr);
+    for (n, (value, kept)) in (0..).zip(vcpu.private.config.into_iter().zip(InterruptBlock::CONFIG.private_reset)) {
+        if value != kept {
+            let place = Place::register(private.attr(&InterruptBlock::CONFIG, n).id(), value);
+            report.add_refused(Problem::TriggerMode, place.allowed(kept, kept));
+        }
     }
     priorities(private, &vcpu.private, report);
 }
@@ -73,7 +89,11 @@ fn spis(state: &Gicv3State, report: &mut Report) {
     affinities.sort_unstable();
     let any = state.vcpus.first().map_or(Mpidr::from_packed(0), |vcpu| vcpu.vcpu.mpidr);
     for spis in &state.spis {
-        priorities(BlockAt::Spis(spis.first, any), &spis.interrupts, report);
+        let at = BlockAt::Spis(spis.first, any);
+        for (n, value) in (0..).zip(spis.interrupts.config).filter(|(_, value)| value & ICFGR_RES0 != 0) {
+            report.add_refused(Problem::TriggerMode, Place::register(at.attr(&InterruptBlock::CONFIG, n).id(), value));
+        }
+        priorities(at, &spis.interrupts, report);
         for (n, target) in (0..).zip(spis.router) {
             let intid = spis.first + n;
             let place = Place::register(router(intid).id(), target);

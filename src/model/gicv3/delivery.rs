@@ -6,8 +6,8 @@
 //! Rule: what is acknowledged is what hardware would signal out of the interrupts that KVM has on the vCPU's list.
 
 use super::behaviour::Behaviour;
-use super::cpu::Icc;
 use super::guest::Guest;
+use super::icc::Icc;
 use super::irq::{FIRST_LPI, SGIS};
 use crate::VcpuId;
 

@@ -5,8 +5,8 @@
 //!
 //! Rule: user space writes what it wants until the vCPU runs; then, and from then on, `ICH_HCR_EL2` has the bits that a guest can have.
 
-use super::cpu::Icc;
 use super::host::Host;
+use super::icc::Icc;
 use crate::Errno;
 use crate::uapi::vgic_v3::ich::*;
 

@@ -74,6 +74,7 @@ mod fields;
 mod gic_attributes;
 mod guest;
 mod host;
+mod icc;
 mod inspect;
 mod irq;
 mod its;

@@ -51,11 +51,11 @@ pub(super) const IIDR: &[Field] = &[
 
 pub(super) const DIST_CTLR: &[Field] = &[
     flag("EnableGrp0", 0),
-    flag("EnableGrp1", 1),
-    flag("ARE", 4),
-    flag("DS", 6),
+    number("EnableGrp1", GICD_CTLR_ENABLE_GRP1 as u64),
+    number("ARE", GICD_CTLR_ARE as u64),
+    number("DS", GICD_CTLR_DS as u64),
     flag("E1NWF", 7),
-    flag("nASSGIreq", 8),
+    number("nASSGIreq", GICD_CTLR_NASSGIREQ as u64),
     flag("RWP", 31),
 ];
 
@@ -76,7 +76,8 @@ pub(super) const DIST_TYPER: &[Field] = &[
     number("ESPI_range", bits(31, 27)),
 ];
 
-pub(super) const DIST_TYPER2: &[Field] = &[number("VID", bits(4, 0)), flag("VIL", 7), flag("nASSGIcap", 8)];
+pub(super) const DIST_TYPER2: &[Field] =
+    &[number("VID", bits(4, 0)), flag("VIL", 7), number("nASSGIcap", GICD_TYPER2_NASSGICAP as u64)];
 
 pub(super) const REDIST_CTLR: &[Field] = &[
     number("EnableLPIs", GICR_CTLR_ENABLE_LPIS as u64),
