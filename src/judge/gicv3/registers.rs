@@ -78,7 +78,7 @@ fn of_vcpu(vcpu: &VcpuState, propbaser: u64, report: &mut Report) {
     for (n, (value, kept)) in (0..).zip(vcpu.private.config.into_iter().zip(InterruptBlock::CONFIG.private_reset)) {
         if value != kept {
             let place = Place::register(private.attr(&InterruptBlock::CONFIG, n).id(), value);
-            report.add_refused(Problem::TriggerMode, place.allowed(kept, kept));
+            report.add_refused(Problem::TriggerMode, place);
         }
     }
     priorities(private, &vcpu.private, report);
