@@ -25,7 +25,7 @@ const SHAPES: [(u32, u32); 4] = [(64, 64), (1, 4096), (128, 32), (64, 1)];
 const VCPUS: usize = 4;
 
 const fn config(shadow: ShadowKind) -> Config {
-    Config { vcpus: VCPUS, id_step: 1, nr_irqs: 128, its: 1, shadow, slots: 1 }
+    Config { vcpus: VCPUS, id_step: 1, nr_irqs: 128, its: 1, shadow, slots: 1, el2: false, maintenance_irq: 0 }
 }
 
 pub(crate) fn all() {

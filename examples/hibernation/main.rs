@@ -55,8 +55,16 @@ use vgic_state::gicv3::Gicv3State;
 use vgic_state::{DynInterruptState, InterruptState};
 use vm_memory::{Bytes, GuestAddress};
 
-const CONFIG: Config =
-    Config { vcpus: 2, id_step: 1, nr_irqs: 128, its: 1, shadow: vgic_state::shadow::ShadowKind::Zero, slots: 1 };
+const CONFIG: Config = Config {
+    vcpus: 2,
+    id_step: 1,
+    nr_irqs: 128,
+    its: 1,
+    shadow: vgic_state::shadow::ShadowKind::Zero,
+    slots: 1,
+    el2: false,
+    maintenance_irq: 0,
+};
 const DEVICES: Devices = Devices { devices: 64, events: 32, first_id: 8, step: 8, table: Table::Flat };
 
 fn main() {

@@ -20,7 +20,16 @@ use vgic_state::uapi::vgic_v3::{dist, icc, its, redist};
 use vgic_state::{Attr, AttrDevice, Command, DynInterruptState, InterruptState};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend};
 
-const CONFIG: Config = Config { vcpus: 2, id_step: 1, nr_irqs: 96, its: 1, shadow: vgic_state::shadow::ShadowKind::Zero, slots: 1 };
+const CONFIG: Config = Config {
+    vcpus: 2,
+    id_step: 1,
+    nr_irqs: 96,
+    its: 1,
+    shadow: vgic_state::shadow::ShadowKind::Zero,
+    slots: 1,
+    el2: false,
+    maintenance_irq: 0,
+};
 const DEVICES: Devices = Devices { devices: 3, events: 8, first_id: 2, step: 3, table: Table::Flat };
 const PAGE: usize = 4096;
 

@@ -19,9 +19,14 @@ use vgic_state::model::gicv3::{Behaviour, Kernel};
 use vgic_state::shadow::{Backing, Memslot, Shadowed};
 use vgic_state::uapi::vgic_v3::dist::{GICD_CTLR, GICD_TYPER2};
 use vgic_state::uapi::vgic_v3::icc::SYS_ICC_CTLR_EL1;
+use vgic_state::uapi::vgic_v3::ich::SYS_ICH_VTR_EL2;
 use vgic_state::uapi::vgic_v3::its::GITS_TRANSLATER;
 use vgic_state::{Attr, AttrDevice, Command, Errno, GuestRange, VcpuNumbers};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryRegion, MemoryRegionAddress};
+
+/// Of `include/uapi/linux/kvm.h` and `arch/arm64/include/uapi/asm/kvm.h`; not every kvm-bindings has them.
+const KVM_CAP_ARM_EL2: std::ffi::c_ulong = 240;
+const KVM_ARM_VCPU_HAS_EL2: u32 = 7;
 
 /// No test waits longer for anything.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -107,6 +112,16 @@ pub(crate) fn host_registers() -> (u64, u32) {
     })
 }
 
+/// `ICH_VTR_EL2` of a fresh VM whose vCPUs have EL2; none where there is no such VM, or it does not show it.
+pub(crate) fn virtual_interface() -> Option<u64> {
+    static REGISTER: OnceLock<Option<u64>> = OnceLock::new();
+    *REGISTER.get_or_init(|| {
+        let has = KernelRig::offers_el2() && linux().has(Behaviour::HasEl2Registers);
+        let mut rig = has.then(|| KernelRig::new(Config { vcpus: 1, its: 0, el2: true, ..Config::default() }))?;
+        rig.icc(0, SYS_ICH_VTR_EL2).ok()
+    })
+}
+
 fn set_registers(vcpu: &VcpuFd, registers: &[(u64, u64)]) {
     for (id, value) in registers {
         vcpu.set_one_reg(*id, &value.to_le_bytes()).expect("core register");
@@ -189,6 +204,9 @@ impl Rig for KernelRig {
         let mut target = kvm_vcpu_init::default();
         vm.get_preferred_target(&mut target).expect("preferred target");
         target.features[0] |= 1 << KVM_ARM_VCPU_PSCI_0_2;
+        if config.el2 {
+            target.features[0] |= 1 << KVM_ARM_VCPU_HAS_EL2;
+        }
         let vcpus: Vec<VcpuFd> = (0..config.vcpus).map(|n| vm.create_vcpu(config.vcpu(n).id.get().into()).expect("vCPU")).collect();
         vcpus.iter().for_each(|vcpu| vcpu.vcpu_init(&target).expect("KVM_ARM_VCPU_INIT"));
 
@@ -196,6 +214,9 @@ impl Rig for KernelRig {
         gic.set(Attr::dist_address(), layout::DIST).expect("distributor address");
         gic.set(Attr::redist_address(), layout::REDIST).expect("redistributor address");
         gic.set(Attr::nr_irqs(), config.nr_irqs).expect("NR_IRQS");
+        if config.maintenance_irq != 0 {
+            gic.set(Attr::maintenance_irq(), config.maintenance_irq).expect("MAINT_IRQ");
+        }
         gic.command(Command::Init).expect("INIT");
         let its = (0..config.its).map(|n| {
             let mut its = KvmDevice::create_its(&vm).expect("ITS");
@@ -208,6 +229,10 @@ impl Rig for KernelRig {
         let guest = Shadowed::new(memory.clone(), Faulty::new(slots, &faults), config.shadow);
         let gicv3 = Gicv3::attach(Faulty::new(gic, &faults), its, guest, config.vcpus()).expect("attach");
         KernelRig { gicv3, faults, vcpus: vcpus.into_iter().map(Some).collect(), vm, config, memory }
+    }
+
+    fn offers_el2() -> bool {
+        Kvm::new().expect("/dev/kvm").check_extension_raw(KVM_CAP_ARM_EL2) > 0
     }
 
     fn before_init() -> BeforeInit {

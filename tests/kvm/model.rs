@@ -31,6 +31,7 @@ fn host() -> Host {
 #[cfg(all(target_arch = "aarch64", target_os = "linux"))]
 fn this_machine() -> Host {
     let (icc_ctlr, typer2) = crate::kernel::host_registers();
+    let vtr = crate::kernel::virtual_interface();
     let bit = |n: u32| icc_ctlr >> n & 1 != 0;
     Host {
         kernel: crate::kernel::linux(),
@@ -39,6 +40,8 @@ fn this_machine() -> Host {
         seis: bit(14),
         a3v: bit(15),
         nassgicap: typer2 >> 8 & 1 != 0,
+        list_registers: vtr.map_or(4, |vtr| (vtr & 0x1f) as u32 + 1),
+        tds: vtr.is_none_or(|vtr| vtr >> 19 & 1 != 0),
         ..Host::default()
     }
 }
@@ -65,12 +68,15 @@ impl Rig for ModelRig {
     fn with_memory(config: Config, memory: Memory) -> Self {
         let vm = Vm::new(host(), memory.clone());
         for n in 0..config.vcpus {
-            vm.create_vcpu(config.vcpu(n)).expect("vCPU");
+            if config.el2 { vm.create_el2_vcpu(config.vcpu(n)) } else { vm.create_vcpu(config.vcpu(n)) }.expect("vCPU");
         }
         let mut gic = vm.create_device(KVM_DEV_TYPE_ARM_VGIC_V3).expect("GICv3");
         gic.set(Attr::dist_address(), layout::DIST).expect("distributor address");
         gic.set(Attr::redist_address(), layout::REDIST).expect("redistributor address");
         gic.set(Attr::nr_irqs(), config.nr_irqs).expect("NR_IRQS");
+        if config.maintenance_irq != 0 {
+            gic.set(Attr::maintenance_irq(), config.maintenance_irq).expect("MAINT_IRQ");
+        }
         gic.command(Command::Init).expect("INIT");
         let its = (0..config.its).map(|n| {
             let mut its = vm.create_device(KVM_DEV_TYPE_ARM_VGIC_ITS).expect("ITS");
@@ -83,6 +89,16 @@ impl Rig for ModelRig {
         let guest = Shadowed::new(memory.clone(), Faulty::new(Slots::new(&vm), &faults), config.shadow);
         let gicv3 = Gicv3::attach(Faulty::new(gic, &faults), its, guest, config.vcpus()).expect("attach");
         ModelRig { gicv3, faults, vm, config, memory }
+    }
+
+    #[cfg(not(all(target_arch = "aarch64", target_os = "linux")))]
+    fn offers_el2() -> bool {
+        true
+    }
+
+    #[cfg(all(target_arch = "aarch64", target_os = "linux"))]
+    fn offers_el2() -> bool {
+        crate::kernel::KernelRig::offers_el2()
     }
 
     fn before_init() -> BeforeInit {

@@ -24,11 +24,15 @@ pub(crate) struct Config {
     pub(crate) shadow: ShadowKind,
     /// Memory slots, one behind the other.
     pub(crate) slots: usize,
+    /// vCPUs with EL2.
+    pub(crate) el2: bool,
+    /// Unless 0, the maintenance interrupt that the VMM sets.
+    pub(crate) maintenance_irq: u32,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Config { vcpus: 2, id_step: 1, nr_irqs: 128, its: 1, shadow: ShadowKind::Zero, slots: 1 }
+        Config { vcpus: 2, id_step: 1, nr_irqs: 128, its: 1, shadow: ShadowKind::Zero, slots: 1, el2: false, maintenance_irq: 0 }
     }
 }
 
@@ -93,6 +97,9 @@ pub(crate) trait Rig: Sized {
 
     /// What is asked of a VM whose GICv3 has no `INIT` yet.
     fn before_init() -> BeforeInit;
+
+    /// Whether a vCPU can have EL2 here.
+    fn offers_el2() -> bool;
 
     fn config(&self) -> Config;
 

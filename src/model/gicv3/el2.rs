@@ -79,8 +79,7 @@ impl El2 {
         match instr {
             SYS_ICC_SRE_EL2 => Ok(SRE),
             SYS_ICH_VTR_EL2 => Ok(vtr(host)),
-            // A write is EINVAL; of a read, every kernel that has the registers says this.
-            _ if El2::is_beyond(instr, icc) => Err(Errno::EBUSY),
+            _ if El2::is_beyond(instr, icc) => Err(Errno::EINVAL),
             _ => self.clone().register(instr).copied().ok_or(Errno::ENOENT),
         }
     }

@@ -5,6 +5,7 @@ pub(crate) mod ends;
 pub(crate) mod errors;
 pub(crate) mod kernels;
 pub(crate) mod migrate;
+pub(crate) mod nested;
 pub(crate) mod peers;
 pub(crate) mod registers;
 pub(crate) mod shadow;

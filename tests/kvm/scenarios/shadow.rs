@@ -15,7 +15,16 @@ use vgic_state::shadow::ShadowKind;
 use vgic_state::{ConfigurationPolicy, DynInterruptState, Error, InterruptState, TableStrategy};
 use vm_memory::{Bytes, GuestAddress};
 
-const COW: Config = Config { vcpus: 2, id_step: 1, nr_irqs: 128, its: 1, shadow: ShadowKind::CopyOnWrite, slots: 1 };
+const COW: Config = Config {
+    vcpus: 2,
+    id_step: 1,
+    nr_irqs: 128,
+    its: 1,
+    shadow: ShadowKind::CopyOnWrite,
+    slots: 1,
+    el2: false,
+    maintenance_irq: 0,
+};
 const ZERO: Config = Config { shadow: ShadowKind::Zero, ..COW };
 
 pub(crate) fn zero_shadow_flat<R: Rig>(log: &mut Log) {
