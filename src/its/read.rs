@@ -27,8 +27,8 @@ impl Tables for InShadow<'_> {
     }
 
     fn data(&self, within: GuestRange) -> Option<GuestRange> {
-        // Asking for a page costs as much as reading it.
-        if within.end - within.start <= CHUNK { Some(within) } else { self.0.data(within) }
+        // Asking for a page costs as much as reading it, if the answer depends on what was written: otherwise, it is where memory ends.
+        if self.0.is_zeroed() && within.end - within.start <= CHUNK { Some(within) } else { self.0.data(within) }
     }
 
     fn extra(&self) -> GuestRange {
@@ -68,20 +68,19 @@ impl<'a, T: Tables> Reader<'a, T> {
     }
 
     fn collections(&mut self, geometry: &Geometry) -> Result<Vec<Collection>, TableError> {
-        let (table, name) = (geometry.collection_table(), Table::Collections { its: geometry.its });
+        let name = Table::Collections { its: geometry.its };
         let mut collections: Vec<Collection> = Vec::new();
-        let mut next = 0;
-        self.scan(name, table, geometry.collection_entries(), |index, word, _| {
+        let mut scan = Scan::new(geometry.collection_table(), geometry.collection_entries());
+        while let Some(entry) = scan.next(self.tables, &mut self.budget).map_err(|_| too_long(name))? {
+            let word = entry.word.ok_or(TableError::Outside { table: name, address: entry.address })?;
             let cte = Cte::from_bits(word);
-            // Not a chain: the first that is not valid ends it, zero or not.
-            if !cte.valid() || index != next {
-                return Ok(ControlFlow::Break(()));
+            // Not a chain: the first that is not valid ends it, zero or not; zeros may have been passed over.
+            if !cte.valid() || entry.index != collections.len() as u64 {
+                break;
             }
-            next = index + 1;
             let target = (cte.target() != Cte::NOT_MAPPED).then_some(cte.target());
             collections.push(Collection { icid: cte.icid(), target });
-            Ok(ControlFlow::Continue(1))
-        })?;
+        }
         collections.sort_unstable_by_key(|collection| collection.icid);
         Ok(collections)
     }
@@ -207,8 +206,7 @@ impl<'a, T: Tables> Reader<'a, T> {
         mut visit: impl FnMut(u64, u64, &[[u8; ENTRY_BYTES as usize]]) -> Result<ControlFlow<(), u64>, TableError>,
     ) -> Result<bool, TableError> {
         let mut scan = Scan::new(table, count);
-        let too_long = |_| TableError::TooLong { table: name, limit: LIMIT };
-        while let Some(entry) = scan.next(self.tables, &mut self.budget).map_err(too_long)? {
+        while let Some(entry) = scan.next(self.tables, &mut self.budget).map_err(|_| too_long(name))? {
             let word = entry.word.ok_or(TableError::Outside { table: name, address: entry.address })?;
             if word != 0 {
                 match visit(entry.index, word, scan.ahead())? {
@@ -225,8 +223,7 @@ impl<'a, T: Tables> Reader<'a, T> {
     pub(crate) fn pending(&mut self, name: Table, bits: GuestRange) -> Result<Vec<u32>, TableError> {
         let mut intids: Vec<u32> = Vec::new();
         let mut scan = Scan::new(bits.start, bits.end.saturating_sub(bits.start) / ENTRY_BYTES);
-        let too_long = |_| TableError::TooLong { table: name, limit: LIMIT };
-        while let Some(entry) = scan.next(self.tables, &mut self.budget).map_err(too_long)? {
+        while let Some(entry) = scan.next(self.tables, &mut self.budget).map_err(|_| too_long(name))? {
             let mut word = entry.word.unwrap_or_default();
             if intids.capacity() - intids.len() < word.count_ones() as usize {
                 let ahead = scan.ahead().iter().map(|word| u64::from_le_bytes(*word).count_ones());
@@ -241,6 +238,10 @@ impl<'a, T: Tables> Reader<'a, T> {
         }
         Ok(intids)
     }
+}
+
+const fn too_long(table: Table) -> TableError {
+    TableError::TooLong { table, limit: LIMIT }
 }
 
 /// What a distance in an entry says: 0 is the end.

@@ -3,7 +3,7 @@
 //! Rule: what registers say is known beforehand, and refused before a slot is touched; what only the kernel's tables say is told as memory
 //! that may have been written, with the address.
 
-use super::{commands, config, lpis, mapd, mapti};
+use super::{Rig, commands, config, lpis, mapd, mapti, shared};
 use crate::common::{Gic, Memory, RAM, RAM_BYTES, area, fill, fill_its, fresh, its_base, pending, trace, vcpus};
 use vgic_state::gicv3::Gicv3;
 use vgic_state::its::{Table, TableError};
@@ -245,4 +245,57 @@ fn two_tables_at_one_address() {
     // And pending tables of two vCPUs.
     let (.., mut gic) = source(Listed::Yes, |_, gic| set_pendbaser(gic, pending(0)));
     assert!(matches!(table_error(&mut gic), TableError::SameAddress { address, .. } if address == pending(0) + 0x400));
+}
+
+/// A VM whose memory ends in the middle of a table of 64 KiB, of which it has so many bytes; the second ITS has it in this register.
+fn ending(bytes: usize, kind: ShadowKind, baser: u32, then: impl FnOnce(&Vm, &mut Gic)) -> Rig {
+    let memory = shared(RAM_BYTES - 0x1_0000 + bytes);
+    let (vm, mut gic) = fresh(config(), memory.clone());
+    fill(&mut gic);
+    fill_its(&vm, &mut gic);
+    let table = RAM + RAM_BYTES as u64 - 0x1_0000;
+    // With no table, the ITS forgets what is in it.
+    for value in [0, 1 << 63 | table] {
+        set_its(&mut gic, baser, value);
+    }
+    then(&vm, &mut gic);
+    Rig::over(vm, gic, config(), memory, kind)
+}
+
+/// The kernel reads a collection table up to the first entry that is not valid: zero, and memory behind it is nobody's need.
+#[test]
+fn a_collection_table_that_is_declared_larger_than_memory() {
+    let mapc = |icid: u64, target: u64| [0x09, 0, 1 << 63 | target << 16 | icid, 0];
+    let in_use = |vm: &Vm, gic: &mut Gic| {
+        let gone = [6, 306, 606].map(|device: u64| [0x08 | device << 32, 0, 0, 0]);
+        commands(vm, gic, 1, &gone);
+        commands(vm, gic, 1, &[mapc(7, 0), mapc(8, 1), mapd(700, 3, area(1) + 0x4_0000), mapti(700, 2, 9000, 7)]);
+    };
+    for kind in [ShadowKind::Zero, ShadowKind::CopyOnWrite] {
+        for bytes in [0xc000, 0xf000] {
+            let mut rig = ending(bytes, kind, its::GITS_BASER + 8, in_use);
+            let flushed = rig.gic.flush_tables().expect("flush");
+            let mut state = rig.gic.save(flushed).expect("save");
+            let its = &lpis(&mut state).its[1];
+            let collections: Vec<_> = its.collections.iter().map(|one| (one.icid, one.target)).collect();
+            assert_eq!((collections, its.devices.len()), (vec![(7, Some(0)), (8, Some(1))], 1));
+            rig.gic.options_mut().tables = TableStrategy::GuestMemory;
+            rig.gic.options_mut().verify_flush = true;
+            let verified = rig.gic.flush_tables();
+            assert!(verified.is_ok(), "{kind:?}, {bytes:#x}: {verified:?}");
+        }
+    }
+}
+
+/// A device table without a device is read to its end: that is not memory, and nothing was written there.
+#[test]
+fn an_empty_device_table_that_is_declared_larger_than_memory() {
+    for kind in [ShadowKind::Zero, ShadowKind::CopyOnWrite] {
+        for bytes in [0xc000, 0xf000] {
+            let mut rig = ending(bytes, kind, its::GITS_BASER, |_, _| ());
+            let Err(Error::Tables(error)) = rig.gic.flush_tables() else { panic!("flushed") };
+            let address = RAM + (RAM_BYTES - 0x1_0000 + bytes) as u64;
+            assert_eq!(*error, TableError::Outside { table: Table::Devices { its: its_base(1) }, address }, "{kind:?}");
+        }
+    }
 }
