@@ -74,7 +74,7 @@ fn call(name: &str) -> i64 {
         "fstatfs" => libc::SYS_fstatfs,
         "ftruncate" => libc::SYS_ftruncate,
         "futex" => libc::SYS_futex,
-        "getpid" => libc::SYS_getpid,
+        "gettid" => libc::SYS_gettid,
         "ioctl" => libc::SYS_ioctl,
         "lseek" => libc::SYS_lseek,
         "madvise" => libc::SYS_madvise,
@@ -222,6 +222,20 @@ const OPERATIONS: &[Operation] = &[
             });
         },
         &["Guest memory", "Guest memory without `process_vm_readv`"],
+    ),
+    (
+        "guest memory after another thread was refused",
+        |headings| {
+            moves(ShadowKind::Zero, TableStrategy::GuestMemory, || {
+                let refused = std::thread::spawn(|| {
+                    refuse(&["process_vm_readv"], libc::EPERM);
+                    vgic_state::GuestMemoryRead::read(&shared_memory(), RAM, &mut [1; 8])
+                });
+                assert!(refused.join().expect("thread"));
+                listed_only(headings);
+            });
+        },
+        &["Guest memory"],
     ),
     (
         "zero shadow",

@@ -2,11 +2,12 @@
 //!
 //! Source: process_vm_readv(2), process_vm_writev(2); pipe(7), `PIPE_BUF`.
 //!
-//! Rule: memory that is mapped and cannot be accessed (`PROT_NONE`, a file that has become shorter) is an answer, and no signal.
+//! Rule: memory that is mapped and cannot be accessed (`PROT_NONE`, a file that has become shorter) is an answer, and no signal. Where the
+//! system call for it cannot be had (a kernel without it, a filter of this thread that answers with an error), a pipe does, which is slower.
+//! Nothing is remembered: another thread may have another filter.
 
 #![expect(unsafe_code, reason = "system calls that std has no function for")]
 
-use core::sync::atomic::{AtomicBool, Ordering};
 use std::io::Read as _;
 use std::os::fd::AsRawFd;
 use vm_memory::VolatileSlice;
@@ -15,27 +16,22 @@ use vm_memory::bitmap::BitmapSlice;
 /// Bytes that a pipe takes at once, whatever its size: `PIPE_BUF`.
 const PIPE_BYTES: usize = 4096;
 
-/// Whether process_vm_readv and process_vm_writev cannot be had: a kernel without them, or a filter of system calls that answers with an
-/// error. A pipe, which is slower, does without.
-static REFUSED: AtomicBool = AtomicBool::new(false);
-
 /// Fills `bytes` from `memory`, which is as long; false if that is not accessible.
 pub(crate) fn read<B: BitmapSlice>(memory: &VolatileSlice<'_, B>, bytes: &mut [u8]) -> bool {
     if memory.len() != bytes.len() {
         return false;
     }
-    if !REFUSED.load(Ordering::Relaxed) {
-        let guard = memory.ptr_guard();
-        let own = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
-        let other = libc::iovec { iov_base: guard.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
-        // SAFETY: takes no memory and gives a number.
-        let process = unsafe { libc::getpid() };
-        // SAFETY: the kernel writes at most `bytes.len()` bytes to `bytes`, which is borrowed mutably; it reads `other`, and answers
-        // `EFAULT` where that is not accessible. What the guest changes meanwhile is no business of the compiler's.
-        let copied = unsafe { libc::process_vm_readv(process, &raw const own, 1, &raw const other, 1, 0) };
-        if let Some(done) = outcome(copied, bytes.len()) {
-            return done;
-        }
+    let guard = memory.ptr_guard();
+    let own = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+    let other = libc::iovec { iov_base: guard.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    // Of this thread, not of the process: its first thread may have ended.
+    // SAFETY: takes no memory and gives a number.
+    let thread = unsafe { libc::gettid() };
+    // SAFETY: the kernel writes at most `bytes.len()` bytes to `bytes`, which is borrowed mutably; it reads `other`, and answers
+    // `EFAULT` where that is not accessible. What the guest changes meanwhile is no business of the compiler's.
+    let copied = unsafe { libc::process_vm_readv(thread, &raw const own, 1, &raw const other, 1, 0) };
+    if let Some(done) = outcome(copied, bytes.len()) {
+        return done;
     }
     through_pipe(memory, bytes)
 }
@@ -46,18 +42,17 @@ pub(crate) fn write<B: BitmapSlice>(memory: &VolatileSlice<'_, B>, bytes: &[u8])
     if memory.len() != bytes.len() {
         return false;
     }
-    if !REFUSED.load(Ordering::Relaxed) {
-        let guard = memory.ptr_guard_mut();
-        let own = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
-        let other = libc::iovec { iov_base: guard.as_ptr().cast(), iov_len: bytes.len() };
-        // SAFETY: takes no memory and gives a number.
-        let process = unsafe { libc::getpid() };
-        // SAFETY: the kernel reads at most `bytes.len()` bytes of `bytes`; it writes to `other`, which is memory that anybody may change at
-        // any time, and no object of Rust's, and answers `EFAULT` where that is not accessible.
-        let copied = unsafe { libc::process_vm_writev(process, &raw const own, 1, &raw const other, 1, 0) };
-        if let Some(done) = outcome(copied, bytes.len()) {
-            return done;
-        }
+    let guard = memory.ptr_guard_mut();
+    let own = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    let other = libc::iovec { iov_base: guard.as_ptr().cast(), iov_len: bytes.len() };
+    // Of this thread, not of the process: its first thread may have ended.
+    // SAFETY: takes no memory and gives a number.
+    let thread = unsafe { libc::gettid() };
+    // SAFETY: the kernel reads at most `bytes.len()` bytes of `bytes`; it writes to `other`, which is memory that anybody may change at
+    // any time, and no object of Rust's, and answers `EFAULT` where that is not accessible.
+    let copied = unsafe { libc::process_vm_writev(thread, &raw const own, 1, &raw const other, 1, 0) };
+    if let Some(done) = outcome(copied, bytes.len()) {
+        return done;
     }
     into_through_pipe(memory, bytes)
 }
@@ -65,7 +60,6 @@ pub(crate) fn write<B: BitmapSlice>(memory: &VolatileSlice<'_, B>, bytes: &[u8])
 /// Whether all was copied; `None` if the system call cannot be had.
 fn outcome(copied: libc::ssize_t, length: usize) -> Option<bool> {
     if copied < 0 && std::io::Error::last_os_error().raw_os_error() != Some(libc::EFAULT) {
-        REFUSED.store(true, Ordering::Relaxed);
         return None;
     }
     Some(usize::try_from(copied) == Ok(length))

@@ -72,7 +72,10 @@ pub(crate) fn first_outside(range: GuestRange, joined: &[GuestRange]) -> Option<
 ///
 /// **Memory that is mapped may be inaccessible**: unplugged or ballooned memory that is mapped `PROT_NONE`, a file that has become shorter.
 /// A plain load there ends the process with `SIGSEGV` or `SIGBUS`. Copy in a way that reports it, and answer false: for vm-memory's guest
-/// memory, this crate has the kernel copy (`process_vm_readv` of the process itself, which answers `EFAULT`; a pipe where that is refused).
+/// memory, this crate has the kernel copy (`process_vm_readv` of the thread itself, which answers `EFAULT`; a pipe where that is refused).
+///
+/// **False is believed**: what cannot be read is taken for what is not there, also where the means of reading are missing (no descriptors
+/// for the pipe: `docs/seccomp.md`). It is the VMM's part to see that they are there.
 ///
 /// Reads are many and small, some of 8 bytes, most of up to 4 KiB.
 pub trait GuestMemoryRead {

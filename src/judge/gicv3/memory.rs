@@ -32,7 +32,7 @@ pub(crate) fn fits_memory(state: &Gicv3State, lpis: &LpiState, memory: &dyn Gues
 /// Whether slots can be diverted for a save: those of every table that registers name. Where ITTs are, only the kernel knows.
 pub(crate) fn check_slots(registers: &Layout, memory: &dyn GuestMemoryRead) -> Result<(), TableError> {
     let Some(slots) = memory.diverted().map(join) else { return Ok(()) };
-    let ranges = memory.ranges().map(join).unwrap_or_default();
+    let ranges = memory.ranges().map(join);
     for table in registers.declared_tables() {
         let covered = |part: GuestRange| match first_outside(part, &slots) {
             Some(address) => Err(TableError::NoSlot { table: table.table, address }),
@@ -43,7 +43,16 @@ pub(crate) fn check_slots(registers: &Layout, memory: &dyn GuestMemoryRead) -> R
             covered(GuestRange::new(table.range.start, ENTRY_BYTES))?;
         }
         // What is declared larger than memory has no slot there.
-        for memory in &ranges {
+        let Some(ranges) = &ranges else {
+            // Nobody knows where memory is: a look at each page.
+            for start in (table.range.start..table.range.end).step_by(4096) {
+                if memory.read(start, &mut [0; ENTRY_BYTES as usize]) {
+                    covered(GuestRange::new(start, ENTRY_BYTES))?;
+                }
+            }
+            continue;
+        };
+        for memory in ranges {
             let part = GuestRange { start: table.range.start.max(memory.start), end: table.range.end.min(memory.end) };
             if part.start < part.end {
                 covered(part)?;

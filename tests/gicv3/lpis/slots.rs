@@ -12,7 +12,7 @@ use vgic_state::report::Refusal;
 use vgic_state::shadow::{Memslot, Memslots, ShadowKind, ShadowRegion, Shadowed};
 use vgic_state::uapi::memory::KVM_MEM_READONLY;
 use vgic_state::uapi::vgic_v3::{its, redist};
-use vgic_state::{Attr, AttrDevice, DynInterruptState, Errno, Error, InterruptState, TableStrategy, VcpuId};
+use vgic_state::{Attr, AttrDevice, DynInterruptState, Errno, Error, GuestMemoryRead, InterruptState, TableStrategy, VcpuId};
 use vm_memory::{Bytes, GuestAddress};
 
 /// Memory that was plugged.
@@ -297,5 +297,39 @@ fn an_empty_device_table_that_is_declared_larger_than_memory() {
             let address = RAM + (RAM_BYTES - 0x1_0000 + bytes) as u64;
             assert_eq!(*error, TableError::Outside { table: Table::Devices { its: its_base(1) }, address }, "{kind:?}");
         }
+    }
+}
+
+/// Memory that does not say where it is.
+struct Unknown(Memory);
+
+impl GuestMemoryRead for Unknown {
+    fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
+        GuestMemoryRead::read(&self.0, address, bytes)
+    }
+}
+
+#[test]
+fn a_table_in_memory_of_unknown_extent() {
+    for (listed, expected) in [(Listed::No, Err(PLUGGED + 0x400)), (Listed::Yes, Ok(()))] {
+        let memory = memory();
+        let (vm, mut gic) = fresh(config(), memory.clone());
+        fill(&mut gic);
+        fill_its(&vm, &mut gic);
+        set_pendbaser(&mut gic, PLUGGED);
+        let (gic, its, _) = gic.into_parts();
+        let memory = Shadowed::new(Unknown(memory), Listing { slots: Slots::new(&vm), listed }, ShadowKind::Zero);
+        let mut gic = Gicv3::attach(gic, its, memory, vcpus(config().vcpus)).expect("attach");
+        gic.options_mut().tables = TableStrategy::Image;
+        vm.clear_trace();
+        let flushed = gic.flush_tables().map(|_| ()).map_err(|error| match error {
+            Error::Tables(error) => match *error {
+                TableError::NoSlot { table: Table::LpiPending { .. }, address } => address,
+                other => panic!("{other}"),
+            },
+            other => panic!("{other}"),
+        });
+        assert_eq!(flushed, expected);
+        assert_eq!(trace(&vm).contains("SAVE"), expected.is_ok(), "{}", trace(&vm));
     }
 }
