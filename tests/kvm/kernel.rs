@@ -21,7 +21,7 @@ use vgic_state::uapi::vgic_v3::dist::{GICD_CTLR, GICD_TYPER2};
 use vgic_state::uapi::vgic_v3::icc::SYS_ICC_CTLR_EL1;
 use vgic_state::uapi::vgic_v3::ich::SYS_ICH_VTR_EL2;
 use vgic_state::uapi::vgic_v3::its::GITS_TRANSLATER;
-use vgic_state::{Attr, AttrDevice, Command, Errno, GuestRange, VcpuNumbers};
+use vgic_state::{Attr, AttrDevice, Command, Errno, GuestRange};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryRegion, MemoryRegionAddress};
 
 /// Of `include/uapi/linux/kvm.h` and `arch/arm64/include/uapi/asm/kvm.h`; not every kvm-bindings has them.
@@ -413,7 +413,7 @@ fn what_this_machine_offers() {
     let offered = probe(&vm).expect("probe");
     assert!(offered.gicv3 && offered.its, "{offered:?}");
     let by_id = linux().has(Behaviour::NamesVcpusById);
-    let numbers = if by_id { VcpuNumbers::VcpuId } else { VcpuNumbers::CreationOrder };
+    let numbers = if by_id { vgic_state::VcpuNumbers::VcpuId } else { vgic_state::VcpuNumbers::CreationOrder };
     assert_eq!(vgic_state::kvm::vcpu_numbers(&vm), Ok(numbers));
     KvmDevice::create_gicv3(&vm).expect("GICv3");
     assert_eq!(KvmDevice::create_gicv3(&vm).err().map(|error| error.errno), Some(Errno::EEXIST));

@@ -103,7 +103,7 @@ fn new_vm() -> VmFd {
 /// Whether this machine's KVM has a GICv2.
 pub(crate) fn is_offered() -> bool {
     static OFFERED: OnceLock<bool> = OnceLock::new();
-    *OFFERED.get_or_init(|| probe(&new_vm()).expect("probe").gicv2)
+    *OFFERED.get_or_init(|| probe(new_vm()).expect("probe").gicv2)
 }
 
 fn set_registers(vcpu: &VcpuFd, registers: &[(u64, u64)]) {
