@@ -99,10 +99,10 @@ pub use error::{AccessError, Applied, DeviceError, Error, ReadBackError};
 pub use flushed::Flushed;
 pub use interrupt_state::{DynInterruptState, GuestMemoryUse, InterruptState, Requirements};
 pub use memory::{GuestMemoryRead, GuestRange, NoGuestMemory};
-pub use options::{ConfigurationPolicy, El2Policy, Options, TableStrategy, VcpuNumbers};
+pub use options::{ConfigurationPolicy, El2Policy, Options, TableStrategy};
 #[doc(hidden)]
 pub use registers::{Field, Meaning, Row};
-pub use topology::{IntId, LpiIdBits, Mpidr, NrIrqs, SpiCount, SpiSet, TopologyError, Vcpu, VcpuId, Vcpus};
+pub use topology::{IntId, LpiIdBits, Mpidr, NrIrqs, SpiCount, SpiSet, TopologyError, Vcpu, VcpuId, VcpuNumbers, Vcpus};
 
 /// The examples of the README.
 #[cfg(all(doctest, feature = "kvm", target_os = "linux"))]

@@ -6,7 +6,7 @@ use crate::image::IstCoding;
 use crate::its::LpiState;
 use crate::judge::{Limits, Ranges};
 use crate::report::Severity;
-use crate::topology::SpiSet;
+use crate::topology::{SpiSet, VcpuNumbers};
 
 /// What a VMM decides. To be set at any time: the next save, check or restore goes by it.
 ///
@@ -139,21 +139,6 @@ pub enum El2Policy {
     Required,
     /// The state is neither saved nor restored, as if the vCPUs had no EL2: for a guest that does not use it.
     Lost,
-}
-
-/// What a kernel takes for the number of a vCPU: in ITS commands, in collection tables, and for the timers of a guest.
-///
-/// A guest takes it from `GICR_TYPER.Processor_Number`, which is the `vcpu_id` on every kernel.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum VcpuNumbers {
-    /// The VMM does not say.
-    #[default]
-    NotTold,
-    /// The `vcpu_id`: from Linux 6.7 on.
-    VcpuId,
-    /// The place in the order of creation: before Linux 6.7. A guest runs only if its `vcpu_id`s are 0, 1, 2 and so on.
-    CreationOrder,
 }
 
 /// What a restore gives the kernel as configuration of LPIs, if what the guest had as its configuration table does not look like one.

@@ -91,6 +91,8 @@ fn compare(image: &[u8], memory: &[u8]) {
             fit::compare(&found(Some(&ram)), image, fresh);
             ram.finish().expect("the file is as long as it was");
         }
+        // No image that fuzzing begins with is of one.
+        State::Gicv2(_) => {}
         State::Gicv5(of) => {
             if fit::gicv5(of).is_none() {
                 return;

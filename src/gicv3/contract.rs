@@ -11,10 +11,11 @@ use crate::image::Kind;
 use crate::interrupt_state::{DynInterruptState, GuestMemoryUse, InterruptState, Requirements};
 use crate::judge::gicv3::{fit, fits_memory, problems};
 use crate::memory::{GuestMemoryRead, join};
-use crate::options::{Options, TableStrategy, VcpuNumbers};
+use crate::options::{Options, TableStrategy};
 use crate::report::{Refusal, Report};
 use crate::state::gicv3::Gicv3State;
 use crate::state::gicv3::codec::{el2_bytes, image_bytes, lpis_bytes};
+use crate::topology::VcpuNumbers;
 use crate::{AttrDevice, BufferError, Error};
 
 impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {

@@ -11,7 +11,7 @@ use super::{Descriptor, KvmDevice};
 use crate::Errno;
 use crate::gicv3::Gicv3State;
 use crate::image::{self, ImageError, Kind};
-use crate::options::VcpuNumbers;
+use crate::topology::VcpuNumbers;
 use crate::uapi::device::{KVM_CAP_ARM_SUPPORTED_REG_MASK_RANGES, KVM_CHECK_EXTENSION};
 use crate::uapi::device::{KVM_CREATE_DEVICE, KVM_CREATE_DEVICE_TEST, KVM_DEV_TYPE_ARM_VGIC_ITS, KVM_DEV_TYPE_ARM_VGIC_V2};
 use crate::uapi::device::{KVM_DEV_TYPE_ARM_VGIC_V3, KVM_DEV_TYPE_ARM_VGIC_V5, kvm_create_device};

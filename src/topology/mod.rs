@@ -5,10 +5,12 @@
 //! Rule: a bound is checked once, in the constructor of its type; who holds the value need not check it again.
 
 mod interrupts;
+mod numbers;
 mod spis;
 mod vcpus;
 
 pub use interrupts::{IntId, LpiIdBits, NrIrqs, SpiCount};
+pub use numbers::VcpuNumbers;
 pub use spis::SpiSet;
 pub use vcpus::{Mpidr, Vcpu, VcpuId, Vcpus};
 
