@@ -71,6 +71,11 @@ impl AttrId {
         self.register()
     }
 
+    /// Whether both are registers of one name, whatever the vCPU, the number in an array and the half; line levels are one register.
+    pub(crate) fn has_name_of(self, other: AttrId) -> bool {
+        self.group == other.group && self.register().map(|register| register.name) == other.register().map(|register| register.name)
+    }
+
     /// What the attribute is, if it is no register.
     fn plain_name(self) -> Option<&'static str> {
         Some(match (self.group, self.attr) {

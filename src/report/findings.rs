@@ -1,7 +1,7 @@
 //! All that was found, as a report.
 //!
-//! Rule: a report is small whatever the state: one finding for each problem and kind of place, two ranges for each ITS, one set of
-//! SPIs.
+//! Rule: a report is small whatever the state: one finding for each problem and kind of place, of values that are missing one for each name
+//! of a register and each ITS; two ranges for each ITS, one set of SPIs.
 
 use super::finding::{Finding, PpiLine, QueuedCommands};
 use super::place::Place;
@@ -17,7 +17,8 @@ use core::fmt;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
-    /// One finding for each problem, the worst first; two where SPIs and LPIs, or registers of different groups, have it.
+    /// One finding for each problem, the worst first; two where SPIs and LPIs, or registers of different groups, have it. Of values that are
+    /// missing, one for each name of a register and each ITS: another kind of loss is another finding.
     pub findings: Vec<Finding>,
     /// Commands that run as soon as their ITS is enabled.
     pub queued: Vec<QueuedCommands>,
@@ -77,9 +78,10 @@ impl Report {
         // Problems stand in the order of their severity.
         let start = self.findings.partition_point(|finding| finding.problem < new.problem);
         let same = self.findings.iter_mut().skip(start).take_while(|finding| finding.problem == new.problem);
+        let is_of_register = matches!(new.problem, Problem::AttributeMissing | Problem::IdentityMissing);
         let mut end = start;
         for finding in same {
-            if finding.first.is_like(&new.first) {
+            if finding.first.is_like(&new.first) && (!is_of_register || finding.first.is_same_register(&new.first)) {
                 finding.count += new.count;
                 finding.refused |= new.refused;
                 return;

@@ -78,6 +78,15 @@ impl Place {
         let group = |place: &Place| place.register.map(AttrId::group);
         !differ(kind(self), kind(other)) && !differ(group(self), group(other))
     }
+
+    /// Whether both are one register of one ITS or of the GIC itself, whichever its vCPU or its number in an array.
+    pub(crate) fn is_same_register(&self, other: &Place) -> bool {
+        self.its == other.its
+            && match (self.register, other.register) {
+                (Some(one), Some(other)) => one.has_name_of(other),
+                (one, other) => one == other,
+            }
+    }
 }
 
 impl fmt::Display for Place {

@@ -245,6 +245,9 @@ problems! {
             "a list register that ICH_VTR_EL2.ListRegs does not give", "KVM keeps it, and never uses it";
         NewerRevision "newer-revision":
             "the kernel keeps its newer revision", "the guest sees another GICD_IIDR than before";
+        IdentityMissing "identity-missing":
+            "no value was given of a register that says what the controller is: a new VM's takes its place",
+            "if the source had another, the guest sees it change";
         PendingDisabled "pending-disabled":
             "pending and disabled", "it is delivered only if the guest enables it";
         ConfigurationUnmapped "lpi-configuration-unmapped":

@@ -360,7 +360,7 @@ fn every_problem_has_a_case_and_a_line() {
     let mut found: Vec<Problem> = gicv3.chain(elsewhere).copied().collect();
     found.extend(crate::ist::CASES.iter().map(|(problem, _)| *problem));
     // Each has a test of its own.
-    found.extend([WorkExceeded, ItsTwice, NewerRevision, PendingLpisDisabled, AttributeMissing]);
+    found.extend([WorkExceeded, ItsTwice, NewerRevision, PendingLpisDisabled, AttributeMissing, IdentityMissing]);
     found.extend([SpiLevelLost, SpiLevelPending, IstMisfit, IstKind, IstCfgr, LpiIdBits, LpiIdBounds]);
     // In tests/gicv3/el2.rs.
     found.extend([El2OfSome, MaintenanceIrq, ListRegisterIntid, ListRegisterTwice, ListRegisterHardware, ListRegisterBeyond]);

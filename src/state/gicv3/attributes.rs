@@ -38,7 +38,9 @@ impl Gicv3State {
     /// The state that values of attributes are: of an older snapshot of the VMM's own, say. `nr_irqs` and `vcpus` are the VM's.
     ///
     /// A register that no value is given for has KVM's reset value, and the report says so
-    /// ([`Problem::AttributeMissing`](crate::report::Problem::AttributeMissing)); what else may be wrong with the state, a check says.
+    /// ([`Problem::AttributeMissing`](crate::report::Problem::AttributeMissing), or
+    /// [`Problem::IdentityMissing`](crate::report::Problem::IdentityMissing) where it says what the controller is), once for each name of a
+    /// register and each ITS; what else may be wrong with the state, a check says.
     /// `GICD_TYPER` and `GICR_TYPER` follow from the arguments, as in a VM whose redistributors are one region, in the order of the
     /// `vcpu_id`s. Registers without state are passed by, whatever their value: `STATUSR`, `ICPENDR`, `GICR_WAKER`, and others that KVM
     /// does not implement.
@@ -60,9 +62,9 @@ impl Gicv3State {
     ///
     /// let (state, report) = Gicv3State::from_attributes(NrIrqs::new(64)?, &Vcpus::with_default_mpidrs(1)?, &old)?;
     /// assert_eq!(state.dist.ctlr, 0x12);
-    /// // One line for each group of registers: there is no value of most.
+    /// // One line for each name of a register: there is no value of most.
     /// eprint!("{report}");
-    /// # assert_eq!(report.findings.len(), 4);
+    /// # assert_eq!(report.findings.len(), 30);
     /// # Ok(())
     /// # }
     /// ```
@@ -230,7 +232,8 @@ impl List<'_> {
         }
         let value = absent.reset.or_else(|| self.of_the_vm(attribute)).ok_or(AttributeError::Missing { attribute })?;
         if !absent.optional {
-            self.report.add(Problem::AttributeMissing, Place { its: base, ..Place::register(attribute, value) });
+            let problem = if absent.is_identity { Problem::IdentityMissing } else { Problem::AttributeMissing };
+            self.report.add(problem, Place { its: base, ..Place::register(attribute, value) });
         }
         Ok(value)
     }

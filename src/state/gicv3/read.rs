@@ -23,11 +23,18 @@ pub(crate) struct Absent {
     pub(crate) reset: Option<u64>,
     /// Not every kernel or version has the register.
     pub(crate) optional: bool,
+    /// It says what the controller is: no guest sets it.
+    pub(crate) is_identity: bool,
 }
 
 impl Absent {
     const fn of(row: &Row) -> Self {
-        Absent { reset: row.reset, optional: row.optional }
+        Absent { reset: row.reset, optional: row.optional, is_identity: false }
+    }
+
+    /// Of a register that no guest sets.
+    const fn of_identity(row: &Row) -> Self {
+        Absent { is_identity: true, ..Absent::of(row) }
     }
 
     /// One half of a register of 64 bits.
@@ -40,7 +47,7 @@ impl Absent {
     }
 
     const fn zero() -> Self {
-        Absent { reset: Some(0), optional: false }
+        Absent { reset: Some(0), optional: false, is_identity: false }
     }
 
     /// Word `n` of a row of a block.
@@ -51,7 +58,7 @@ impl Absent {
             (BlockAt::Private(_), 0) => first,
             (BlockAt::Private(_), _) => others,
         };
-        Absent { reset: Some(reset as u64), optional: false }
+        Absent { reset: Some(reset as u64), optional: false, is_identity: false }
     }
 }
 
@@ -82,8 +89,8 @@ impl Gicv3State {
     ) -> Result<Self, R::Error> {
         let mut state = Gicv3State {
             nr_irqs,
-            identity: DistIdentity::read(|row| dist(from, row))?,
-            dist: DistState::read(|row| dist(from, row))?,
+            identity: DistIdentity::read(|row| dist(from, row, Absent::of_identity(row)))?,
+            dist: DistState::read(|row| dist(from, row, Absent::of(row)))?,
             spis: Vec::with_capacity(nr_irqs.spi_blocks().len()),
             vcpus: Vec::with_capacity(vcpus.len()),
             its: Vec::with_capacity(its.len()),
@@ -100,7 +107,7 @@ impl Gicv3State {
         for (n, base) in its.iter().enumerate() {
             state.its.push(ItsUnit {
                 base: *base,
-                identity: ItsIdentity::read(|row| from.its(n, *base, row, Absent::of(row)))?,
+                identity: ItsIdentity::read(|row| from.its(n, *base, row, Absent::of_identity(row)))?,
                 registers: ItsState::read(|row| from.its(n, *base, row, Absent::of(row)))?,
             });
         }
@@ -108,13 +115,12 @@ impl Gicv3State {
     }
 }
 
-fn dist<R: Registers>(from: &mut R, row: &Row) -> Result<u64, R::Error> {
-    from.word(Attr::dist(row.key), Absent::of(row)).map(u64::from)
+fn dist<R: Registers>(from: &mut R, row: &Row, absent: Absent) -> Result<u64, R::Error> {
+    from.word(Attr::dist(row.key), absent).map(u64::from)
 }
 
 /// A redistributor register: 64 bits are two accesses.
-fn redist<R: Registers>(from: &mut R, mpidr: Mpidr, row: &Row) -> Result<u64, R::Error> {
-    let absent = Absent::of(row);
+fn redist<R: Registers>(from: &mut R, mpidr: Mpidr, row: &Row, absent: Absent) -> Result<u64, R::Error> {
     let low = from.word(Attr::redist(mpidr, row.key), absent.half(0))?;
     if !row.is_wide() {
         return Ok(low.into());
@@ -124,8 +130,8 @@ fn redist<R: Registers>(from: &mut R, mpidr: Mpidr, row: &Row) -> Result<u64, R:
 }
 
 /// A CPU interface register that is there, whatever other hosts have.
-fn sysreg<R: Registers>(from: &mut R, mpidr: Mpidr, row: &Row) -> Result<u64, R::Error> {
-    let absent = Absent { optional: false, ..Absent::of(row) };
+fn sysreg<R: Registers>(from: &mut R, mpidr: Mpidr, row: &Row, absent: Absent) -> Result<u64, R::Error> {
+    let absent = Absent { optional: false, ..absent };
     from.cpu_sysreg(Attr::cpu_sysreg(mpidr, row.key as u16), absent)
 }
 
@@ -135,8 +141,8 @@ fn block<R: Registers>(from: &mut R, at: BlockAt) -> Result<InterruptBlock, R::E
 
 impl VcpuState {
     fn read<R: Registers>(from: &mut R, vcpu: Vcpu, has_el2: bool) -> Result<Self, R::Error> {
-        let identity = RedistIdentity::read(|row| redist(from, vcpu.mpidr, row))?;
-        let redist = RedistState::read(|row| self::redist(from, vcpu.mpidr, row))?;
+        let identity = RedistIdentity::read(|row| redist(from, vcpu.mpidr, row, Absent::of_identity(row)))?;
+        let redist = RedistState::read(|row| self::redist(from, vcpu.mpidr, row, Absent::of(row)))?;
         let private = block(from, BlockAt::Private(vcpu.mpidr))?;
         // The number of active-priority registers follows from ICC_CTLR_EL1, which is read on the way.
         let mut ctlr = 0;
@@ -144,7 +150,7 @@ impl VcpuState {
             if !has_icc(row.key, ctlr) {
                 return Ok(0);
             }
-            let value = sysreg(from, vcpu.mpidr, row)?;
+            let value = sysreg(from, vcpu.mpidr, row, Absent::of(row))?;
             if row.key == u32::from(SYS_ICC_CTLR_EL1) {
                 ctlr = value;
             }
@@ -152,8 +158,9 @@ impl VcpuState {
         })?;
         let mut el2 = None;
         if has_el2 {
-            let identity = El2Identity::read(|row| sysreg(from, vcpu.mpidr, row))?;
-            let registers = El2State::read(|row| if has_icc(row.key, ctlr) { sysreg(from, vcpu.mpidr, row) } else { Ok(0) })?;
+            let identity = El2Identity::read(|row| sysreg(from, vcpu.mpidr, row, Absent::of_identity(row)))?;
+            let registers =
+                El2State::read(|row| if has_icc(row.key, ctlr) { sysreg(from, vcpu.mpidr, row, Absent::of(row)) } else { Ok(0) })?;
             el2 = Some(El2 { identity, registers });
         }
         Ok(VcpuState { vcpu, identity, redist, private, icc, el2 })

@@ -93,10 +93,13 @@ impl Move {
 /// What both snapshots lack: line levels, and registers that say what the VM is.
 pub(crate) fn assert_report(report: &Report) {
     let registers: Vec<String> = report.findings.iter().filter_map(|finding| Some(finding.first.register?.to_string())).collect();
-    assert_eq!(registers.len(), 4);
-    for (register, expected) in registers.iter().zip(["GICD_TYPER", "GICR_IIDR", "line levels", "GITS_TYPER"]) {
+    assert_eq!(registers.len(), 6);
+    for (register, expected) in
+        registers.iter().zip(["line levels", "GICD_TYPER", "GICD_IIDR", "GICR_IIDR", "GICR_TYPER", "GITS_TYPER"])
+    {
         assert!(register.starts_with(expected), "{register}");
     }
-    assert!(report.findings.iter().all(|finding| finding.problem == Problem::AttributeMissing));
+    let problems = report.findings.iter().map(|finding| finding.problem);
+    assert!(problems.eq([&[Problem::AttributeMissing][..], &[Problem::IdentityMissing; 5]].concat()));
     assert_eq!(report.max_severity(), Some(Severity::Medium));
 }
