@@ -27,12 +27,14 @@ pub struct Row {
     pub optional: bool,
     /// Its fields; none if it is one number or a set of bits.
     pub fields: &'static [Field],
+    /// The bits that are some field; all of the register if it is one number.
+    known_bits: u64,
 }
 
 impl Row {
     /// A row since the first version, of a register that every image has.
     pub(crate) const fn new(group: u32, key: u32, max: u64, why: &'static str) -> Self {
-        Row { group, key, max, why, since: "0.1.0", reset: None, optional: false, fields: &[] }
+        Row { group, key, max, why, since: "0.1.0", reset: None, optional: false, fields: &[], known_bits: max }
     }
 
     /// The same with a reset value.
@@ -47,7 +49,12 @@ impl Row {
 
     /// The same with fields.
     pub(crate) const fn fields(self, fields: &'static [Field]) -> Self {
-        Row { fields, ..self }
+        let (mut known_bits, mut rest) = (0, fields);
+        while let [field, others @ ..] = rest {
+            known_bits |= field.mask;
+            rest = others;
+        }
+        Row { fields, known_bits, ..self }
     }
 
     /// The register as an attribute, of the vCPU with affinity 0 if every vCPU has one.
@@ -64,11 +71,8 @@ impl Row {
 
     /// The bits that are some field; all of the register if it is one number.
     #[must_use]
-    pub fn known_bits(&self) -> u64 {
-        match self.fields {
-            [] => self.max,
-            fields => fields.iter().fold(0, |mask, field| mask | field.mask),
-        }
+    pub const fn known_bits(&self) -> u64 {
+        self.known_bits
     }
 }
 

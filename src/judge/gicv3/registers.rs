@@ -64,10 +64,10 @@ fn of_vcpu(vcpu: &VcpuState, propbaser: u64, report: &mut Report) {
     if vcpu.icc.sre & ICC_SRE_EL1_SRE == 0 {
         report.add_refused(Problem::SreClear, icc(SYS_ICC_SRE_EL1, vcpu.icc.sre));
     }
-    for (row, value) in vcpu.icc.rows().filter(|(row, value)| *value != 0 && !has_icc(row.key, vcpu.icc.ctlr)) {
-        report.add_refused(Problem::ActivePriority, icc(row.key as u16, value));
-    }
     for (row, value) in vcpu.icc.rows() {
+        if value != 0 && !has_icc(row.key, vcpu.icc.ctlr) {
+            report.add_refused(Problem::ActivePriority, icc(row.key as u16, value));
+        }
         // No write changes ICC_SRE_EL1.
         let differs = row.key == u32::from(SYS_ICC_SRE_EL1) && value & ICC_SRE_EL1_SRE != 0 && row.reset != Some(value);
         if value & !row.known_bits() != 0 || differs {

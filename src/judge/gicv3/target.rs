@@ -131,7 +131,9 @@ fn fit_vcpu(state: &VcpuState, device: &TargetVcpu) -> Result<(), Refusal> {
     let mpidr = state.vcpu.mpidr;
     check_fields(&state.identity, &device.redist, REDIST_EXCEPTIONS, |offset| Attr::redist(mpidr, offset).id())?;
     let register = Attr::cpu_sysreg(mpidr, SYS_ICC_CTLR_EL1).id();
-    for (row, value) in state.icc.rows().filter(|(row, _)| row.key == u32::from(SYS_ICC_CTLR_EL1)) {
+    // Equal values keep every rule.
+    let differs = state.icc.ctlr != device.icc_ctlr;
+    for (row, value) in state.icc.rows().filter(|(row, _)| differs && row.key == u32::from(SYS_ICC_CTLR_EL1)) {
         for (name, rule) in ICC_CTLR_RULES {
             let field = row.fields.iter().find(|field| field.name == name);
             field.map_or(Ok(()), |field| rule.judge(register, name, field.of(device.icc_ctlr), field.of(value)))?;

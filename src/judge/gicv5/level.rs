@@ -6,10 +6,14 @@
 
 use crate::report::{Finding, Place, Problem, Report};
 use crate::state::gicv5::Gicv5State;
+use crate::state::gicv5::ist::may_have_level;
 use crate::topology::{SpiCount, SpiSet};
 
 /// Judges the entries of level-triggered SPIs, and lists them in the report.
 pub(super) fn level(state: &Gicv5State<'_>, named: &SpiSet, report: &mut Report) {
+    if !may_have_level(state.spi_ist.as_bytes(), named) {
+        return;
+    }
     for ((interrupt, entry), id) in state.spi_ist.entries().zip(0..SpiCount::MAX.get()) {
         if !entry.hm() && !named.contains(id) {
             continue;

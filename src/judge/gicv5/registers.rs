@@ -8,11 +8,11 @@ use crate::Attr;
 use crate::buffer::IstKind;
 use crate::registers::{RegisterTable, Row};
 use crate::report::{Place, Problem, Report};
-use crate::state::gicv5::{Gicv5State, ICC_CR0_ONES, Idr2, Ist, IstBaser, IstCfgr};
+use crate::state::gicv5::{CpuInterface, Gicv5State, ICC_CR0_ONES, Idr2, IrsState, Ist, IstBaser, IstCfgr};
 use crate::topology::LpiIdBits;
 use crate::uapi::vgic_v5::irs::GICV5_IRS_CR1;
 use crate::uapi::vgic_v5::irs_fields::{GICV5_IRS_CR0_IDLE, GICV5_IRS_CR1_VMT_WA, GICV5_IRS_CR1_VPET_WA};
-use crate::uapi::vgic_v5::{icc, irs};
+use crate::uapi::vgic_v5::{KVM_DEV_ARM_VGIC_GRP_IRS_REGS, icc, irs};
 
 /// Judges the registers, and whether the tables are those that they describe.
 pub(super) fn registers(state: &Gicv5State<'_>, report: &mut Report) {
@@ -73,16 +73,33 @@ fn lpi_table(state: &Gicv5State<'_>, min: u8, max: u8, report: &mut Report) {
     }
 }
 
-/// Bits that KVM keeps of an IRS register of class "state"; the rest is dropped without an error.
-fn irs_kept(row: &Row) -> u64 {
-    match row.key {
-        GICV5_IRS_CR1 => row.known_bits() & !u64::from(GICV5_IRS_CR1_VMT_WA | GICV5_IRS_CR1_VPET_WA),
-        _ => row.known_bits(),
+/// What a register reads after a write.
+#[derive(Clone, Copy)]
+struct Written {
+    /// Bits that KVM keeps; it drops the others without an error.
+    kept: u64,
+    /// Bits that read 1 whatever is written.
+    ones: u64,
+}
+
+impl Written {
+    /// Whether it reads otherwise than it was written.
+    const fn differs_from(self, value: u64) -> bool {
+        value & !self.kept | !value & self.ones != 0
     }
 }
 
-/// Bits that KVM keeps of a CPU interface register.
-fn icc_kept(row: &Row) -> u64 {
+/// Of an IRS register of class "state".
+const fn irs_written(row: &Row) -> Written {
+    let kept = match row.key {
+        GICV5_IRS_CR1 => row.known_bits() & !((GICV5_IRS_CR1_VMT_WA | GICV5_IRS_CR1_VPET_WA) as u64),
+        _ => row.known_bits(),
+    };
+    Written { kept, ones: if row.key == irs::GICV5_IRS_CR0 { GICV5_IRS_CR0_IDLE as u64 } else { 0 } }
+}
+
+/// Of a CPU interface register.
+const fn icc_written(row: &Row) -> Written {
     const PRIORITYR0: u32 = icc::SYS_ICC_PPI_PRIORITYR0_EL1 as u32;
     const PRIORITYR7: u32 = icc::SYS_ICC_PPI_PRIORITYR7_EL1 as u32;
     const PRIORITYR8: u32 = icc::SYS_ICC_PPI_PRIORITYR8_EL1 as u32;
@@ -94,37 +111,42 @@ fn icc_kept(row: &Row) -> u64 {
     const APR: u32 = icc::SYS_ICC_APR_EL1 as u32;
     const PCR: u32 = icc::SYS_ICC_PCR_EL1 as u32;
     const CR0: u32 = icc::SYS_ICC_CR0_EL1 as u32;
-    match row.key {
+    let kept = match row.key {
         PRIORITYR0..=PRIORITYR7 => 0x1f1f_1f1f_1f1f_1f1f,
         PRIORITYR8..=PRIORITYR15 | PPI_ENABLER1 | PPI_SACTIVER1 | PPI_SPENDR1 => 0,
         CR0 | ICSR | PCR => row.known_bits(),
         APR => 0xffff_ffff,
         _ => u64::MAX,
+    };
+    // LINK and LINK_IDLE.
+    Written { kept, ones: if row.key == CR0 { ICC_CR0_ONES } else { 0 } }
+}
+
+/// The same of all rows of a table, in their order: looked up once, when this is compiled.
+const fn all_written<const N: usize>(mut rows: &[Row]) -> [Written; N] {
+    let mut all = [Written { kept: 0, ones: 0 }; N];
+    let mut rest: &mut [Written] = &mut all;
+    while let ([row, rows_after @ ..], [written, rest_after @ ..]) = (rows, rest) {
+        *written = if row.group == KVM_DEV_ARM_VGIC_GRP_IRS_REGS { irs_written(row) } else { icc_written(row) };
+        (rows, rest) = (rows_after, rest_after);
     }
+    all
 }
 
-/// Bits of an IRS register that read 1 whatever is written.
-fn irs_ones(offset: u32) -> u64 {
-    if offset == irs::GICV5_IRS_CR0 { GICV5_IRS_CR0_IDLE.into() } else { 0 }
-}
+const IRS_WRITTEN: [Written; IrsState::REGISTERS.len()] = all_written(IrsState::REGISTERS);
+const ICC_WRITTEN: [Written; CpuInterface::REGISTERS.len()] = all_written(CpuInterface::REGISTERS);
 
-/// The same of a CPU interface register: LINK and LINK_IDLE.
-fn icc_ones(instr: u32) -> u64 {
-    if instr == u32::from(icc::SYS_ICC_CR0_EL1) { ICC_CR0_ONES } else { 0 }
-}
-
-/// Whether a register reads otherwise when it was written: by bits that KVM drops, or by clear ones that it has always set.
-const fn reads_otherwise(value: u64, kept: u64, ones: u64) -> bool {
-    value & !kept != 0 || !value & ones != 0
+/// The registers that read otherwise when they were written.
+fn ignored(rows: impl Iterator<Item = (&'static Row, u64)>, written: &[Written]) -> impl Iterator<Item = (&'static Row, u64)> {
+    rows.zip(written).filter(|((_, value), written)| written.differs_from(*value)).map(|(row, _)| row)
 }
 
 fn ignored_bits(state: &Gicv5State<'_>, report: &mut Report) {
-    for (row, value) in state.irs.rows().filter(|(row, value)| reads_otherwise(*value, irs_kept(row), irs_ones(row.key))) {
+    for (row, value) in ignored(state.irs.rows(), &IRS_WRITTEN) {
         report.add(Problem::IgnoredBits, Place::register(Attr::irs(row.key).id(), value));
     }
     for vcpu in &state.vcpus {
-        let rows = vcpu.registers.rows();
-        for (row, value) in rows.filter(|(row, value)| reads_otherwise(*value, icc_kept(row), icc_ones(row.key))) {
+        for (row, value) in ignored(vcpu.registers.rows(), &ICC_WRITTEN) {
             report.add(Problem::IgnoredBits, Place::register(Attr::cpu_sysreg(vcpu.vcpu.mpidr, row.key as u16).id(), value));
         }
     }

@@ -185,14 +185,23 @@ const fn of_level(word: u32, named: bool) -> u32 {
     if word & GICV5_ISTL2E_HM != 0 { word & !GICV5_ISTL2E_PENDING } else { word }
 }
 
+/// Whether an SPI of a table may be level-triggered: one is named, or has HM = 1.
+pub(crate) fn may_have_level(table: &[u8], level: &SpiSet) -> bool {
+    let words = table.as_chunks::<4>().0;
+    !level.is_empty() || words.iter().fold(0, |all, word| all | u32::from_le_bytes(*word)) & GICV5_ISTL2E_HM != 0
+}
+
 /// Whether [`set_level`] would change a table of SPIs.
 pub(crate) fn lacks_level(table: &[u8], level: &SpiSet) -> bool {
     let words = table.as_chunks::<4>().0.iter().map(|word| u32::from_le_bytes(*word));
-    words.zip(0..).any(|(word, id)| of_level(word, level.contains(id)) != word)
+    may_have_level(table, level) && words.zip(0..).any(|(word, id)| of_level(word, level.contains(id)) != word)
 }
 
 /// Gives every level-triggered SPI of a table HM = 1 and Pending = 0: those that are named, and those that have HM = 1.
 pub(crate) fn set_level(table: &mut [u8], level: &SpiSet) {
+    if !may_have_level(table, level) {
+        return;
+    }
     for (word, id) in table.as_chunks_mut::<4>().0.iter_mut().zip(0..) {
         *word = of_level(u32::from_le_bytes(*word), level.contains(id)).to_le_bytes();
     }
