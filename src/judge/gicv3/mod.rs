@@ -49,14 +49,15 @@ pub fn problems(state: &Gicv3State, memory: &impl GuestMemoryRead, ranges: &Rang
             judge.in_state = true;
             judge.tables.clear();
             let layout = Layout::of(state);
-            for table in layout.used_tables(lpis) {
+            let pending = layout.pending_bytes(lpis);
+            for table in layout.used_tables(lpis, &pending) {
                 judge.add_table(table);
                 // Of pending tables, only some bytes.
                 if !matches!(table.table, Table::LpiPending { .. }) {
                     judge.needs(table);
                 }
             }
-            layout.pending_bytes(lpis).into_iter().for_each(|bytes| judge.needs(bytes));
+            pending.into_iter().for_each(|bytes| judge.needs(bytes));
             mappings::all(lpis, state, &mut judge);
             // Nothing else is read.
             commands::queued(state, memory, &mut budget, &mut judge).map(|()| Vec::new())

@@ -9,7 +9,6 @@ use crate::its::geometry::{Geometry, configuration_table, pending_bits};
 use crate::its::{FIRST_LPI, LpiState, PAGE_BYTES, Table, TableRange};
 use crate::memory::GuestRange;
 use crate::topology::Vcpu;
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 /// The registers that say where tables are, and how large.
@@ -95,31 +94,37 @@ impl Layout {
         tables
     }
 
-    /// The bytes of every table that the kernel reads or writes for these mappings. The pending table of a vCPU that no LPI is for is none.
-    pub(crate) fn used_tables(&self, lpis: &LpiState) -> Vec<TableRange> {
-        let mut targeted: Vec<u32> = lpis.targets().map(|(_, target)| target).collect();
-        targeted.extend(lpis.pending.iter().map(|pending| pending.vcpu.id.get()));
-        targeted.sort_unstable();
+    /// The bytes of every table that the kernel reads or writes for these mappings, whose pending bits these are
+    /// ([`pending_bytes`](Self::pending_bytes)). The pending table of a vCPU that no LPI is for is none.
+    pub(crate) fn used_tables(&self, lpis: &LpiState, pending: &[TableRange]) -> Vec<TableRange> {
+        let mut used: Vec<Table> = pending.iter().map(|bytes| bytes.table).collect();
+        used.sort_unstable();
         let mut tables = self.tables(lpis);
-        tables.retain(|table| match table.table {
-            Table::LpiPending { vcpu } => targeted.binary_search(&vcpu.get()).is_ok(),
-            _ => true,
-        });
+        tables.retain(|table| !matches!(table.table, Table::LpiPending { .. }) || used.binary_search(&table.table).is_ok());
         tables.extend(self.configuration(lpis));
         tables
     }
 
     /// Of each pending table, from the first byte to the last that the kernel reads for these mappings, or finds a pending LPI in.
     pub(crate) fn pending_bytes(&self, lpis: &LpiState) -> Vec<TableRange> {
-        let mut bytes: BTreeMap<u32, (u32, u32)> = BTreeMap::new();
+        // The vCPUs by id; first and last byte, and none as long as they are the wrong way round.
+        let mut bytes: Vec<(u32, u32, u32)> = self.redists.iter().map(|(vcpu, _)| (vcpu.id.get(), u32::MAX, 0)).collect();
+        bytes.sort_unstable();
+        bytes.dedup_by_key(|(id, ..)| *id);
         let pending = lpis.pending.iter().flat_map(|one| one.intids.iter().map(|intid| (*intid, one.vcpu.id.get())));
         for (intid, vcpu) in lpis.targets().chain(pending) {
-            let byte = intid.saturating_sub(FIRST_LPI) / 8;
-            let (first, last) = bytes.entry(vcpu).or_insert((byte, byte));
-            (*first, *last) = ((*first).min(byte), (*last).max(byte));
+            // Mostly there is no gap in the ids.
+            let at = vcpu as usize;
+            let same_place = bytes.get(at).is_some_and(|(id, ..)| *id == vcpu).then_some(at);
+            let at = same_place.or_else(|| bytes.binary_search_by_key(&vcpu, |(id, ..)| *id).ok());
+            if let Some((_, first, last)) = at.and_then(|at| bytes.get_mut(at)) {
+                let byte = intid.saturating_sub(FIRST_LPI) / 8;
+                (*first, *last) = ((*first).min(byte), (*last).max(byte));
+            }
         }
         let table = |(vcpu, redist): &(Vcpu, RedistState)| {
-            let (first, last) = *bytes.get(&vcpu.id.get())?;
+            let at = bytes.binary_search_by_key(&vcpu.id.get(), |(id, ..)| *id).ok()?;
+            let (_, first, last) = bytes.get(at).copied().filter(|(_, first, last)| first <= last)?;
             let range = GuestRange::new(pending_bits(redist.pendbaser).start + u64::from(first), u64::from(last - first) + 1);
             Some(TableRange { range, table: Table::LpiPending { vcpu: vcpu.id } })
         };
