@@ -7,7 +7,7 @@ use vgic_state::gicv3::Gicv3;
 use vgic_state::model::gicv3::{Device, Guest, Host, Vm};
 use vgic_state::uapi::device::{KVM_DEV_TYPE_ARM_VGIC_ITS, KVM_DEV_TYPE_ARM_VGIC_V3};
 use vgic_state::uapi::vgic_v3::{dist, its, redist};
-use vgic_state::{Attr, AttrDevice, Command, DynInterruptState, InterruptState, VcpuId, Vcpus};
+use vgic_state::{Attr, AttrDevice, Command, DynInterruptState, Errno, InterruptState, Vcpu, VcpuId, Vcpus};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 const RAM: u64 = 0x4000_0000;
@@ -26,18 +26,18 @@ const EVENTS: u64 = 8;
 /// Events whose MSI arrives while nobody looks.
 const RAISED: [u32; 3] = [1, 2, 6];
 
-type Memory = GuestMemoryMmap<()>;
+pub(crate) type Memory = GuestMemoryMmap<()>;
 
 pub(crate) fn between_models() -> Result<Vec<u8>> {
     let vcpus = Vcpus::with_default_mpidrs(2)?;
-    let (source_vm, mut source) = model_vm(&vcpus, memory()?)?;
+    let (source_vm, mut source) = model_vm(&vcpus, memory()?, Vm::create_vcpu)?;
     source_vm.run(VcpuId::new(0)?, boot)?;
     for event in RAISED {
         source_vm.signal_msi(ITS_BASE + its::GITS_TRANSLATER, DEVICE as u32, event)?;
     }
 
     let memory = memory()?;
-    let (vm, mut destination) = model_vm(&vcpus, memory.clone())?;
+    let (vm, mut destination) = model_vm(&vcpus, memory.clone(), Vm::create_vcpu)?;
     let image = vmm::migrate(&mut source, &mut destination, |_| copy(&source_vm.memory(), &memory))?;
     println!("image: {} bytes", image.len());
     let (before, after) = (source.flush_tables()?, destination.flush_tables()?);
@@ -66,20 +66,24 @@ pub(crate) fn between_models() -> Result<Vec<u8>> {
     Ok(image)
 }
 
-fn memory() -> Result<Memory> {
+pub(crate) fn memory() -> Result<Memory> {
     Ok(Memory::from_ranges(&[(GuestAddress(RAM), RAM_BYTES)])?)
 }
 
-fn copy(from: &Memory, to: &Memory) -> Result<()> {
+pub(crate) fn copy(from: &Memory, to: &Memory) -> Result<()> {
     let mut bytes = vec![0; RAM_BYTES];
     from.read_slice(&mut bytes, GuestAddress(RAM))?;
     Ok(to.write_slice(&bytes, GuestAddress(RAM))?)
 }
 
-fn model_vm(vcpus: &Vcpus, memory: Memory) -> Result<(Vm, Gicv3<Device, Memory>)> {
+/// How a VM makes a vCPU: with EL2, or without.
+type CreateVcpu = fn(&Vm, Vcpu) -> std::result::Result<(), Errno>;
+
+/// A VM with a GICv3 and an ITS.
+pub(crate) fn model_vm(vcpus: &Vcpus, memory: Memory, create: CreateVcpu) -> Result<(Vm, Gicv3<Device, Memory>)> {
     let vm = Vm::new(Host::default(), memory.clone());
     for vcpu in vcpus.iter() {
-        vm.create_vcpu(vcpu)?;
+        create(&vm, vcpu)?;
     }
     let mut gic = vm.create_device(KVM_DEV_TYPE_ARM_VGIC_V3)?;
     gic.set(Attr::nr_irqs(), 96)?;

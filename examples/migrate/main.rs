@@ -1,5 +1,6 @@
-//! Moves the interrupts of three guests from one VM to another, with a GICv5, with a GICv3 and an ITS, and with a GICv2, through code of a VMM
-//! that is written once: size, flush, save, check, restore; then compares, and lets the guests go on.
+//! Moves the interrupts of four guests from one VM to another, with a GICv5, with a GICv3 and an ITS, with a GICv3 and EL2 (a hypervisor and
+//! its own guest), and with a GICv2, through code of a VMM that is written once: size, flush, save, check, restore; then compares, and lets
+//! the guests go on.
 //!
 //! `cargo run --example migrate` does it between VMs on the model. `cargo run --example migrate -- --kvm` restores the GICv5 guest
 //! into a VM of this host's KVM instead, if the host has a GICv5; the source is then on a model of the same limits. With
@@ -11,6 +12,7 @@ mod gicv2;
 mod gicv3;
 mod gicv5;
 mod kvm;
+mod nested;
 mod show;
 mod vmm;
 
@@ -37,10 +39,18 @@ fn main() -> ExitCode {
     }
 }
 
+/// Moves a guest, and returns the image.
+type Move = fn() -> Result<Vec<u8>>;
+
 fn between_models(directory: Option<&Path>) -> Result<()> {
-    let images =
-        [("gicv5.img", gicv5::between_models()?), ("gicv3.img", gicv3::between_models()?), ("gicv2.img", gicv2::between_models()?)];
-    for (name, image) in images {
+    let guests: [(&str, Move); 4] = [
+        ("gicv5.img", gicv5::between_models),
+        ("gicv3.img", gicv3::between_models),
+        ("gicv3-el2.img", nested::between_models),
+        ("gicv2.img", gicv2::between_models),
+    ];
+    for (name, move_guest) in guests {
+        let image = move_guest()?;
         if let Some(directory) = directory {
             std::fs::write(directory.join(name), image)?;
         }

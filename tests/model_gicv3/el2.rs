@@ -1,6 +1,6 @@
-//! vCPUs with EL2: the registers of their virtual CPU interface, from user space.
+//! vCPUs with EL2: the registers of their virtual CPU interface, from user space; what a nested guest is given out of them.
 //!
-//! Source: `arch/arm64/kvm/vgic-sys-reg-v3.c`; what Linux 6.17 to 7.3 answer.
+//! Source: `arch/arm64/kvm/vgic-sys-reg-v3.c`; what Linux 6.17 to 7.3 answer; Arm IHI 0069, virtual interrupts.
 
 use crate::common::*;
 use vgic_state::model::gicv3::{Behaviour, Host, Kernel, Vm};
@@ -105,4 +105,102 @@ fn the_first_run_leaves_what_a_guest_can_have() {
         set(&mut rig, SYS_ICH_HCR_EL2, u64::MAX).unwrap();
         assert_eq!(get(&rig, SYS_ICH_HCR_EL2), Ok(kept));
     }
+}
+
+const PENDING: u64 = 1 << 62;
+const ACTIVE: u64 = 1 << 63;
+const HW: u64 = 1 << 61;
+const GROUP1: u64 = 1 << 60;
+
+/// A list register with an interrupt of group 1.
+fn list(state: u64, priority: u64, intid: u64) -> u64 {
+    state | GROUP1 | priority << 48 | intid
+}
+
+/// A vCPU whose guest has given its own guest these list registers, and this `ICH_VMCR_EL2` beside VENG1 and VPMR.
+fn nested(vmcr: u64, lists: &[u64]) -> Rig {
+    let mut rig = vm(Host { list_registers: 4, ..Host::default() }, true);
+    set(&mut rig, SYS_ICH_VMCR_EL2, 0xf0 << 24 | 2 << 21 | 3 << 18 | 2 | vmcr).unwrap();
+    for (register, value) in (SYS_ICH_LR0_EL2..).zip(lists) {
+        set(&mut rig, register, *value).unwrap();
+    }
+    set(&mut rig, SYS_ICH_HCR_EL2, 1).unwrap();
+    rig
+}
+
+fn acknowledge(rig: &Rig) -> Option<u32> {
+    rig.vm.run(vcpu(1).id, |guest| guest.nested_acknowledge()).unwrap()
+}
+
+fn end(rig: &Rig, intid: u32) {
+    rig.vm.run(vcpu(1).id, |guest| guest.nested_eoi(intid)).unwrap();
+}
+
+#[test]
+fn a_nested_guest_takes_what_is_pending_in_list_registers_by_priority() {
+    let rig = nested(0, &[list(PENDING, 0xc0, 50), list(PENDING, 0x40, 33), list(ACTIVE, 0x80, 60), list(PENDING, 0x80, 8195)]);
+    assert_eq!(acknowledge(&rig), Some(33));
+    let active = list(ACTIVE, 0x40, 33);
+    assert_eq!((get(&rig, SYS_ICH_LR1_EL2), get(&rig, SYS_ICH_AP1R0_EL2)), (Ok(active), Ok(1 << (0x40 >> 3))));
+    assert_eq!(acknowledge(&rig), None, "the others are of a lower priority than the one that is active");
+    end(&rig, 33);
+    assert_eq!((get(&rig, SYS_ICH_LR1_EL2), get(&rig, SYS_ICH_AP1R0_EL2)), (Ok(list(0, 0x40, 33)), Ok(0)));
+    // An LPI is never active; its priority is.
+    assert_eq!(acknowledge(&rig), Some(8195));
+    assert_eq!((get(&rig, SYS_ICH_LR3_EL2), get(&rig, SYS_ICH_AP1R0_EL2)), (Ok(list(0, 0x80, 8195)), Ok(1 << (0x80 >> 3))));
+    end(&rig, 8195);
+    assert_eq!(acknowledge(&rig), Some(50));
+    end(&rig, 50);
+    assert_eq!((acknowledge(&rig), get(&rig, SYS_ICH_HCR_EL2)), (None, Ok(1)));
+}
+
+#[test]
+fn what_keeps_a_nested_guest_from_an_interrupt() {
+    let one = |vmcr: u64, lr: u64| acknowledge(&nested(vmcr, &[lr]));
+    let lr = list(PENDING, 0x40, 33);
+    assert_eq!(one(0, lr), Some(33));
+    assert_eq!(one(0, list(PENDING, 0xf0, 33)), None, "the mask");
+    assert_eq!(one(0, list(PENDING | ACTIVE, 0x40, 33)), None, "active still");
+    assert_eq!(one(0, lr & !GROUP1), None, "group 0 is not enabled");
+    assert_eq!(one(1, lr & !GROUP1), None, "group 0 has a register of its own");
+    // A special INTID is no interrupt, and is pending no more.
+    let rig = nested(0, &[list(PENDING, 0x40, 1022)]);
+    assert_eq!((acknowledge(&rig), get(&rig, SYS_ICH_LR0_EL2)), (None, Ok(list(0, 0x40, 1022))));
+    let mut rig = nested(0, &[0, 0, 0, 0, lr]);
+    assert_eq!(acknowledge(&rig), None, "the host has four list registers");
+    set(&mut rig, SYS_ICH_LR0_EL2, lr).unwrap();
+    set(&mut rig, SYS_ICH_HCR_EL2, 0).unwrap();
+    assert_eq!(acknowledge(&rig), None, "ICH_HCR_EL2.En");
+    // A vCPU without EL2 has none of it.
+    let rig = vm(Host::default(), false);
+    let answers = rig.vm.run(vcpu(1).id, |guest| {
+        guest.ich_write(SYS_ICH_LR0_EL2, lr);
+        guest.nested_eoi(33);
+        (guest.ich_read(SYS_ICH_LR0_EL2), guest.nested_acknowledge())
+    });
+    assert_eq!(answers, Ok((0, None)));
+}
+
+#[test]
+fn what_a_nested_guest_ends() {
+    const EOI_COUNT: u64 = 1 << 27;
+    // With EOImode, nothing is deactivated.
+    let rig = nested(1 << 9, &[list(PENDING, 0x40, 33)]);
+    assert_eq!(acknowledge(&rig), Some(33));
+    end(&rig, 33);
+    assert_eq!((get(&rig, SYS_ICH_LR0_EL2), get(&rig, SYS_ICH_AP1R0_EL2)), (Ok(list(ACTIVE, 0x40, 33)), Ok(0)));
+    // Of one that is in no list register, the hypervisor is told the number.
+    let rig = nested(0, &[list(PENDING, 0x40, 33)]);
+    assert_eq!(acknowledge(&rig), Some(33));
+    end(&rig, 34);
+    assert_eq!((get(&rig, SYS_ICH_HCR_EL2), get(&rig, SYS_ICH_AP1R0_EL2)), (Ok(EOI_COUNT | 1), Ok(0)));
+    end(&rig, 34);
+    assert_eq!(get(&rig, SYS_ICH_HCR_EL2), Ok(EOI_COUNT | 1), "no priority is active");
+    // One that is linked to an interrupt of the hypervisor's.
+    let rig = nested(0, &[list(PENDING | HW, 0x40, 27 | 30 << 32)]);
+    let isactiver = Attr::redist(VCPUS[1].1, 0x1_0300);
+    rig.vm.run(vcpu(1).id, |guest| guest.redist_write32(vcpu(1).id, 0x1_0300, 1 << 30)).unwrap();
+    assert_eq!((acknowledge(&rig), rig.gic.get(isactiver)), (Some(27), Ok(1 << 30)));
+    end(&rig, 27);
+    assert_eq!((get(&rig, SYS_ICH_LR0_EL2), rig.gic.get(isactiver)), (Ok(list(HW, 0x40, 27 | 30 << 32)), Ok(0)));
 }

@@ -46,6 +46,25 @@ impl Icc {
         let aprs = if group1 { &mut self.ap1r } else { &mut self.ap0r };
         aprs.get_mut((index / 32) as usize)
     }
+
+    /// Whether an interrupt of this priority is signalled: it is above the mask, and above what is active.
+    pub(super) fn preempts(&self, priority: u8, group1: bool, host_bits: u32) -> bool {
+        priority < self.pmr && self.group_priority(priority, group1) < self.running_priority(host_bits)
+    }
+
+    /// An interrupt of this priority is acknowledged.
+    pub(super) fn activate(&mut self, priority: u8, group1: bool, host_bits: u32) -> Option<()> {
+        let index = u32::from(self.group_priority(priority, group1)) >> (8 - host_bits);
+        *self.active_bit(index, group1)? |= 1 << (index % 32);
+        Some(())
+    }
+
+    /// An interrupt of this group is ended: its priority is the highest that is active, or nothing happens.
+    pub(super) fn drop_priority(&mut self, group1: bool) -> Option<()> {
+        let (index, _) = self.highest_active().filter(|(_, of1)| *of1 == group1)?;
+        *self.active_bit(index, group1)? &= !(1 << (index % 32));
+        Some(())
+    }
 }
 
 fn low_bits(count: u32) -> u8 {
@@ -93,13 +112,11 @@ impl Guest<'_> {
             let enabled = |of1: bool| if of1 { icc.igrpen1 } else { icc.igrpen0 };
             let signalled = state.irqs.signalled(vcpu).filter(|(_, irq)| enabled(irq.group1));
             let (priority, intid, of1) = signalled.map(|(intid, irq)| (irq.priority, intid, irq.group1)).min()?;
-            let drop_to = icc.group_priority(priority, of1);
             // The highest one decides: one of the other group hides what comes after it.
-            if of1 != group1 || priority >= icc.pmr || drop_to >= icc.running_priority(bits) {
+            if of1 != group1 || !icc.preempts(priority, of1, bits) {
                 return None;
             }
-            let index = u32::from(drop_to) >> (8 - bits);
-            *icc.active_bit(index, of1)? |= 1 << (index % 32);
+            icc.activate(priority, of1, bits)?;
             let irq = state.irqs.get_mut(vcpu, intid)?;
             // An LPI is never active, a level interrupt stays pending.
             irq.active = intid < FIRST_LPI;
@@ -122,8 +139,7 @@ impl Guest<'_> {
     fn end(&mut self, intid: u32, group1: bool) {
         let deactivates = self.state(|state| {
             let icc = &mut state.cpus.get_mut(self.index)?.icc;
-            let (index, _) = icc.highest_active().filter(|(_, of1)| *of1 == group1)?;
-            *icc.active_bit(index, group1)? &= !(1 << (index % 32));
+            icc.drop_priority(group1)?;
             Some(!icc.eoimode)
         });
         if deactivates.flatten() == Some(true) {

@@ -23,11 +23,11 @@ const VTR_NV4: u64 = 1 << 20;
 /// The virtual CPU interface.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct El2 {
-    hcr: u64,
-    vmcr: u64,
-    ap0r: [u64; 4],
-    ap1r: [u64; 4],
-    lr: [u64; 16],
+    pub(super) hcr: u64,
+    pub(super) vmcr: u64,
+    pub(super) ap0r: [u64; 4],
+    pub(super) ap1r: [u64; 4],
+    pub(super) lr: [u64; 16],
     /// The vCPU has run.
     sanitised: bool,
 }

@@ -9,7 +9,7 @@
 //! What is modelled: the life of devices and vCPUs, all attribute groups with their silent successes, the distributor, the
 //! redistributors and the CPU interface, LPIs with their tables in guest memory, the ITS commands that KVM executes, and the tables
 //! of ABI revision 0; [differences between kernels](Behaviour). What is not: time, KVM's timers and PMU, irqfds, GICv2 on GICv3,
-//! what a nested guest runs (a vCPU can have EL2, with the registers of it).
+//! maintenance interrupts. Of a nested guest: what its virtual CPU interface does with the list registers.
 //!
 //! ```
 //! use vgic_state::model::gicv3::{Host, Vm};
@@ -81,6 +81,7 @@ mod its;
 mod its_attributes;
 mod kernel;
 mod lines;
+mod nested;
 mod ram;
 mod regions;
 mod registers;
