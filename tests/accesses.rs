@@ -52,8 +52,14 @@ fn a_gicv5_save_reads_what_is_state_once() {
 
         let mut destination = rig5::fresh(&vcpus, spis);
         destination.restore(&state).expect("restore");
-        // Two are read before: what they show of a VM that is not fresh, KVM would say halfway, or not at all.
-        assert_eq!(tally(&destination.device().trace()), (2, registers + 1, 0));
+        // Two are read before: what they show of a VM that is not fresh, KVM would say halfway, or not at all. For three vCPUs or more,
+        // the kernel is asked whether it has PPIs above 63, by eight registers of one vCPU; this one has none.
+        let (asked, left_out) = if vcpus.len() < 3 { (0, 0) } else { (8, 11 * vcpus.len()) };
+        assert_eq!(tally(&destination.device().trace()), (2 + asked, registers + 1 + asked - left_out, 0));
+        // The attachment knows it then. A save through another one has no way to find out: the guest has run.
+        destination.device_mut().clear_trace();
+        assert_eq!(destination.flush_and_save().expect("save"), state);
+        assert_eq!(destination.device().trace().len(), registers + 1 - left_out);
     }
 }
 

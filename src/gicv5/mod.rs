@@ -9,6 +9,7 @@ mod access;
 mod attach;
 mod contract;
 mod level;
+mod ppis;
 mod replay;
 mod tables;
 

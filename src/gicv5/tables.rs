@@ -109,6 +109,9 @@ impl<D: IstDevice> Gicv5<D> {
     }
 
     pub(super) fn cpu_interface(&self, vcpu: Vcpu) -> Result<CpuInterface, Error> {
-        CpuInterface::read(|row| get(&self.device, Attr::cpu_sysreg(vcpu.mpidr, row.key as u16)))
+        CpuInterface::read(|row| match self.ppis.lack(row) {
+            true => Ok(0),
+            false => get(&self.device, Attr::cpu_sysreg(vcpu.mpidr, row.key as u16)),
+        })
     }
 }

@@ -22,6 +22,7 @@ mod level;
 mod lists;
 mod messages;
 mod order;
+mod ppis;
 mod refusal;
 mod round_trip;
 #[cfg(feature = "serde")]
