@@ -43,11 +43,23 @@ mod program;
 #[allow(dead_code, reason = "the tests need all of it")]
 #[path = "../../tests/kvm/rig.rs"]
 mod rig;
+#[cfg(all(target_arch = "aarch64", target_os = "linux"))]
+mod vcpus;
+#[cfg(all(target_arch = "aarch64", target_os = "linux"))]
+mod vm;
 
 fn main() {
     #[cfg(all(target_arch = "aarch64", target_os = "linux"))]
     if kvm_ioctls::Kvm::new().is_ok() {
-        return measure::all();
+        // A part of it by its name.
+        let asked = |part: &str| std::env::var("VGIC_STATE_BENCH").map_or(true, |asked| asked == part);
+        if asked("lpis") {
+            measure::all();
+        }
+        if asked("vcpus") {
+            vcpus::all();
+        }
+        return;
     }
     println!("skipped: no arm64 KVM here");
 }

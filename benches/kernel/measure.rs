@@ -15,15 +15,15 @@ use vgic_state::{Options, TableStrategy};
 const TURNS: usize = 25;
 
 /// One run: all of it, what was inside of the kernel, how many calls.
-type Sample = (Duration, Duration, u32);
+pub(crate) type Sample = (Duration, Duration, u32);
 
 /// What looking at the clock twice takes.
-fn clock() -> Duration {
+pub(crate) fn clock() -> Duration {
     let faults = || (0..1000).map(|_| Instant::now().elapsed()).sum::<Duration>() / 1000;
     (0..10).map(|_| faults()).min().unwrap_or_default()
 }
 
-fn measure<T>(faults: &Faults, act: impl FnOnce() -> T) -> (Sample, T) {
+pub(crate) fn measure<T>(faults: &Faults, act: impl FnOnce() -> T) -> (Sample, T) {
     faults.take();
     let start = Instant::now();
     let result = act();
