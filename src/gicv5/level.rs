@@ -26,14 +26,14 @@ impl<D: IstDevice> Gicv5<D> {
     /// stack, 4 KiB at most.
     pub(super) fn write_ists(&mut self, spi: &[u8], lpi: Option<&[u8]>) -> Result<(), Errno> {
         let level = self.options.level_spis;
-        let mut room = [0; SpiCount::MAX.ist_bytes()];
-        match room.get_mut(..spi.len()).filter(|_| lacks_level(spi, &level)) {
-            Some(mended) => {
-                mended.copy_from_slice(spi);
-                set_level(mended, &level);
-                self.device.restore_ist(mended, lpi)
-            }
-            None => self.device.restore_ist(spi, lpi),
+        if !lacks_level(spi, &level) {
+            return self.device.restore_ist(spi, lpi);
         }
+        let mut room = [0; SpiCount::MAX.ist_bytes()];
+        // No table of SPIs is larger.
+        let mended = room.get_mut(..spi.len()).ok_or(Errno::EINVAL)?;
+        mended.copy_from_slice(spi);
+        set_level(mended, &level);
+        self.device.restore_ist(mended, lpi)
     }
 }

@@ -69,7 +69,19 @@ impl SpiSet {
 
     /// The IDs, in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
-        (0..SpiCount::MAX.get()).filter(|id| self.contains(*id))
+        self.words.iter().zip((0..).step_by(WORD as usize)).flat_map(|(word, first)| {
+            let mut rest = *word;
+            core::iter::from_fn(move || {
+                let lowest = (rest != 0).then(|| rest.trailing_zeros())?;
+                rest &= rest - 1;
+                Some(first + lowest)
+            })
+        })
+    }
+
+    /// The same as words of 64 bits, SPI 0 in the lowest bit of the first.
+    pub(crate) const fn words(&self) -> &[u64] {
+        &self.words
     }
 
     /// Puts an SPI into it. False if no VM has one with this ID.

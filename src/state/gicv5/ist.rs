@@ -185,24 +185,32 @@ const fn of_level(word: u32, named: bool) -> u32 {
     if word & GICV5_ISTL2E_HM != 0 { word & !GICV5_ISTL2E_PENDING } else { word }
 }
 
-/// Whether an SPI of a table may be level-triggered: one is named, or has HM = 1.
-pub(crate) fn may_have_level(table: &[u8], level: &SpiSet) -> bool {
-    let words = table.as_chunks::<4>().0;
-    !level.is_empty() || words.iter().fold(0, |all, word| all | u32::from_le_bytes(*word)) & GICV5_ISTL2E_HM != 0
+/// Blocks of a table of SPIs, with the first ID of each and one bit for each SPI that is named; those without a level-triggered SPI are left
+/// out.
+pub(crate) fn blocks_with_level<'a>(words: &'a [[u8; 4]], level: &'a SpiSet) -> impl Iterator<Item = (u32, &'a [[u8; 4]], u64)> {
+    let blocks = words.chunks(64).zip(level.words()).zip((0..).step_by(64));
+    let blocks = blocks.map(|((words, named), first)| (first, words, *named));
+    blocks.filter(|(_, words, named)| *named != 0 || any_bits(words) & GICV5_ISTL2E_HM != 0)
+}
+
+/// Bits that some entry has.
+fn any_bits(words: &[[u8; 4]]) -> u32 {
+    words.iter().fold(0, |all, word| all | u32::from_le_bytes(*word))
 }
 
 /// Whether [`set_level`] would change a table of SPIs.
 pub(crate) fn lacks_level(table: &[u8], level: &SpiSet) -> bool {
-    let words = table.as_chunks::<4>().0.iter().map(|word| u32::from_le_bytes(*word));
-    may_have_level(table, level) && words.zip(0..).any(|(word, id)| of_level(word, level.contains(id)) != word)
+    blocks_with_level(table.as_chunks().0, level).any(|(_, words, named)| {
+        let words = words.iter().map(|word| u32::from_le_bytes(*word)).zip(0..);
+        words.fold(0, |all, (word, n)| all | (of_level(word, named >> n & 1 != 0) ^ word)) != 0
+    })
 }
 
 /// Gives every level-triggered SPI of a table HM = 1 and Pending = 0: those that are named, and those that have HM = 1.
 pub(crate) fn set_level(table: &mut [u8], level: &SpiSet) {
-    if !may_have_level(table, level) {
-        return;
-    }
-    for (word, id) in table.as_chunks_mut::<4>().0.iter_mut().zip(0..) {
-        *word = of_level(u32::from_le_bytes(*word), level.contains(id)).to_le_bytes();
+    for (words, named) in table.as_chunks_mut::<4>().0.chunks_mut(64).zip(level.words()) {
+        for (word, n) in words.iter_mut().zip(0..) {
+            *word = of_level(u32::from_le_bytes(*word), named >> n & 1 != 0).to_le_bytes();
+        }
     }
 }
