@@ -5,7 +5,7 @@
 
 #[path = "../../tests/common/gicv3.rs"]
 #[allow(dead_code, reason = "of what the tests share, a part")]
-mod rig3;
+pub(crate) mod rig3;
 #[path = "../../tests/common/gicv5.rs"]
 mod rig5;
 
