@@ -105,7 +105,7 @@ pub use registers::{Field, Meaning, Row};
 pub use topology::{IntId, LpiIdBits, Mpidr, NrIrqs, SpiCount, SpiSet, TopologyError, Vcpu, VcpuId, VcpuNumbers, Vcpus};
 
 /// The examples of the README.
-#[cfg(all(doctest, feature = "kvm", target_os = "linux"))]
+#[cfg(all(doctest, feature = "kvm", feature = "vm-memory", target_os = "linux"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
 
@@ -113,3 +113,8 @@ struct Readme;
 #[cfg(all(doctest, feature = "kvm", feature = "vm-memory", target_os = "linux"))]
 #[doc = include_str!("../docs/embedding.md")]
 struct Embedding;
+
+/// The examples of `docs/older-snapshots.md`.
+#[cfg(all(doctest, feature = "kvm", target_os = "linux"))]
+#[doc = include_str!("../docs/older-snapshots.md")]
+struct OlderSnapshots;

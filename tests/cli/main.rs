@@ -8,6 +8,7 @@ mod snapshot;
 mod check;
 mod commands;
 mod diff;
+mod documented;
 mod dumps;
 mod errors;
 mod guests;
@@ -17,7 +18,6 @@ mod its;
 mod kernel;
 mod manual;
 mod plot;
-mod readme;
 mod show;
 
 use snapshot::snapshot;

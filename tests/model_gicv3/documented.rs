@@ -70,6 +70,8 @@ fn releases(behaviour: Behaviour) -> String {
 fn document() -> String {
     let mut text = String::from(
         "# Which kernel does what\n\n\
+         For whoever decides on which kernels guests run and between which they move: what each release of Linux does with a GICv3 and an ITS, what\n\
+         that means for a VMM, and the commit that brought it.\n\n\
          Written by `tests/model_gicv3/documented.rs` from the table that the model works by (`model::gicv3::Behaviour`); a test compares.\n\
          Change the table, then `VGIC_STATE_WRITE_DOCS=1 cargo test --test model_gicv3 documented`.\n\n\
          A version is not a behaviour: fixes go to the long-term lines and to the newest, and not to those between. To decide by what a\n\
