@@ -1,6 +1,6 @@
 //! The checksum of an image.
 //!
-//! Specification: `docs/image-format.md`, "Checksum".
+//! Specification: `docs/image-format.md`, "Header".
 //!
 //! Rule: every byte counts but its own four.
 

@@ -1,6 +1,6 @@
 //! From sections to bytes, in a buffer of the caller.
 //!
-//! Specification: `docs/image-format.md`, "Header", "Section table", "Checksum".
+//! Specification: `docs/image-format.md`, "Header", "Section table".
 //!
 //! Rule: sections are written where they stay; nothing is allocated and nothing is written twice.
 
