@@ -203,17 +203,17 @@ fn commands_are_forwarded_without_an_allocation() {
 
     let memory = &[GuestRange::new(0x4000_0000, 0x1000_0000)];
     let policy = Policy {
-        limits: Limits::from_typer(0x1_ef71),
+        limits: IdLimits::from_typer(0x1_ef71),
         targets: Targets::Processors(1),
-        memory: Memory { itts: memory, vpts: &[], vconfs: &[], level2: memory, protected: &[], granule: 0x1000 },
+        memory: TableMemory { itts: memory, vpts: &[], vconfs: &[], level2: memory, protected: &[], granule: 0x1000 },
         on_refusal: OnRefusal::Skip,
         strict: true,
         batch: 100,
     };
     let (mut queue, mut live, mut level1) = ([[0; 4]; 32], [LiveRange::EMPTY; 32], [0; 8]);
     let (count, (passed, counts)) = allocations(|| {
-        let devices = Table::TwoLevel(Level1::new(&mut level1, 0x1_0000, 8).expect("shape"));
-        let storage = Storage { queue: &mut queue, live: &mut live, devices, vpes: Table::Flat(0) };
+        let devices = TableLevels::TwoLevel(TrustedLevel1::new(&mut level1, 0x1_0000, 8).expect("shape"));
+        let storage = Storage { queue: &mut queue, live: &mut live, devices, vpes: TableLevels::Flat(0) };
         let mut forwarder = Forwarder::new(policy, storage, 0x1000).expect("setup");
         let (mut counts, mut passed) = (Counts::default(), 0);
         for _ in 0..8 {

@@ -64,7 +64,7 @@ pub fn run(data: &[u8]) {
         assert!(v3.is_none_or(|decoded| Some(decoded) == v41));
         drop(ErrorWord::new(words[0] as u8, words[1] as u8).to_string());
     }
-    let limits = vgic_state::forward::Limits::from_typer(input.typer);
+    let limits = vgic_state::forward::IdLimits::from_typer(input.typer);
     assert!((1..=32).contains(&limits.device_bits) && (1..=32).contains(&limits.event_bits));
     let version = VERSIONS[usize::from(input.version) % 3];
     let queue = match CommandQueue::new(input.cbaser, input.creadr, input.cwriter) {

@@ -6,10 +6,10 @@
 
 use super::hooks::{Owner, Untrusted};
 use super::judge::Judge;
-use super::level1::Table;
+use super::level1::TableLevels;
 use super::live::{Halt, Holder, Live, LiveRange, State};
 use super::policy::Policy;
-use super::refusal::{Refusal, Refused};
+use super::refusal::{CommandRefusal, Refused};
 use super::{OnRefusal, SetupError};
 use crate::its::command::{COMMAND_BYTES, Command, words};
 use crate::memory::GuestRange;
@@ -28,9 +28,9 @@ pub struct Storage<'a> {
     /// Room for live ranges. It is emptied.
     pub live: &'a mut [LiveRange],
     /// The device table.
-    pub devices: Table<'a>,
-    /// The table of vPEs; `Table::Flat(0)` without GICv4.
-    pub vpes: Table<'a>,
+    pub devices: TableLevels<'a>,
+    /// The table of vPEs; `TableLevels::Flat(0)` without GICv4.
+    pub vpes: TableLevels<'a>,
 }
 
 /// Takes commands from a queue that is not trusted to one that an ITS reads. One for each ITS.
@@ -200,9 +200,9 @@ impl<'a> Forwarder<'a> {
         owner: &mut (impl Owner + ?Sized),
     ) -> Result<Command, (Halt, Option<Command>)> {
         let policy = &self.judge.policy;
-        let decoded = Command::decode(words, policy.limits.version).map_err(|_| (Refusal::Unknown.into(), None))?;
+        let decoded = Command::decode(words, policy.limits.version).map_err(|_| (CommandRefusal::Unknown.into(), None))?;
         if policy.strict && decoded.reserved != [0; 4] {
-            return Err((Refusal::Reserved.into(), Some(decoded.command)));
+            return Err((CommandRefusal::Reserved.into(), Some(decoded.command)));
         }
         let done = self.passed.wrapping_add(1);
         self.judge.admit(decoded.command, done, from, owner).map_err(|halt| (halt, Some(decoded.command)))
@@ -268,13 +268,13 @@ impl<'a> Forwarder<'a> {
 
     /// The device table.
     #[must_use]
-    pub fn devices(&self) -> &Table<'a> {
+    pub fn devices(&self) -> &TableLevels<'a> {
         &self.judge.devices
     }
 
     /// The table of vPEs.
     #[must_use]
-    pub fn vpes(&self) -> &Table<'a> {
+    pub fn vpes(&self) -> &TableLevels<'a> {
         &self.judge.vpes
     }
 
@@ -295,7 +295,7 @@ impl<'a> Forwarder<'a> {
     /// quiescent, and no redistributor has a vPE of it.**
     pub fn reset(&mut self, owner: &mut (impl Owner + ?Sized)) {
         for table in [&mut self.judge.devices, &mut self.judge.vpes] {
-            if let Table::TwoLevel(level1) = table {
+            if let TableLevels::TwoLevel(level1) = table {
                 level1.clear();
             }
         }

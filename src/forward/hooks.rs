@@ -18,7 +18,7 @@ pub trait Untrusted {
     }
 }
 
-/// Who owns which memory. What is taken and given back are multiples of [`Memory::granule`](super::Memory::granule), each granule once;
+/// Who owns which memory. What is taken and given back are multiples of [`TableMemory::granule`](super::TableMemory::granule), each granule once;
 /// it may come back in other pieces, for another holder, than it was taken: where tables share granules, with the last of them.
 pub trait Owner {
     /// The ITS is about to own this memory: it has to be taken from the untrusted side, and then, if

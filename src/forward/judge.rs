@@ -5,10 +5,10 @@
 //! Rule: all of a command is judged before anything changes. What is passed on was built from what was judged.
 
 use super::hooks::{Owner, Untrusted};
-use super::level1::{Place, Table};
+use super::level1::{Place, TableLevels};
 use super::live::{Entry, Halt, Holder, IdTable, Live, State};
 use super::policy::{Kind, Policy, fits, is_lpi, overlap};
-use super::refusal::Refusal;
+use super::refusal::CommandRefusal;
 use crate::its::command::{Command, RdBase, Version};
 use crate::memory::GuestRange;
 
@@ -16,8 +16,8 @@ use crate::memory::GuestRange;
 pub(super) struct Judge<'a> {
     pub(super) policy: Policy<'a>,
     pub(super) live: Live<'a>,
-    pub(super) devices: Table<'a>,
-    pub(super) vpes: Table<'a>,
+    pub(super) devices: TableLevels<'a>,
+    pub(super) vpes: TableLevels<'a>,
 }
 
 /// A vPE that `VMAPP` maps.
@@ -55,7 +55,7 @@ impl Judge<'_> {
             Command::Mapd { device, .. } => {
                 self.policy.device(device)?;
                 if self.devices.place(IdTable::Devices, device)? != Place::Present {
-                    return Err(Refusal::NoLevel2.into());
+                    return Err(CommandRefusal::NoLevel2.into());
                 }
                 self.unmap_device(device, None, done);
                 return Ok(Command::Mapd { device, size: 0, itt: 0, valid: false });
@@ -134,30 +134,30 @@ impl Judge<'_> {
     }
 
     /// The device is mapped, and has this event.
-    fn event(&self, device: u32, event: u32) -> Result<(), Refusal> {
+    fn event(&self, device: u32, event: u32) -> Result<(), CommandRefusal> {
         self.policy.device(device)?;
-        let bits = self.live.device(device).ok_or(Refusal::UnmappedDevice)?;
-        fits(event, bits).then_some(()).ok_or(Refusal::EventOutOfRange)
+        let bits = self.live.device(device).ok_or(CommandRefusal::UnmappedDevice)?;
+        fits(event, bits).then_some(()).ok_or(CommandRefusal::EventOutOfRange)
     }
 
     /// Bits of vINTID of a vPE that is mapped.
-    fn mapped_vpe(&self, vpe: u16) -> Result<u32, Refusal> {
+    fn mapped_vpe(&self, vpe: u16) -> Result<u32, CommandRefusal> {
         self.policy.vpe(vpe)?;
         match self.live.vpt(vpe) {
             Some((bits, State::Live)) => Ok(bits),
-            _ => Err(Refusal::UnmappedVpe),
+            _ => Err(CommandRefusal::UnmappedVpe),
         }
     }
 
-    fn virtual_event(&self, device: u32, event: u32, vpe: u16, intid: u32, doorbell: u32) -> Result<(), Refusal> {
+    fn virtual_event(&self, device: u32, event: u32, vpe: u16, intid: u32, doorbell: u32) -> Result<(), CommandRefusal> {
         self.event(device, event)?;
         let bits = self.mapped_vpe(vpe)?;
-        is_lpi(intid, bits).then_some(()).ok_or(Refusal::VirtualIntidOutOfRange)?;
+        is_lpi(intid, bits).then_some(()).ok_or(CommandRefusal::VirtualIntidOutOfRange)?;
         self.policy.doorbell(doorbell)
     }
 
     /// The doorbell of a command that may leave it as it is; 0 if it does.
-    fn changed_doorbell(&self, changes: bool, doorbell: u32) -> Result<u32, Refusal> {
+    fn changed_doorbell(&self, changes: bool, doorbell: u32) -> Result<u32, CommandRefusal> {
         if changes { self.policy.doorbell(doorbell).map(|()| doorbell) } else { Ok(0) }
     }
 
@@ -173,7 +173,7 @@ impl Judge<'_> {
         self.policy.device(device)?;
         let event_bits = u32::from(size) + 1;
         if event_bits > self.policy.limits.event_bits {
-            return Err(Refusal::EventOutOfRange.into());
+            return Err(CommandRefusal::EventOutOfRange.into());
         }
         let range = self.policy.place(Kind::Itt, itt, u64::from(self.policy.limits.itt_entry_bytes) << event_bits)?;
         let is_this = |entry: &Entry| matches!(entry.holder, Holder::Device { device: id, .. } if id == device);
@@ -219,12 +219,12 @@ impl Judge<'_> {
             IdTable::Devices => &self.devices,
             IdTable::Vpes => &self.vpes,
         };
-        let (Place::Missing(index), Table::TwoLevel(level1)) = (table.place(which, id)?, table) else { return Ok(()) };
-        let address = level1.address(from.level1(which, index).ok_or(Refusal::NoLevel2)?)?;
+        let (Place::Missing(index), TableLevels::TwoLevel(level1)) = (table.place(which, id)?, table) else { return Ok(()) };
+        let address = level1.address(from.level1(which, index).ok_or(CommandRefusal::NoLevel2)?)?;
         let range = self.policy.place(Kind::Level2, address, level1.page_bytes())?;
         self.live.is_free(range, |_| false)?;
         self.claim(range, Holder::Level2 { table: which, index }, owner)?;
-        if let (IdTable::Devices, Table::TwoLevel(level1), _) | (IdTable::Vpes, _, Table::TwoLevel(level1)) =
+        if let (IdTable::Devices, TableLevels::TwoLevel(level1), _) | (IdTable::Vpes, _, TableLevels::TwoLevel(level1)) =
             (which, &mut self.devices, &mut self.vpes)
         {
             level1.set(index, address);
@@ -234,11 +234,11 @@ impl Judge<'_> {
     }
 
     /// Takes memory that is free.
-    fn claim(&mut self, range: GuestRange, holder: Holder, owner: &mut (impl Owner + ?Sized)) -> Result<(), Refusal> {
+    fn claim(&mut self, range: GuestRange, holder: Holder, owner: &mut (impl Owner + ?Sized)) -> Result<(), CommandRefusal> {
         self.live.has_room(1)?;
         let new = self.own_granules(range);
         if new.start < new.end && !owner.donate(new, holder) {
-            return Err(Refusal::NotDonated);
+            return Err(CommandRefusal::NotDonated);
         }
         // What the ITS owned before, for tables beside this one: in front of the new granules and behind them.
         for (start, end) in [(range.start, range.end.min(new.start)), (range.start.max(new.end), range.end)] {
@@ -246,7 +246,7 @@ impl Judge<'_> {
                 owner.clear(GuestRange { start, end }, holder);
             }
         }
-        self.live.insert(range, holder).then_some(()).ok_or(Refusal::Full)
+        self.live.insert(range, holder).then_some(()).ok_or(CommandRefusal::Full)
     }
 
     /// The granules of a table that is not in the list in which no table of the list has a byte; empty, at the end of the table, if there
@@ -274,9 +274,9 @@ impl Judge<'_> {
         self.policy.vpe(id)?;
         let state = self.live.vpt(id).map(|(_, state)| state);
         match state {
-            Some(State::Live) => return Err(Refusal::MappedVpe.into()),
+            Some(State::Live) => return Err(CommandRefusal::MappedVpe.into()),
             // Its tables are in use by another ITS: it cannot be the first mapping.
-            Some(State::Kept) if new.alloc => return Err(Refusal::MappedVpe.into()),
+            Some(State::Kept) if new.alloc => return Err(CommandRefusal::MappedVpe.into()),
             // On its way out: the ITS would keep a table that is not zero.
             Some(State::Leaving(_)) => return Err(Halt::Busy),
             _ => {}
@@ -284,14 +284,14 @@ impl Judge<'_> {
         self.policy.target(new.rdbase)?;
         let intid_bits = u32::from(new.vpt_size) + 1;
         if !(14..=self.policy.limits.intid_bits).contains(&intid_bits) {
-            return Err(Refusal::VirtualIntidOutOfRange.into());
+            return Err(CommandRefusal::VirtualIntidOutOfRange.into());
         }
         let vpt = self.policy.place(Kind::Vpt, new.vpt, (1 << intid_bits) / 8)?;
         let is_vpt = |entry: &Entry| matches!(entry.holder, Holder::Vpt { vpe, .. } if vpe == id) && entry.range == vpt;
         let again = !new.zero && self.live.entries().any(is_vpt);
         if !again && state == Some(State::Kept) && new.vconf.is_some() {
             // GICv4.1: on all ITSes, a vPE has one pending table.
-            return Err(Refusal::MappedVpe.into());
+            return Err(CommandRefusal::MappedVpe.into());
         }
         let vconf = match new.vconf {
             Some((address, doorbell)) => {
@@ -302,7 +302,7 @@ impl Judge<'_> {
             None => None,
         };
         if vconf.is_some_and(|vconf| overlap(vconf, vpt)) {
-            return Err(Refusal::Overlap.into());
+            return Err(CommandRefusal::Overlap.into());
         }
         self.vpe_is_free(id, vpt, vconf, again)?;
         self.live.has_room(self.places(id, vconf, again))?;
@@ -313,7 +313,7 @@ impl Judge<'_> {
 
         let holder = Holder::Vpt { vpe: id, intid_bits, zero: new.zero };
         if !again && !owner.donate(vpt, holder) {
-            return Err(Refusal::NotDonated.into());
+            return Err(CommandRefusal::NotDonated.into());
         }
         if let Some(range) = vconf {
             let holder = Holder::Vconf { vpe: id };
@@ -321,7 +321,7 @@ impl Judge<'_> {
                 if !again {
                     owner.release(vpt, Holder::Vpt { vpe: id, intid_bits, zero: new.zero });
                 }
-                return Err(Refusal::NotDonated.into());
+                return Err(CommandRefusal::NotDonated.into());
             }
             self.live.take(|entry| entry.holder == holder && entry.range == range);
             self.live.insert(range, holder);
@@ -348,16 +348,16 @@ impl Judge<'_> {
         }
     }
 
-    fn unmap_vpe(&mut self, vpe: u16, state: State) -> Result<(), Refusal> {
+    fn unmap_vpe(&mut self, vpe: u16, state: State) -> Result<(), CommandRefusal> {
         self.mapped_vpe(vpe)?;
         self.set_vpe(vpe, State::Live, state);
         Ok(())
     }
 
     /// With GICv4.0, the tables of a vPE that was unmapped are free when the `VSYNC` that follows has been executed.
-    fn sync_vpe(&mut self, vpe: u16, done: u64) -> Result<(), Refusal> {
+    fn sync_vpe(&mut self, vpe: u16, done: u64) -> Result<(), CommandRefusal> {
         self.policy.vpe(vpe)?;
-        self.live.vpt(vpe).ok_or(Refusal::UnmappedVpe)?;
+        self.live.vpt(vpe).ok_or(CommandRefusal::UnmappedVpe)?;
         if self.policy.limits.version == Version::V40 {
             self.set_vpe(vpe, State::Kept, State::Leaving(done));
         }

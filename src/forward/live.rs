@@ -4,7 +4,7 @@
 //! executed. Nothing else may use it in between.
 
 use super::policy::overlap;
-use super::refusal::Refusal;
+use super::refusal::CommandRefusal;
 use crate::memory::GuestRange;
 
 /// A table in two levels.
@@ -104,13 +104,13 @@ pub(super) struct Entry {
 /// Why memory cannot be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Halt {
-    Refused(Refusal),
+    Refused(CommandRefusal),
     /// It leaves the ITS with a command that has been passed on and not executed yet.
     Busy,
 }
 
-impl From<Refusal> for Halt {
-    fn from(refusal: Refusal) -> Self {
+impl From<CommandRefusal> for Halt {
+    fn from(refusal: CommandRefusal) -> Self {
         Halt::Refused(refusal)
     }
 }
@@ -147,8 +147,8 @@ impl Live<'_> {
     }
 
     /// That many places are free.
-    pub(super) fn has_room(&self, count: usize) -> Result<(), Refusal> {
-        (self.0.iter().filter(|live| live.0.is_none()).take(count).count() == count).then_some(()).ok_or(Refusal::Full)
+    pub(super) fn has_room(&self, count: usize) -> Result<(), CommandRefusal> {
+        (self.0.iter().filter(|live| live.0.is_none()).take(count).count() == count).then_some(()).ok_or(CommandRefusal::Full)
     }
 
     /// No table has a byte of this range, but for those that `ignore` says.
@@ -157,7 +157,7 @@ impl Live<'_> {
         for entry in self.entries().filter(|entry| overlap(entry.range, range) && !ignore(entry)) {
             match entry.state {
                 State::Leaving(_) => result = Err(Halt::Busy),
-                State::Live | State::Kept => return Err(Refusal::Overlap.into()),
+                State::Live | State::Kept => return Err(CommandRefusal::Overlap.into()),
             }
         }
         result

@@ -13,7 +13,7 @@
 //! - Traps `GITS_CWRITER`, `GITS_CREADR`, `GITS_CBASER`, `GITS_BASER` and `GITS_CTLR` of the untrusted side. Base registers of the ITS
 //!   name memory of the caller: the trusted queue, and tables that are listed as protected.
 //! - Reads untrusted memory by way of [`Untrusted`], each byte once.
-//! - Takes memory from its owner, zeroes it, and gives it back, in pages of [`Memory::granule`]: [`Owner`]. How many tables are in a page
+//! - Takes memory from its owner, zeroes it, and gives it back, in pages of [`TableMemory::granule`]: [`Owner`]. How many tables are in a page
 //!   is counted here. With several ITSes, the caller counts how many use a table or a page: a forwarder knows of one ITS alone.
 //! - Tells [`Forwarder::retire`] how far the ITS is, and sees to an ITS that stalls: which events and collections are mapped is not known
 //!   here, so that a command that was passed on may still be an error.
@@ -53,9 +53,9 @@
 //! }
 //!
 //! let policy = Policy {
-//!     limits: Limits { intid_bits: 16, ..Limits::from_typer(0x1_ef71) },
+//!     limits: IdLimits { intid_bits: 16, ..IdLimits::from_typer(0x1_ef71) },
 //!     targets: Targets::Processors(4),
-//!     memory: Memory {
+//!     memory: TableMemory {
 //!         itts: &[GuestRange::new(0x8000_0000, 0x1000_0000)],
 //!         vpts: &[],
 //!         vconfs: &[],
@@ -68,7 +68,7 @@
 //!     batch: 64,
 //! };
 //! let (mut queue, mut live) = ([[0; 4]; 128], [LiveRange::EMPTY; 32]);
-//! let storage = Storage { queue: &mut queue, live: &mut live, devices: Table::Flat(1 << 16), vpes: Table::Flat(0) };
+//! let storage = Storage { queue: &mut queue, live: &mut live, devices: TableLevels::Flat(1 << 16), vpes: TableLevels::Flat(0) };
 //! let mut forwarder = Forwarder::new(policy, storage, 0x1000)?;
 //!
 //! // As Linux does it: the tables of two devices in one page.
@@ -105,7 +105,7 @@ mod refusal;
 
 pub use forwarder::{Forwarder, NotPassedOn, Progress, Stop, Storage};
 pub use hooks::{Owner, Untrusted, UntrustedMemory};
-pub use level1::{Level1, Table};
+pub use level1::{TableLevels, TrustedLevel1};
 pub use live::{Holder, IdTable, LiveRange};
-pub use policy::{ItsList, Limits, Memory, OnRefusal, Policy, SetupError, Targets};
-pub use refusal::{Refusal, Refused};
+pub use policy::{IdLimits, ItsList, OnRefusal, Policy, SetupError, TableMemory, Targets};
+pub use refusal::{CommandRefusal, Refused};

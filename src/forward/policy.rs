@@ -4,7 +4,7 @@
 //!
 //! Rule: what is not allowed is refused; arithmetic on untrusted values says when it does not fit.
 
-use super::refusal::Refusal;
+use super::refusal::CommandRefusal;
 use crate::its::FIRST_LPI;
 use crate::its::command::{RdBase, Version};
 use crate::memory::GuestRange;
@@ -14,11 +14,11 @@ use crate::uapi::vgic_v3::its::*;
 #[derive(Clone, Copy, Debug)]
 pub struct Policy<'a> {
     /// Ranges of IDs.
-    pub limits: Limits,
+    pub limits: IdLimits,
     /// Targets of collections and vPEs.
     pub targets: Targets<'a>,
     /// Memory for tables.
-    pub memory: Memory<'a>,
+    pub memory: TableMemory<'a>,
     /// What becomes of the queue when a command is refused.
     pub on_refusal: OnRefusal,
     /// Refuse a command with reserved bits set. Otherwise it is passed on without them.
@@ -37,7 +37,7 @@ pub enum SetupError {
     /// The trusted queue has 2 to 32768 commands.
     #[error("no such length of the trusted queue")]
     TrustedQueue,
-    /// One of [`Limits`] is not in its range.
+    /// One of [`IdLimits`] is not in its range.
     #[error("a limit is out of its range")]
     Limits,
     /// The granule is no power of two.
@@ -57,7 +57,7 @@ pub enum OnRefusal {
 
 /// Ranges of IDs: what the ITS has, `GITS_TYPER`, and how far its tables reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct IdLimits {
     /// Which commands there are.
     pub version: Version,
     /// Bytes of an entry of an interrupt translation table, 1 to 16.
@@ -85,7 +85,7 @@ pub struct ItsList {
     pub all: u16,
 }
 
-impl Limits {
+impl IdLimits {
     /// From `GITS_TYPER`. Collections and vPEs are as many as their IDs have bits; INTIDs have 16 bits; `VMOVP` is for one ITS, number 0.
     /// All of these are for the caller to make narrower or set right.
     #[must_use]
@@ -94,7 +94,7 @@ impl Limits {
             ((typer & mask) >> mask.trailing_zeros()) as u32 + 1
         }
         let collection_bits = if typer & GITS_TYPER_CIL != 0 { bits(typer, GITS_TYPER_CIDBITS) } else { 16 };
-        Limits {
+        IdLimits {
             version: Version::from_typer(typer),
             itt_entry_bytes: bits(typer, GITS_TYPER_ITT_ENTRY_SIZE),
             device_bits: bits(typer, GITS_TYPER_DEVBITS),
@@ -118,7 +118,7 @@ pub enum Targets<'a> {
 
 /// Memory for tables. A table has to be in one range of its list: ranges that touch have to be given as one.
 #[derive(Clone, Copy, Debug)]
-pub struct Memory<'a> {
+pub struct TableMemory<'a> {
     /// For interrupt translation tables.
     pub itts: &'a [GuestRange],
     /// For virtual pending tables.
@@ -162,42 +162,42 @@ impl Policy<'_> {
         self.memory.granule.max(1).is_power_of_two().then_some(()).ok_or(SetupError::Granule)
     }
 
-    pub(super) fn target(&self, rdbase: RdBase) -> Result<(), Refusal> {
+    pub(super) fn target(&self, rdbase: RdBase) -> Result<(), CommandRefusal> {
         let allowed = match self.targets {
             Targets::Processors(bound) => rdbase.get() < u64::from(bound),
             Targets::Addresses(addresses) => addresses.contains(&rdbase.to_address()),
         };
-        allowed.then_some(()).ok_or(Refusal::Target)
+        allowed.then_some(()).ok_or(CommandRefusal::Target)
     }
 
-    pub(super) fn collection(&self, icid: u16) -> Result<(), Refusal> {
-        (u32::from(icid) < self.limits.collections).then_some(()).ok_or(Refusal::CollectionOutOfRange)
+    pub(super) fn collection(&self, icid: u16) -> Result<(), CommandRefusal> {
+        (u32::from(icid) < self.limits.collections).then_some(()).ok_or(CommandRefusal::CollectionOutOfRange)
     }
 
-    pub(super) fn device(&self, device: u32) -> Result<(), Refusal> {
-        fits(device, self.limits.device_bits).then_some(()).ok_or(Refusal::DeviceOutOfRange)
+    pub(super) fn device(&self, device: u32) -> Result<(), CommandRefusal> {
+        fits(device, self.limits.device_bits).then_some(()).ok_or(CommandRefusal::DeviceOutOfRange)
     }
 
-    pub(super) fn vpe(&self, vpe: u16) -> Result<(), Refusal> {
-        (u32::from(vpe) < self.limits.vpes).then_some(()).ok_or(Refusal::VpeOutOfRange)
+    pub(super) fn vpe(&self, vpe: u16) -> Result<(), CommandRefusal> {
+        (u32::from(vpe) < self.limits.vpes).then_some(()).ok_or(CommandRefusal::VpeOutOfRange)
     }
 
-    pub(super) fn lpi(&self, intid: u32) -> Result<(), Refusal> {
-        is_lpi(intid, self.limits.intid_bits).then_some(()).ok_or(Refusal::IntidOutOfRange)
+    pub(super) fn lpi(&self, intid: u32) -> Result<(), CommandRefusal> {
+        is_lpi(intid, self.limits.intid_bits).then_some(()).ok_or(CommandRefusal::IntidOutOfRange)
     }
 
     /// An LPI, or the number that says that there is none.
-    pub(super) fn doorbell(&self, intid: u32) -> Result<(), Refusal> {
+    pub(super) fn doorbell(&self, intid: u32) -> Result<(), CommandRefusal> {
         const NONE: u32 = 1023;
         if intid == NONE { Ok(()) } else { self.lpi(intid) }
     }
 
     /// The list of `VMOVP`; what is reserved becomes 0.
-    pub(super) fn its_list(&self, sequence: u16, list: u16) -> Result<(u16, u16), Refusal> {
+    pub(super) fn its_list(&self, sequence: u16, list: u16) -> Result<(u16, u16), CommandRefusal> {
         let Some(ItsList { number, all }) = self.limits.its_list else { return Ok((0, 0)) };
         let this = 1_u16.checked_shl(number.into()).unwrap_or(0);
         if list & this == 0 || list & !all != 0 {
-            return Err(Refusal::ItsList);
+            return Err(CommandRefusal::ItsList);
         }
         Ok((sequence, list))
     }
@@ -213,7 +213,7 @@ impl Policy<'_> {
     }
 
     /// Where a table is, if it may be there: the table itself, if it may share its granules, otherwise all of them.
-    pub(super) fn place(&self, kind: Kind, address: u64, bytes: u64) -> Result<GuestRange, Refusal> {
+    pub(super) fn place(&self, kind: Kind, address: u64, bytes: u64) -> Result<GuestRange, CommandRefusal> {
         let lists = &self.memory;
         let allowed = match kind {
             Kind::Itt => lists.itts,
@@ -221,14 +221,14 @@ impl Policy<'_> {
             Kind::Vconf => lists.vconfs,
             Kind::Level2 => lists.level2,
         };
-        let end = address.checked_add(bytes).ok_or(Refusal::Memory)?;
+        let end = address.checked_add(bytes).ok_or(CommandRefusal::Memory)?;
         // No page ends at 2^64.
-        end.checked_add(self.granule_bytes() - 1).ok_or(Refusal::Memory)?;
+        end.checked_add(self.granule_bytes() - 1).ok_or(CommandRefusal::Memory)?;
         let table = GuestRange { start: address, end };
         let range = self.granules(table);
         let inside = |outer: &GuestRange| outer.start <= range.start && range.end <= outer.end;
         if !allowed.iter().any(inside) || lists.protected.iter().any(|protected| overlap(*protected, range)) {
-            return Err(Refusal::Memory);
+            return Err(CommandRefusal::Memory);
         }
         Ok(if matches!(kind, Kind::Itt) { table } else { range })
     }
@@ -267,9 +267,9 @@ mod tests {
     #[test]
     fn a_place_does_not_wrap_around() {
         let all = &[GuestRange { start: 0, end: u64::MAX }];
-        let memory = |granule| Memory { itts: all, vpts: all, vconfs: all, level2: all, protected: &[], granule };
+        let memory = |granule| TableMemory { itts: all, vpts: all, vconfs: all, level2: all, protected: &[], granule };
         let policy = |granule| Policy {
-            limits: Limits::from_typer(0),
+            limits: IdLimits::from_typer(0),
             targets: Targets::Processors(0),
             memory: memory(granule),
             on_refusal: OnRefusal::Stall,
@@ -280,9 +280,9 @@ mod tests {
         assert_eq!(policy(0x1000).place(Kind::Vpt, 0x1fff, 2), Ok(range));
         // Others may be in its granules.
         assert_eq!(policy(0x1000).place(Kind::Itt, 0x1fff, 2), Ok(table));
-        assert_eq!(policy(0x1000).place(Kind::Itt, u64::MAX - 8, 2), Err(Refusal::Memory));
+        assert_eq!(policy(0x1000).place(Kind::Itt, u64::MAX - 8, 2), Err(CommandRefusal::Memory));
         assert_eq!(policy(0).place(Kind::Vpt, 0x1fff, 2), Ok(GuestRange { start: 0x1fff, end: 0x2001 }));
-        assert_eq!(policy(0).place(Kind::Vconf, u64::MAX, 2), Err(Refusal::Memory));
-        assert_eq!(policy(0x1000).place(Kind::Level2, u64::MAX - 8, 2), Err(Refusal::Memory));
+        assert_eq!(policy(0).place(Kind::Vconf, u64::MAX, 2), Err(CommandRefusal::Memory));
+        assert_eq!(policy(0x1000).place(Kind::Level2, u64::MAX - 8, 2), Err(CommandRefusal::Memory));
     }
 }

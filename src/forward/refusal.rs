@@ -9,7 +9,7 @@ use crate::its::command::{Command, ErrorWord};
 /// Why a command is not passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
-pub enum Refusal {
+pub enum CommandRefusal {
     /// There is no such command in this version.
     #[error("no such command")]
     Unknown,
@@ -69,7 +69,7 @@ pub enum Refusal {
     NotDonated,
 }
 
-impl Refusal {
+impl CommandRefusal {
     /// The error word for this command.
     ///
     /// A table in the wrong place, a second level among them, has no error in the architecture: for `MAPD` it is `MAPD_ITTSIZE_OOR`, and
@@ -80,19 +80,27 @@ impl Refusal {
         const MOVALL: u8 = 0x0e;
         const VMAPP: u8 = 0x29;
         let reason = match self {
-            Refusal::Unknown | Refusal::Reserved => 0x00,
-            Refusal::NoLevel2 if opcode == VMAPP => 0x11,
-            Refusal::DeviceOutOfRange | Refusal::NoLevel2 => 0x01,
-            Refusal::Target if opcode == MOVALL => 0x01,
-            Refusal::Target | Refusal::ItsList => 0x02,
-            Refusal::CollectionOutOfRange => 0x03,
-            Refusal::UnmappedDevice => 0x04,
-            Refusal::EventOutOfRange if opcode == MAPD => 0x02,
-            Refusal::EventOutOfRange => 0x05,
-            Refusal::IntidOutOfRange => 0x06,
-            Refusal::UnmappedVpe => 0x12,
-            Refusal::VirtualIntidOutOfRange => 0x13,
-            Refusal::Alignment | Refusal::Memory | Refusal::Overlap | Refusal::Full | Refusal::NotDonated if opcode == MAPD => 0x02,
+            CommandRefusal::Unknown | CommandRefusal::Reserved => 0x00,
+            CommandRefusal::NoLevel2 if opcode == VMAPP => 0x11,
+            CommandRefusal::DeviceOutOfRange | CommandRefusal::NoLevel2 => 0x01,
+            CommandRefusal::Target if opcode == MOVALL => 0x01,
+            CommandRefusal::Target | CommandRefusal::ItsList => 0x02,
+            CommandRefusal::CollectionOutOfRange => 0x03,
+            CommandRefusal::UnmappedDevice => 0x04,
+            CommandRefusal::EventOutOfRange if opcode == MAPD => 0x02,
+            CommandRefusal::EventOutOfRange => 0x05,
+            CommandRefusal::IntidOutOfRange => 0x06,
+            CommandRefusal::UnmappedVpe => 0x12,
+            CommandRefusal::VirtualIntidOutOfRange => 0x13,
+            CommandRefusal::Alignment
+            | CommandRefusal::Memory
+            | CommandRefusal::Overlap
+            | CommandRefusal::Full
+            | CommandRefusal::NotDonated
+                if opcode == MAPD =>
+            {
+                0x02
+            }
             _ => 0x11,
         };
         // The error words of CLEAR, opcode 4, have 5.
@@ -110,7 +118,7 @@ pub struct Refused {
     /// The command, if there is one of this opcode.
     pub command: Option<Command>,
     /// Why.
-    pub refusal: Refusal,
+    pub refusal: CommandRefusal,
 }
 
 impl Refused {

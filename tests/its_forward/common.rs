@@ -30,7 +30,7 @@ pub(crate) const LEVEL2: u64 = RAM + 0x300_0000;
 /// Devices below 2^10, events below 2^8, collections below 7, INTIDs of 15 bits, vPEs below 9, processors below 5.
 pub(crate) fn policy(version: Version) -> Policy<'static> {
     Policy {
-        limits: Limits {
+        limits: IdLimits {
             version,
             itt_entry_bytes: 8,
             device_bits: 10,
@@ -41,7 +41,7 @@ pub(crate) fn policy(version: Version) -> Policy<'static> {
             its_list: Some(ItsList { number: 2, all: 0b1101 }),
         },
         targets: Targets::Processors(5),
-        memory: Memory {
+        memory: TableMemory {
             itts: &AREAS[..1],
             vpts: &AREAS[1..2],
             vconfs: &AREAS[2..3],
@@ -153,7 +153,13 @@ pub(crate) fn leak<T: Clone>(value: T, count: usize) -> &'static mut [T] {
     vec![value; count].leak()
 }
 
-pub(crate) fn rig_with(policy: Policy<'static>, devices: Table<'static>, vpes: Table<'static>, queue: usize, live: usize) -> Rig {
+pub(crate) fn rig_with(
+    policy: Policy<'static>,
+    devices: TableLevels<'static>,
+    vpes: TableLevels<'static>,
+    queue: usize,
+    live: usize,
+) -> Rig {
     let storage = Storage { queue: leak([0; 4], queue), live: leak(LiveRange::EMPTY, live), devices, vpes };
     let forwarder = Forwarder::new(policy, storage, QUEUE * 32).unwrap();
     let host = Host { queue: vec![[0xff; 32]; QUEUE as usize], ..Host::default() };
@@ -161,7 +167,7 @@ pub(crate) fn rig_with(policy: Policy<'static>, devices: Table<'static>, vpes: T
 }
 
 pub(crate) fn rig(policy: Policy<'static>) -> Rig {
-    rig_with(policy, Table::Flat(1000), Table::Flat(8), 16, 12)
+    rig_with(policy, TableLevels::Flat(1000), TableLevels::Flat(8), 16, 12)
 }
 
 pub(crate) fn v3() -> Rig {
@@ -193,7 +199,7 @@ impl Rig {
     }
 
     /// One command, and what is passed on for it. Nothing is executed.
-    pub(crate) fn passes(&mut self, words: [u64; 4]) -> Result<[u64; 4], (Refusal, ErrorWord)> {
+    pub(crate) fn passes(&mut self, words: [u64; 4]) -> Result<[u64; 4], (CommandRefusal, ErrorWord)> {
         self.put(words);
         let progress = self.go();
         match (progress.passed, progress.refused) {
@@ -214,7 +220,7 @@ impl Rig {
     }
 
     /// One command that is refused; gives why, and the name of the word.
-    pub(crate) fn refuses(&mut self, command: Command) -> (Refusal, String) {
+    pub(crate) fn refuses(&mut self, command: Command) -> (CommandRefusal, String) {
         let before = (self.forwarder.live().count(), self.pages.events.clone());
         let (refusal, word) = self.passes(command.encode()).expect_err(&command.to_string());
         assert_eq!((self.forwarder.live().count(), self.pages.events.clone()), before, "a refusal changes nothing");

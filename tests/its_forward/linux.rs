@@ -21,10 +21,10 @@ fn commands() -> Vec<[u8; 32]> {
 }
 
 fn linux(granule: u64) -> Rig {
-    let memory = Memory { itts: MEMORY, vpts: &[], vconfs: &[], level2: &[], protected: &[], granule };
-    let (limits, targets) = (Limits::from_typer(GITS_TYPER), Targets::Processors(2));
+    let memory = TableMemory { itts: MEMORY, vpts: &[], vconfs: &[], level2: &[], protected: &[], granule };
+    let (limits, targets) = (IdLimits::from_typer(GITS_TYPER), Targets::Processors(2));
     let policy = Policy { limits, targets, memory, on_refusal: OnRefusal::Stall, strict: true, batch: 64 };
-    rig_with(policy, Table::Flat(1 << 16), Table::Flat(0), 64, 32)
+    rig_with(policy, TableLevels::Flat(1 << 16), TableLevels::Flat(0), 64, 32)
 }
 
 #[test]

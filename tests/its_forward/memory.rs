@@ -25,20 +25,20 @@ fn where_a_table_may_be() {
         LEVEL2,
         0x000f_ffff_ffff_ff00,
     ] {
-        assert_eq!(rig.refuses(mapd(9, 4, itt)), (Refusal::Memory, "MAPD_ITTSIZE_OOR".into()), "{itt:#x}");
+        assert_eq!(rig.refuses(mapd(9, 4, itt)), (CommandRefusal::Memory, "MAPD_ITTSIZE_OOR".into()), "{itt:#x}");
     }
     // Begins in memory that is allowed, and ends elsewhere.
-    assert_eq!(rig.refuses(mapd(9, 5, RAM + 0xf0_0000 - ITT)).0, Refusal::Memory);
-    assert_eq!(rig.refuses(mapd(9, 5, RAM - ITT)).0, Refusal::Memory);
+    assert_eq!(rig.refuses(mapd(9, 5, RAM + 0xf0_0000 - ITT)).0, CommandRefusal::Memory);
+    assert_eq!(rig.refuses(mapd(9, 5, RAM - ITT)).0, CommandRefusal::Memory);
 }
 
 #[test]
 fn the_size_counts() {
     let mut policy = policy(Version::V3);
-    policy.limits = Limits { itt_entry_bytes: 16, event_bits: 32, ..policy.limits };
+    policy.limits = IdLimits { itt_entry_bytes: 16, event_bits: 32, ..policy.limits };
     let mut rig = rig(policy);
     // 2^32 entries of 16 bytes.
-    assert_eq!(rig.refuses(mapd(1, 31, RAM)), (Refusal::Memory, "MAPD_ITTSIZE_OOR".into()));
+    assert_eq!(rig.refuses(mapd(1, 31, RAM)), (CommandRefusal::Memory, "MAPD_ITTSIZE_OOR".into()));
     rig.run(mapd(1, 0, RAM));
     assert_eq!(rig.forwarder.live().next().unwrap().0, GuestRange::new(RAM, 32));
     rig.run(mapd(2, 18, RAM + 0x100));
@@ -50,7 +50,7 @@ fn no_two_tables_share_a_byte() {
     let mut rig = v3();
     rig.run(mapd(1, 5, RAM + 0x400));
     for (size, itt) in [(4, 0x400), (4, 0x500), (7, 0), (5, 0x300), (6, 0x500), (7, 0x400), (5, 0x400)] {
-        assert_eq!(rig.refuses(mapd(2, size, RAM + itt)), (Refusal::Overlap, "MAPD_ITTSIZE_OOR".into()), "{itt:#x}");
+        assert_eq!(rig.refuses(mapd(2, size, RAM + itt)), (CommandRefusal::Overlap, "MAPD_ITTSIZE_OOR".into()), "{itt:#x}");
     }
     rig.run(mapd(2, 5, RAM + 0x200));
     rig.run(mapd(3, 5, RAM + 0x600));
@@ -110,7 +110,7 @@ fn a_device_that_is_mapped_again_replaces_its_table() {
     rig.run(mapd(1, 7, RAM + 0x1000));
     assert_eq!(rig.events(), [""; 0]);
     // A table in part of the old one.
-    assert_eq!(rig.refuses(mapd(1, 6, RAM + 0x1000)).0, Refusal::Overlap);
+    assert_eq!(rig.refuses(mapd(1, 6, RAM + 0x1000)).0, CommandRefusal::Overlap);
     // Unmapped and mapped before the ITS knows: it has never been given back.
     rig.passes(unmapd(1).encode()).unwrap();
     rig.passes(mapd(1, 7, RAM + 0x1000).encode()).unwrap();
@@ -133,7 +133,7 @@ fn tables_share_pages() {
     // Beside it: the page is the ITS's, and only the bytes of the new table may change.
     rig.run(mapd(2, 4, RAM + 0x1000));
     assert_eq!(rig.events(), ["clear 0x80001000 to 0x80001100: Device { device: 2, event_bits: 5 }"]);
-    assert_eq!(rig.refuses(mapd(3, 4, RAM + 0x1f00)).0, Refusal::Overlap);
+    assert_eq!(rig.refuses(mapd(3, 4, RAM + 0x1f00)).0, CommandRefusal::Overlap);
     // From page to page, the second of which is there already.
     rig.run(mapd(3, 4, RAM + 0x3400));
     rig.run(mapd(4, 7, RAM + 0x2c00));
@@ -172,14 +172,14 @@ fn pages_of_a_table_that_shares_none() {
     policy.memory.granule = 0x1_0000;
     // One range for all.
     const ALL: &[GuestRange] = &[GuestRange::new(RAM, 0x100_0000)];
-    policy.memory = Memory { itts: ALL, vpts: ALL, protected: &[], ..policy.memory };
+    policy.memory = TableMemory { itts: ALL, vpts: ALL, protected: &[], ..policy.memory };
     let mut rig = rig(policy);
     rig.run(mapd(1, 4, RAM + 0x8000));
     // A pending table of 4 KiB in the page of an ITT, and an ITT in the page of a pending table.
     let vmapp = |vpe: u64, vpt| [0x29, vpe << 32, 1 << 63, vpt | 14];
-    assert_eq!(rig.passes(vmapp(1, RAM)).expect_err("a page in use").0, Refusal::Overlap);
+    assert_eq!(rig.passes(vmapp(1, RAM)).expect_err("a page in use").0, CommandRefusal::Overlap);
     rig.passes(vmapp(1, RAM + 0x1_0000)).unwrap();
-    assert_eq!(rig.refuses(mapd(2, 4, RAM + 0x1_f000)).0, Refusal::Overlap);
+    assert_eq!(rig.refuses(mapd(2, 4, RAM + 0x1_f000)).0, CommandRefusal::Overlap);
     rig.run(mapd(2, 4, RAM + 0xf000));
 }
 
@@ -189,9 +189,9 @@ fn all_of_a_page_must_be_allowed() {
     policy.memory.granule = PAGE;
     // The page of the last allowed byte is protected in part.
     const INSIDE: &[GuestRange] = &[GuestRange::new(RAM + 0x5800, 8)];
-    let memory = Memory { protected: INSIDE, ..policy.memory };
+    let memory = TableMemory { protected: INSIDE, ..policy.memory };
     let mut rig = self::rig(Policy { memory, ..policy });
-    assert_eq!(rig.refuses(mapd(1, 4, RAM + 0x5000)).0, Refusal::Memory);
+    assert_eq!(rig.refuses(mapd(1, 4, RAM + 0x5000)).0, CommandRefusal::Memory);
     rig.run(mapd(1, 4, RAM + 0x6000));
 }
 
@@ -199,18 +199,18 @@ fn all_of_a_page_must_be_allowed() {
 fn the_owner_has_the_last_word() {
     let mut rig = v3();
     rig.pages.keeps = Some(RAM + 0x400);
-    assert_eq!(rig.refuses(mapd(1, 4, RAM + 0x400)), (Refusal::NotDonated, "MAPD_ITTSIZE_OOR".into()));
+    assert_eq!(rig.refuses(mapd(1, 4, RAM + 0x400)), (CommandRefusal::NotDonated, "MAPD_ITTSIZE_OOR".into()));
     rig.pages.keeps = None;
     rig.run(mapd(1, 4, RAM + 0x400));
 }
 
 #[test]
 fn there_is_room_for_so_many_tables() {
-    let mut rig = rig_with(policy(Version::V3), Table::Flat(1000), Table::Flat(0), 16, 3);
+    let mut rig = rig_with(policy(Version::V3), TableLevels::Flat(1000), TableLevels::Flat(0), 16, 3);
     for device in 0..3 {
         rig.run(mapd(device, 4, RAM + u64::from(device) * ITT));
     }
-    assert_eq!(rig.refuses(mapd(7, 4, RAM + 0x1000)), (Refusal::Full, "MAPD_ITTSIZE_OOR".into()));
+    assert_eq!(rig.refuses(mapd(7, 4, RAM + 0x1000)), (CommandRefusal::Full, "MAPD_ITTSIZE_OOR".into()));
     rig.run(mapd(1, 4, RAM + ITT));
     rig.run(unmapd(1));
     rig.run(mapd(7, 4, RAM + 0x1000));

@@ -47,7 +47,7 @@ fn what_is_allowed_is_passed_on_as_it_is() {
 
 #[test]
 fn what_is_out_of_range_is_refused() {
-    use Refusal as R;
+    use CommandRefusal as R;
     let mut rig = mapped();
     for (command, refusal, word) in [
         (mapd(1000, 4, RAM), R::DeviceOutOfRange, "MAPD_DEVICE_OOR"),
@@ -96,7 +96,7 @@ fn targets_by_address() {
     let mapc = |address| C::Mapc { icid: 1, rdbase: RdBase::address(address), valid: true };
     rig.run(mapc(0x4_0802_0000));
     for address in [0, 0x4_0801_0000, 0xf_0004_0800_0000] {
-        assert_eq!(rig.refuses(mapc(address)), (Refusal::Target, "MAPC_PROCNUM_OOR".into()));
+        assert_eq!(rig.refuses(mapc(address)), (CommandRefusal::Target, "MAPC_PROCNUM_OOR".into()));
     }
 }
 
@@ -108,9 +108,9 @@ fn what_is_ignored_is_not_passed_on() {
     assert_eq!(rig.passes(words(0xff05, 7, 3 << 16 | 5, 9)), Ok([5, 0, 3 << 16, 0]));
     assert_eq!(rig.passes(words(0x09, 0, 0xffff << 16 | 2, 0)), Ok([9, 0, 2, 0]));
     assert_eq!(rig.passes(words(3 << 32 | 8, 0x1f, RAM, 0)), Ok([3 << 32 | 8, 0, 0, 0]));
-    assert_eq!(rig.passes(words(0x21, 0, 0, 0)).unwrap_err().0, Refusal::Unknown, "GICv4");
+    assert_eq!(rig.passes(words(0x21, 0, 0, 0)).unwrap_err().0, CommandRefusal::Unknown, "GICv4");
     let (refusal, word) = rig.passes(words(0x4_0000_0002, 0, 0, 0)).unwrap_err();
-    assert_eq!((refusal, word.get(), word.to_string()), (Refusal::Unknown, 0x01_0200, "0x010200".into()));
+    assert_eq!((refusal, word.get(), word.to_string()), (CommandRefusal::Unknown, 0x01_0200, "0x010200".into()));
     assert_eq!(rig.pages.refused.last().unwrap().command, None);
 
     let mut policy = policy(Version::V3);
@@ -118,19 +118,19 @@ fn what_is_ignored_is_not_passed_on() {
     let mut rig = self::rig(policy);
     rig.run(sync(3));
     let (refusal, word) = rig.passes(words(0x05, 0, 3 << 16 | 1, 0)).unwrap_err();
-    assert_eq!((refusal, word.get()), (Refusal::Reserved, 0x01_0500));
+    assert_eq!((refusal, word.get()), (CommandRefusal::Reserved, 0x01_0500));
     assert_eq!(rig.pages.refused.last().unwrap().command, Some(sync(3)));
     // An ITT address that is no multiple of 256.
-    assert_eq!(rig.passes(words(3 << 32 | 8, 1, 1 << 63 | RAM | 0x80, 0)).unwrap_err().0, Refusal::Reserved);
+    assert_eq!(rig.passes(words(3 << 32 | 8, 1, 1 << 63 | RAM | 0x80, 0)).unwrap_err().0, CommandRefusal::Reserved);
 }
 
 #[test]
 fn limits_of_an_its() {
-    let limits = Limits::from_typer(0x1_ef71);
+    let limits = IdLimits::from_typer(0x1_ef71);
     assert_eq!((limits.version, limits.itt_entry_bytes, limits.device_bits, limits.event_bits), (Version::V3, 8, 16, 16));
     assert_eq!((limits.collections, limits.its_list), (1 << 16, Some(ItsList { number: 0, all: 1 })));
     // CIL: 12 bits of ICID; VMOVP for one ITS; GICv4.1; entries of 16 bytes, 20 bits of DeviceID, 11 of EventID.
-    let limits = Limits::from_typer(1 << 40 | 1 << 37 | 1 << 36 | 11 << 32 | 19 << 13 | 10 << 8 | 15 << 4 | 3);
+    let limits = IdLimits::from_typer(1 << 40 | 1 << 37 | 1 << 36 | 11 << 32 | 19 << 13 | 10 << 8 | 15 << 4 | 3);
     assert_eq!((limits.version, limits.itt_entry_bytes, limits.device_bits, limits.event_bits), (Version::V41, 16, 20, 11));
     assert_eq!((limits.collections, limits.its_list, limits.vpes), (1 << 12, None, 1 << 16));
 }
@@ -139,7 +139,8 @@ fn limits_of_an_its() {
 fn setups_that_no_its_has() {
     let good = policy(Version::V41);
     let new = |policy, queue, bytes| {
-        let storage = Storage { queue: leak([0; 4], queue), live: &mut [], devices: Table::Flat(0), vpes: Table::Flat(0) };
+        let storage =
+            Storage { queue: leak([0; 4], queue), live: &mut [], devices: TableLevels::Flat(0), vpes: TableLevels::Flat(0) };
         Forwarder::new(policy, storage, bytes).err()
     };
     assert_eq!(new(good, 2, 64), None);
@@ -151,20 +152,20 @@ fn setups_that_no_its_has() {
         assert_eq!(new(good, queue, 64), Some(SetupError::TrustedQueue));
     }
     let limits = [
-        Limits { device_bits: 0, ..good.limits },
-        Limits { event_bits: 33, ..good.limits },
-        Limits { intid_bits: 13, ..good.limits },
-        Limits { itt_entry_bytes: 17, ..good.limits },
-        Limits { its_list: Some(ItsList { number: 16, all: 1 }), ..good.limits },
+        IdLimits { device_bits: 0, ..good.limits },
+        IdLimits { event_bits: 33, ..good.limits },
+        IdLimits { intid_bits: 13, ..good.limits },
+        IdLimits { itt_entry_bytes: 17, ..good.limits },
+        IdLimits { its_list: Some(ItsList { number: 16, all: 1 }), ..good.limits },
     ];
     for limits in limits {
         assert_eq!(new(Policy { limits, ..good }, 2, 64), Some(SetupError::Limits));
     }
-    let memory = Memory { granule: 0x1800, ..good.memory };
+    let memory = TableMemory { granule: 0x1800, ..good.memory };
     assert_eq!(new(Policy { memory, ..good }, 2, 64), Some(SetupError::Granule));
     // Nothing is allowed, and there is no room.
-    let memory = Memory { itts: &[], ..good.memory };
+    let memory = TableMemory { itts: &[], ..good.memory };
     let mut rig = rig(Policy { memory, ..good });
-    assert_eq!(rig.refuses(mapd(1, 0, RAM)), (Refusal::Memory, "MAPD_ITTSIZE_OOR".into()));
+    assert_eq!(rig.refuses(mapd(1, 0, RAM)), (CommandRefusal::Memory, "MAPD_ITTSIZE_OOR".into()));
     assert_eq!(GuestRange::new(0, 1), GuestRange { start: 0, end: 1 });
 }

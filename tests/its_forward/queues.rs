@@ -113,7 +113,7 @@ fn a_refused_command_stalls_the_queue() {
     let progress = rig.go();
     let Stop::Stalled(refused) = progress.stop else { panic!("{progress:?}") };
     assert_eq!((progress.passed, progress.refused), (1, 1));
-    assert_eq!((refused.offset, refused.refusal, refused.command), (32, Refusal::Target, Some(sync(5))));
+    assert_eq!((refused.offset, refused.refusal, refused.command), (32, CommandRefusal::Target, Some(sync(5))));
     assert_eq!(refused.word().to_string(), "SYNC_PROCNUM_OOR");
     assert_eq!(rig.forwarder.creadr(), 0, "one command before it is not executed");
     rig.drain();

@@ -8,10 +8,10 @@ const VALID: u64 = 1 << 63;
 
 /// 4 KiB pages of 512 devices, two of them below 2^10; and 64 KiB pages of vPEs.
 fn rig_of(policy: Policy<'static>) -> Rig {
-    let devices = Level1::new(leak(!0, 2), 0x1000, 8).unwrap();
+    let devices = TrustedLevel1::new(leak(!0, 2), 0x1000, 8).unwrap();
     assert_eq!(devices.entries(), [0, 0]);
-    let vpes = Level1::new(leak(!0, 1), 0x1_0000, 32).unwrap();
-    rig_with(policy, Table::TwoLevel(devices), Table::TwoLevel(vpes), 16, 6)
+    let vpes = TrustedLevel1::new(leak(!0, 1), 0x1_0000, 32).unwrap();
+    rig_with(policy, TableLevels::TwoLevel(devices), TableLevels::TwoLevel(vpes), 16, 6)
 }
 
 fn rig() -> Rig {
@@ -19,7 +19,7 @@ fn rig() -> Rig {
 }
 
 fn level1(rig: &Rig) -> Vec<u64> {
-    let Table::TwoLevel(level1) = rig.forwarder.devices() else { panic!() };
+    let TableLevels::TwoLevel(level1) = rig.forwarder.devices() else { panic!() };
     level1.entries().iter().map(|entry| u64::from_le(*entry)).collect()
 }
 
@@ -28,7 +28,7 @@ fn an_entry_is_read_once_and_copied_when_a_command_needs_it() {
     let mut rig = rig();
     rig.host.level1.insert((0, 0), VALID | 0x7ff0_0000_0000_0000 | LEVEL2);
     rig.host.level1.insert((0, 1), VALID | (LEVEL2 + 0x2000));
-    assert_eq!(rig.refuses(unmapd(600)), (Refusal::NoLevel2, "MAPD_DEVICE_OOR".into()));
+    assert_eq!(rig.refuses(unmapd(600)), (CommandRefusal::NoLevel2, "MAPD_DEVICE_OOR".into()));
     assert!(rig.host.level1_read.is_empty(), "nothing is mapped there");
     rig.run(mapd(600, 4, RAM));
     assert_eq!(rig.host.level1_read, [(IdTable::Devices, 1)]);
@@ -62,14 +62,14 @@ fn an_entry_is_read_once_and_copied_when_a_command_needs_it() {
 #[test]
 fn a_second_level_is_judged() {
     for (entry, refusal, word) in [
-        (None, Refusal::NoLevel2, "MAPD_DEVICE_OOR"),
-        (Some(LEVEL2), Refusal::NoLevel2, "MAPD_DEVICE_OOR"),
-        (Some(VALID | LEVEL2 | 0x800), Refusal::Alignment, "MAPD_ITTSIZE_OOR"),
-        (Some(VALID | LEVEL2 | 1), Refusal::Alignment, "MAPD_ITTSIZE_OOR"),
-        (Some(VALID | RAM), Refusal::Memory, "MAPD_ITTSIZE_OOR"),
-        (Some(VALID | (LEVEL2 + 0xf0_0000)), Refusal::Memory, "MAPD_ITTSIZE_OOR"),
-        (Some(VALID), Refusal::Memory, "MAPD_ITTSIZE_OOR"),
-        (Some(VALID | 0x000f_ffff_ffff_f000), Refusal::Memory, "MAPD_ITTSIZE_OOR"),
+        (None, CommandRefusal::NoLevel2, "MAPD_DEVICE_OOR"),
+        (Some(LEVEL2), CommandRefusal::NoLevel2, "MAPD_DEVICE_OOR"),
+        (Some(VALID | LEVEL2 | 0x800), CommandRefusal::Alignment, "MAPD_ITTSIZE_OOR"),
+        (Some(VALID | LEVEL2 | 1), CommandRefusal::Alignment, "MAPD_ITTSIZE_OOR"),
+        (Some(VALID | RAM), CommandRefusal::Memory, "MAPD_ITTSIZE_OOR"),
+        (Some(VALID | (LEVEL2 + 0xf0_0000)), CommandRefusal::Memory, "MAPD_ITTSIZE_OOR"),
+        (Some(VALID), CommandRefusal::Memory, "MAPD_ITTSIZE_OOR"),
+        (Some(VALID | 0x000f_ffff_ffff_f000), CommandRefusal::Memory, "MAPD_ITTSIZE_OOR"),
     ] {
         let mut rig = rig();
         rig.host.level1.extend(entry.map(|entry| ((0, 0), entry)));
@@ -87,7 +87,7 @@ fn a_second_level_belongs_to_one_entry() {
     rig.host.level1.insert((0, 0), VALID | LEVEL2);
     rig.host.level1.insert((0, 1), VALID | LEVEL2);
     rig.run(mapd(3, 4, RAM));
-    assert_eq!(rig.refuses(mapd(600, 4, RAM + 0x100)).0, Refusal::Overlap);
+    assert_eq!(rig.refuses(mapd(600, 4, RAM + 0x100)).0, CommandRefusal::Overlap);
     // Nor is it an interrupt translation table, if both may be in the same memory.
     let mut policy = policy(Version::V3);
     policy.memory.level2 = policy.memory.itts;
@@ -95,10 +95,10 @@ fn a_second_level_belongs_to_one_entry() {
     rig.host.level1.insert((0, 0), VALID | RAM);
     rig.host.level1.insert((0, 1), VALID | (RAM + 0x1000));
     // The page is handed over, and its own command is refused.
-    assert_eq!(rig.passes(mapd(3, 4, RAM + 0xf00).encode()).unwrap_err().0, Refusal::Overlap);
+    assert_eq!(rig.passes(mapd(3, 4, RAM + 0xf00).encode()).unwrap_err().0, CommandRefusal::Overlap);
     assert_eq!(rig.forwarder.live().count(), 1);
     rig.run(mapd(3, 4, RAM + 0x1f00));
-    assert_eq!(rig.refuses(mapd(600, 4, RAM + 0x2000)).0, Refusal::Overlap);
+    assert_eq!(rig.refuses(mapd(600, 4, RAM + 0x2000)).0, CommandRefusal::Overlap);
 }
 
 #[test]
@@ -106,39 +106,39 @@ fn a_second_level_takes_a_place_in_the_list_and_needs_an_owner() {
     let mut rig = rig();
     rig.host.level1.insert((0, 0), VALID | LEVEL2);
     rig.pages.keeps = Some(LEVEL2);
-    assert_eq!(rig.refuses(mapd(3, 4, RAM)).0, Refusal::NotDonated);
+    assert_eq!(rig.refuses(mapd(3, 4, RAM)).0, CommandRefusal::NotDonated);
     assert_eq!(level1(&rig), [0, 0]);
     rig.pages.keeps = None;
     for n in 0..5 {
         rig.run(mapd(n, 4, RAM + u64::from(n) * 0x100));
     }
     rig.host.level1.insert((0, 1), VALID | (LEVEL2 + 0x1000));
-    assert_eq!(rig.refuses(mapd(600, 4, RAM + 0x1000)).0, Refusal::Full);
+    assert_eq!(rig.refuses(mapd(600, 4, RAM + 0x1000)).0, CommandRefusal::Full);
 }
 
 #[test]
 fn vpes_have_second_levels_too() {
     let mut rig = rig_of(policy(Version::V40));
     let vmapp = Command::Vmapp { vpe: 8, rdbase: RdBase::number(1), valid: true, vpt: VPTS, vpt_size: 13 };
-    assert_eq!(rig.refuses(vmapp), (Refusal::NoLevel2, "VMAPP_VPE_OOR".into()));
+    assert_eq!(rig.refuses(vmapp), (CommandRefusal::NoLevel2, "VMAPP_VPE_OOR".into()));
     rig.host.level1.insert((1, 0), VALID | (LEVEL2 + 0x1000));
-    assert_eq!(rig.refuses(vmapp), (Refusal::Alignment, "VMAPP_VPE_OOR".into()));
+    assert_eq!(rig.refuses(vmapp), (CommandRefusal::Alignment, "VMAPP_VPE_OOR".into()));
     rig.host.level1.insert((1, 0), VALID | (LEVEL2 + 0x1_0000));
     rig.run(vmapp);
     assert_eq!(rig.events()[..2], ["take 0x83010000 to 0x83020000: Level2 { table: Vpes, index: 0 }", "Vpes 0"]);
-    let Table::TwoLevel(level1) = rig.forwarder.vpes() else { panic!() };
+    let TableLevels::TwoLevel(level1) = rig.forwarder.vpes() else { panic!() };
     assert_eq!(level1.entries(), [(VALID | (LEVEL2 + 0x1_0000)).to_le()]);
 }
 
 #[test]
 fn shapes_that_no_table_has() {
     for (page, entry) in [(0, 8), (0x2000, 8), (0x1000, 0), (0x1000, 33)] {
-        assert!(Level1::new(&mut [], page, entry).is_none());
+        assert!(TrustedLevel1::new(&mut [], page, entry).is_none());
     }
     // A first level that ends before the last DeviceID.
-    let devices = Level1::new(leak(0, 1), 0x1000, 8).unwrap();
-    let mut rig = rig_with(policy(Version::V3), Table::TwoLevel(devices), Table::Flat(0), 16, 6);
-    assert_eq!(rig.refuses(mapd(512, 4, RAM)), (Refusal::DeviceOutOfRange, "MAPD_DEVICE_OOR".into()));
+    let devices = TrustedLevel1::new(leak(0, 1), 0x1000, 8).unwrap();
+    let mut rig = rig_with(policy(Version::V3), TableLevels::TwoLevel(devices), TableLevels::Flat(0), 16, 6);
+    assert_eq!(rig.refuses(mapd(512, 4, RAM)), (CommandRefusal::DeviceOutOfRange, "MAPD_DEVICE_OOR".into()));
     assert!(rig.host.level1_read.is_empty());
 }
 

@@ -74,7 +74,7 @@ fn what_is_allowed_is_passed_on_as_it_is() {
 
 #[test]
 fn what_is_out_of_range_is_refused() {
-    use Refusal as R;
+    use CommandRefusal as R;
     let vmapti = |vpe, intid, doorbell| C::Vmapti { device: 3, event: 1, vpe, intid, doorbell };
     let vmovp = |vpe, its_list, target| C::Vmovp { sequence: 9, its_list, vpe, rdbase: rd(target) };
     let mut rig = mapped(Version::V40);
@@ -131,7 +131,7 @@ fn what_is_out_of_range_is_refused() {
 
 #[test]
 fn what_is_out_of_range_is_refused_by_gicv4_1() {
-    use Refusal as R;
+    use CommandRefusal as R;
     let mut rig = mapped(Version::V41);
     let (vpt, vconf) = (VPTS + 0x1_0000, VCONFS + 0x1_0000);
     let C::Vmapp41 { alloc, ptz, vpe, rdbase, valid, vpt_size, .. } = vmapp41(1, true, vpt, vconf) else { panic!() };
@@ -173,8 +173,8 @@ fn gicv4_0_gives_tables_back_after_a_vsync() {
     let mut rig = mapped(Version::V40);
     rig.run(unvmapp(7));
     assert_eq!(rig.events(), [""; 0], "a redistributor may still write it");
-    assert_eq!(rig.refuses(C::Vinvall { vpe: 7 }).0, Refusal::UnmappedVpe);
-    assert_eq!(rig.refuses(vmapp(1, VPTS)).0, Refusal::Overlap);
+    assert_eq!(rig.refuses(C::Vinvall { vpe: 7 }).0, CommandRefusal::UnmappedVpe);
+    assert_eq!(rig.refuses(vmapp(1, VPTS)).0, CommandRefusal::Overlap);
     rig.passes(C::Vsync { vpe: 7 }.encode()).unwrap();
     assert_eq!(rig.events(), [""; 0]);
     // Now that it is on its way, its memory can be waited for.
@@ -202,12 +202,12 @@ fn gicv4_1_gives_tables_back_with_the_last_unmapping() {
     let mut rig = mapped(Version::V41);
     // Another ITS has the vPE: its tables are in use, and must be neither given back nor cleared.
     rig.run(unvmapp41(7, false));
-    assert_eq!(rig.refuses(vmapp41(7, true, VPTS, VCONFS)).0, Refusal::MappedVpe);
-    assert_eq!(rig.refuses(vmapp41(7, false, VPTS + 0x1_0000, VCONFS)).0, Refusal::MappedVpe);
+    assert_eq!(rig.refuses(vmapp41(7, true, VPTS, VCONFS)).0, CommandRefusal::MappedVpe);
+    assert_eq!(rig.refuses(vmapp41(7, false, VPTS + 0x1_0000, VCONFS)).0, CommandRefusal::MappedVpe);
     let C::Vmapp41 { vconf, doorbell, vpe, rdbase, valid, vpt, vpt_size, .. } = vmapp41(7, true, VPTS, VCONFS) else { panic!() };
     let first = C::Vmapp41 { alloc: true, ptz: false, vconf, doorbell, vpe, rdbase, valid, vpt, vpt_size };
-    assert_eq!(rig.refuses(first).0, Refusal::MappedVpe);
-    assert_eq!(rig.refuses(C::Invdb { vpe: 7 }).0, Refusal::UnmappedVpe);
+    assert_eq!(rig.refuses(first).0, CommandRefusal::MappedVpe);
+    assert_eq!(rig.refuses(C::Invdb { vpe: 7 }).0, CommandRefusal::UnmappedVpe);
     rig.run(C::Vsync { vpe: 7 });
     rig.run(vmapp41(7, false, VPTS, VCONFS));
     assert_eq!(rig.events(), [""; 0]);
@@ -256,7 +256,7 @@ fn vpes_of_a_vm_share_their_configuration_table() {
     let C::Vmapp41 { alloc, ptz, doorbell, rdbase, valid, .. } = vmapp41(2, true, 0, 0) else { panic!() };
     let (vpt, vconf) = (VPTS + 0x2_0000, VCONFS);
     let shorter = C::Vmapp41 { alloc, ptz, vconf, doorbell, vpe: 2, rdbase, valid, vpt, vpt_size: 13 };
-    assert_eq!(rig.refuses(shorter).0, Refusal::Overlap);
+    assert_eq!(rig.refuses(shorter).0, CommandRefusal::Overlap);
     rig.run(unvmapp41(7, true));
     assert_eq!(rig.events(), ["give 0x81000000 to 0x81001000: Vpt { vpe: 7, intid_bits: f, zero: true }"]);
     rig.run(unvmapp41(1, true));
@@ -276,11 +276,11 @@ fn one_its_is_enough_to_move_a_vpe() {
 
 #[test]
 fn a_vpe_needs_places_in_the_list() {
-    let mut rig = rig_with(policy(Version::V41), Table::Flat(0), Table::Flat(9), 16, 3);
+    let mut rig = rig_with(policy(Version::V41), TableLevels::Flat(0), TableLevels::Flat(9), 16, 3);
     rig.run(vmapp41(7, true, VPTS, VCONFS));
-    assert_eq!(rig.refuses(vmapp41(1, true, VPTS + 0x1_0000, VCONFS)), (Refusal::Full, "VMAPP_VPE_OOR".into()));
+    assert_eq!(rig.refuses(vmapp41(1, true, VPTS + 0x1_0000, VCONFS)), (CommandRefusal::Full, "VMAPP_VPE_OOR".into()));
     // One that is in the list needs none.
-    let mut rig = rig_with(policy(Version::V41), Table::Flat(0), Table::Flat(9), 16, 2);
+    let mut rig = rig_with(policy(Version::V41), TableLevels::Flat(0), TableLevels::Flat(9), 16, 2);
     rig.run(vmapp41(7, true, VPTS, VCONFS));
     rig.run(unvmapp41(7, false));
     rig.run(vmapp41(7, false, VPTS, VCONFS));

@@ -5,7 +5,7 @@
 use super::{ENTRY, PAGE};
 use std::collections::{BTreeMap, VecDeque};
 use vgic_state::GuestRange;
-use vgic_state::forward::{Policy, Table, Targets};
+use vgic_state::forward::{Policy, TableLevels, Targets};
 use vgic_state::its::command::{Command, RdBase, Version};
 
 /// What an ITS has been told.
@@ -130,9 +130,11 @@ pub(super) fn allows(policy: &Policy<'_>, its: &Its, command: Command) -> bool {
 }
 
 /// The ITS finds the entry of this ID in its table.
-pub(super) fn reaches(table: &Table<'_>, id: u32) -> bool {
+pub(super) fn reaches(table: &TableLevels<'_>, id: u32) -> bool {
     match table {
-        Table::Flat(entries) => u64::from(id) < *entries,
-        Table::TwoLevel(level1) => level1.entries().get(id as usize / (PAGE / ENTRY) as usize).is_some_and(|entry| *entry != 0),
+        TableLevels::Flat(entries) => u64::from(id) < *entries,
+        TableLevels::TwoLevel(level1) => {
+            level1.entries().get(id as usize / (PAGE / ENTRY) as usize).is_some_and(|entry| *entry != 0)
+        }
     }
 }

@@ -205,7 +205,7 @@ fn words(hint: &Hint, version: Version) -> [u64; 4] {
 fn policy(setup: &Setup, version: Version) -> Policy<'static> {
     let flag = |bit: u8| setup.flags >> bit & 1 != 0;
     Policy {
-        limits: Limits {
+        limits: IdLimits {
             version,
             itt_entry_bytes: u32::from(setup.itt_entry_bytes % 16) + 1,
             device_bits: u32::from(setup.device_bits % 32) + 1,
@@ -216,7 +216,7 @@ fn policy(setup: &Setup, version: Version) -> Policy<'static> {
             its_list: flag(5).then_some(ItsList { number: 2, all: 0b1101 }),
         },
         targets: if flag(2) { Targets::Addresses(&ADDRESSES) } else { Targets::Processors(5) },
-        memory: Memory {
+        memory: TableMemory {
             itts: &AREAS[..1],
             vpts: &AREAS[1..2],
             vconfs: &AREAS[2..3],
@@ -231,8 +231,12 @@ fn policy(setup: &Setup, version: Version) -> Policy<'static> {
 }
 
 /// A table of IDs, of one level or two.
-fn table(two_levels: bool, entries: &mut [u64]) -> Table<'_> {
-    if two_levels { Table::TwoLevel(Level1::new(entries, PAGE, ENTRY).expect("shape")) } else { Table::Flat(900) }
+fn table(two_levels: bool, entries: &mut [u64]) -> TableLevels<'_> {
+    if two_levels {
+        TableLevels::TwoLevel(TrustedLevel1::new(entries, PAGE, ENTRY).expect("shape"))
+    } else {
+        TableLevels::Flat(900)
+    }
 }
 
 /// Everything, and what has to hold at any time.
@@ -354,7 +358,7 @@ impl Rig<'_> {
             assert!(owned(range), "{range} is in use, and not owned");
         }
         for table in [self.forwarder.devices(), self.forwarder.vpes()] {
-            let Table::TwoLevel(level1) = table else { continue };
+            let TableLevels::TwoLevel(level1) = table else { continue };
             for entry in level1.entries().iter().map(|entry| u64::from_le(*entry)).filter(|entry| *entry != 0) {
                 assert!(entry >> 63 == 1 && owned(GuestRange::new(entry & !(1 << 63), PAGE)), "{entry:#x}");
             }
