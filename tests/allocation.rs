@@ -168,7 +168,7 @@ fn an_image_is_saved_where_the_caller_wants_it() {
 fn commands_are_forwarded_without_an_allocation() {
     use vgic_state::GuestRange;
     use vgic_state::forward::*;
-    use vgic_state::its::command::Command as Its;
+    use vgic_state::its::command::ItsCommand as Its;
 
     /// A queue of `MAPD`s: maps a device, maps it elsewhere, unmaps it, and one that is refused.
     struct Host;

@@ -12,15 +12,15 @@ use snapshot::snapshot;
 use std::cell::RefCell;
 use vgic_state::GuestMemoryRead;
 use vgic_state::its::command::{
-    Command, CommandQueue, Decoded, ErrorWord, QueueError, RdBase, UnknownCommand, Unreadable, Version, words,
+    CommandQueue, Decoded, ErrorWord, ItsCommand, QueueError, RdBase, UnknownCommand, Unreadable, Version, words,
 };
 
 const VALID: u64 = 1 << 63;
 const VERSIONS: [Version; 3] = [Version::V3, Version::V40, Version::V41];
 
 /// Each command, its version and its words.
-fn list() -> Vec<(Version, Command, [u64; 4])> {
-    use Command as C;
+fn list() -> Vec<(Version, ItsCommand, [u64; 4])> {
+    use ItsCommand as C;
     let (device, event, icid, vpe) = (0x8765_4321, 0xfedc_ba98, 0xa5c3, 0xbeef);
     let ids = |opcode: u64| [0x8765_4321_0000_0000 | opcode, 0xfedc_ba98, 0, 0];
     let rdbase = RdBase::address(0x000d_1234_5678_0000);
@@ -110,7 +110,7 @@ fn list() -> Vec<(Version, Command, [u64; 4])> {
 fn words_of_each_command() {
     for (version, command, words) in list() {
         assert_eq!(command.encode(), words, "{command}");
-        assert_eq!(Command::decode(words, version), Ok(Decoded { command, reserved: [0; 4] }));
+        assert_eq!(ItsCommand::decode(words, version), Ok(Decoded { command, reserved: [0; 4] }));
         assert_eq!(u64::from(command.opcode()), words[0] & 0xff);
     }
 }
@@ -119,14 +119,14 @@ fn words_of_each_command() {
 fn text_of_each_command() {
     let text: Vec<String> = list().into_iter().map(|(_, command, _)| format!("{command}\n")).collect();
     snapshot!("its_commands", text.concat());
-    let sync = Command::decode([0x1_0005, 0, 3 << 16, 9], Version::V3).unwrap();
+    let sync = ItsCommand::decode([0x1_0005, 0, 3 << 16, 9], Version::V3).unwrap();
     assert_eq!(sync.to_string(), "SYNC RDbase=0x3 RES0.DW0=0x10000 RES0.DW3=0x9");
 }
 
 #[test]
 fn opcodes_of_each_version() {
     let has = |version| -> Vec<u8> {
-        (0..=0xff).filter(|opcode| Command::decode([u64::from(*opcode), 0, 0, 0], version).is_ok()).collect()
+        (0..=0xff).filter(|opcode| ItsCommand::decode([u64::from(*opcode), 0, 0, 0], version).is_ok()).collect()
     };
     let physical = [0x01, 0x03, 0x04, 0x05, 0x08, 0x09, 0x0a, 0x0b, 0x0c, 0x0d, 0x0e, 0x0f];
     let v40 = [0x21, 0x22, 0x25, 0x29, 0x2a, 0x2b, 0x2d];
@@ -134,7 +134,7 @@ fn opcodes_of_each_version() {
     assert_eq!(has(Version::V3), physical);
     assert_eq!(has(Version::V40), [physical.as_slice(), &v40].concat());
     assert_eq!(has(Version::V41), [physical.as_slice(), &v41].concat());
-    let unknown = Command::decode([0x8_0000_0002, 0, 0, 0], Version::V41);
+    let unknown = ItsCommand::decode([0x8_0000_0002, 0, 0, 0], Version::V41);
     assert_eq!(unknown, Err(UnknownCommand { opcode: 2 }));
     assert_eq!(unknown.unwrap_err().to_string(), "no ITS command has the opcode 0x02");
 }
@@ -146,15 +146,15 @@ fn versions() {
     assert_eq!(Version::from_typer(1 << 40 | 0x3), Version::V41);
     assert_eq!(Version::from_typer(1 << 40 | 0x1), Version::V3);
     // The fields of GICv4.1 are reserved before it.
-    let (_, _, vmapp) = list().into_iter().find(|(_, command, _)| matches!(command, Command::Vmapp41 { .. })).unwrap();
-    assert_eq!(Command::decode(vmapp, Version::V40).unwrap().reserved, [0x0006_0123_4567_0100, 0x2468_ace0, 0, 0]);
+    let (_, _, vmapp) = list().into_iter().find(|(_, command, _)| matches!(command, ItsCommand::Vmapp41 { .. })).unwrap();
+    assert_eq!(ItsCommand::decode(vmapp, Version::V40).unwrap().reserved, [0x0006_0123_4567_0100, 0x2468_ace0, 0, 0]);
 }
 
 #[test]
 fn values_wider_than_their_field_leave_the_others_alone() {
-    let mapd = Command::Mapd { device: 1, size: 0xff, itt: u64::MAX, valid: false };
+    let mapd = ItsCommand::Mapd { device: 1, size: 0xff, itt: u64::MAX, valid: false };
     assert_eq!(mapd.encode(), [0x1_0000_0008, 0x1f, 0x000f_ffff_ffff_ff00, 0]);
-    let vsgi = Command::Vsgi { enable: false, clear: false, group: false, priority: 0xff, sgi: 0xff, vpe: 0 };
+    let vsgi = ItsCommand::Vsgi { enable: false, clear: false, group: false, priority: 0xff, sgi: 0xff, vpe: 0 };
     assert_eq!(vsgi.encode(), [0xf_00f0_0023, 0, 0, 0]);
     assert_eq!(RdBase::address(u64::MAX).to_address(), 0x000f_ffff_ffff_0000);
     assert_eq!(RdBase::address(7 << 16), RdBase::number(7));
@@ -228,7 +228,7 @@ fn a_queue_wraps_around() {
     assert!(memory.reads.borrow().is_empty(), "read when its turn comes");
     let first = commands.next().unwrap();
     assert_eq!((first.offset, first.address), (0x1fc0, base + 0x1fc0));
-    assert_eq!(first.decoded, Ok(Decoded { command: Command::Invall { icid: 4 }, reserved: [0; 4] }));
+    assert_eq!(first.decoded, Ok(Decoded { command: ItsCommand::Invall { icid: 4 }, reserved: [0; 4] }));
     assert_eq!(commands.next().unwrap().decoded, Err(Unreadable::Unknown(UnknownCommand { opcode: 0x55 })));
     assert_eq!(commands.next().unwrap().decoded.unwrap().reserved, [0, 1, 0, 0]);
     assert_eq!(commands.next().unwrap().decoded, Err(UnknownCommand { opcode: 0 }.into()));
@@ -288,7 +288,7 @@ fn any_words() -> impl Strategy<Value = [u64; 4]> {
 proptest! {
     #[test]
     fn decode_and_encode(words in any_words(), version in proptest::sample::select(&VERSIONS)) {
-        if let Ok(Decoded { command, reserved }) = Command::decode(words, version) {
+        if let Ok(Decoded { command, reserved }) = ItsCommand::decode(words, version) {
             let encoded = command.encode();
             for n in 0..4 {
                 prop_assert_eq!(encoded[n] & reserved[n], 0);
@@ -296,7 +296,7 @@ proptest! {
                 prop_assert_eq!(encoded[n] & !command.meaningful_bits()[n], 0);
             }
             // A command that was decoded is what its words say.
-            prop_assert_eq!(Command::decode(encoded, version), Ok(Decoded { command, reserved: [0; 4] }));
+            prop_assert_eq!(ItsCommand::decode(encoded, version), Ok(Decoded { command, reserved: [0; 4] }));
             prop_assert_eq!(vgic_state::its::command::words(&command.to_bytes()), encoded);
         }
     }
@@ -304,7 +304,7 @@ proptest! {
 
 #[test]
 fn bytes_are_little_endian() {
-    let bytes = Command::Invall { icid: 0x1234 }.to_bytes();
+    let bytes = ItsCommand::Invall { icid: 0x1234 }.to_bytes();
     assert_eq!((bytes[0], &bytes[16..18]), (0x0d, [0x34, 0x12].as_slice()));
     assert_eq!(words(&bytes), [0x0d, 0, 0x1234, 0]);
 }

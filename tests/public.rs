@@ -105,3 +105,24 @@ fn public_items() {
     }
     snapshot!("public_items", lines);
 }
+
+/// A name has one meaning: types that share one are those of several controllers. `Device` is a term of two fields: of KVM, what a model is;
+/// of an ITS, what has events.
+#[test]
+fn no_two_public_types_share_a_name_but_those_of_several_controllers() {
+    let list = include_str!("../snapshots/public_items.snap");
+    let types = list.lines().filter(|line| !line.starts_with(' ')).filter_map(|line| line.split_once(" ("));
+    let types = types.filter(|(_, kind)| ["struct", "enum", "trait", "type"].iter().any(|name| kind.starts_with(name)));
+    let mut modules = std::collections::BTreeMap::<&str, Vec<&str>>::new();
+    for (path, _) in types {
+        let (module, name) = path.rsplit_once("::").unwrap_or(("", path));
+        modules.entry(name).or_default().push(module);
+    }
+    assert!(modules.len() > 100, "{}", modules.len());
+    // What is left of a module without the controller that it is of.
+    let of_controllers = |module: &str| module.strip_suffix(['2', '3', '5']).map(str::to_owned);
+    for (name, modules) in modules.iter().filter(|(name, modules)| modules.len() > 1 && **name != "Device") {
+        let first = of_controllers(modules[0]);
+        assert!(first.is_some() && modules.iter().all(|module| of_controllers(module) == first), "{name}: {modules:?}");
+    }
+}

@@ -4,7 +4,7 @@
 
 use arbitrary::Arbitrary;
 use vgic_state::GuestMemoryRead;
-use vgic_state::its::command::{Command, CommandQueue, Decoded, ErrorWord, Unreadable, Version};
+use vgic_state::its::command::{CommandQueue, Decoded, ErrorWord, ItsCommand, Unreadable, Version};
 
 #[derive(Arbitrary, Debug)]
 struct Input {
@@ -35,7 +35,7 @@ pub const VERSIONS: [Version; 3] = [Version::V3, Version::V40, Version::V41];
 
 /// Everything that holds for any four words.
 pub fn decode(words: [u64; 4], version: Version) -> Option<Decoded> {
-    let decoded = match Command::decode(words, version) {
+    let decoded = match ItsCommand::decode(words, version) {
         Ok(decoded) => decoded,
         Err(unknown) => {
             assert_eq!(unknown.opcode, words[0] as u8);
@@ -47,7 +47,7 @@ pub fn decode(words: [u64; 4], version: Version) -> Option<Decoded> {
     for ((encoded, reserved), word) in encoded.into_iter().zip(reserved).zip(words) {
         assert_eq!((encoded | reserved, encoded & reserved), (word, 0));
     }
-    assert_eq!(Command::decode(encoded, version), Ok(Decoded { command, reserved: [0; 4] }));
+    assert_eq!(ItsCommand::decode(encoded, version), Ok(Decoded { command, reserved: [0; 4] }));
     assert_eq!(command.to_bytes().as_slice(), encoded.map(u64::to_le_bytes).as_flattened());
     assert_eq!(u64::from(command.opcode()), words[0] & 0xff);
     let text = decoded.to_string();
@@ -83,7 +83,7 @@ pub fn run(data: &[u8]) {
     for queued in queue.commands(&memory, version).take(256) {
         assert_eq!(Some(&queued.offset), left.next());
         match queued.decoded {
-            Ok(decoded) => assert!(Command::decode(decoded.command.encode(), version).is_ok()),
+            Ok(decoded) => assert!(ItsCommand::decode(decoded.command.encode(), version).is_ok()),
             Err(Unreadable::NoMemory { address }) => assert!(address - range.start >= input.end.into()),
             Err(_) => {}
         }

@@ -6,7 +6,7 @@ use crate::rig::*;
 use arbitrary::Arbitrary;
 use std::collections::BTreeMap;
 use vgic_state::gicv3::Gicv3State;
-use vgic_state::its::command::{Command, CommandQueue, Version};
+use vgic_state::its::command::{CommandQueue, ItsCommand, Version};
 use vgic_state::judge::{self, Limits, Ranges};
 use vgic_state::model::gicv3::{CommandError, Host, Kernel, MappedCollection, MappedDevice, MappedEvent, Mappings, Vm};
 use vgic_state::uapi::vgic_v3::{icc, its};
@@ -100,35 +100,35 @@ impl Shadow {
     }
 
     /// A command that had no error.
-    fn execute(&mut self, command: Command) {
+    fn execute(&mut self, command: ItsCommand) {
         match command {
-            Command::Mapd { device, size, itt, valid } => {
+            ItsCommand::Mapd { device, size, itt, valid } => {
                 self.devices.remove(&device);
                 if valid {
                     let mapped = MappedDevice { id: device, itt, event_bits: u32::from(size) + 1, events: Vec::new() };
                     self.devices.insert(device, mapped);
                 }
             }
-            Command::Mapc { icid, rdbase, valid: true } => {
+            ItsCommand::Mapc { icid, rdbase, valid: true } => {
                 let target = Some(rdbase.get() as u32);
                 match self.collections.iter_mut().find(|one| one.id == icid) {
                     Some(collection) => collection.target = target,
                     None => self.collections.push(MappedCollection { id: icid, target }),
                 }
             }
-            Command::Mapc { icid, .. } => {
+            ItsCommand::Mapc { icid, .. } => {
                 self.collections.retain(|one| one.id != icid);
                 let events = self.devices.values_mut().flat_map(|device| &mut device.events);
                 events.filter(|event| event.collection == Some(icid)).for_each(|event| event.collection = None);
             }
             // KVM takes the first event of an ID, and its own idea of collections: both are looked up.
-            Command::Mapti { device, event, intid, icid } if !self.has(device, event) => self.map(device, event, intid, icid),
-            Command::Mapi { device, event, icid } if !self.has(device, event) => self.map(device, event, event, icid),
-            Command::Movi { device, event, icid } => {
+            ItsCommand::Mapti { device, event, intid, icid } if !self.has(device, event) => self.map(device, event, intid, icid),
+            ItsCommand::Mapi { device, event, icid } if !self.has(device, event) => self.map(device, event, event, icid),
+            ItsCommand::Movi { device, event, icid } => {
                 let events = &mut self.devices.get_mut(&device).expect("a device").events;
                 events.iter_mut().find(|one| one.id == event).expect("an event").collection = Some(icid);
             }
-            Command::Discard { device, event } => {
+            ItsCommand::Discard { device, event } => {
                 self.devices.get_mut(&device).expect("a device").events.retain(|one| one.id != event);
             }
             _ => {}
@@ -175,13 +175,13 @@ fn commands(vm: &Vm, gic: &mut Gic, n: usize, list: &[[u64; 4]]) -> bool {
                 if executed.result.is_ok() {
                     shadow.execute(decoded.command);
                 }
-                moved |= matches!(decoded.command, Command::Movall { .. });
+                moved |= matches!(decoded.command, ItsCommand::Movall { .. });
                 // Half of it is done then.
                 lost |= executed.result == Err(CommandError::Host(Errno::EFAULT));
             }
             Err(error) => {
                 assert!(unknown || executed.result == Err(CommandError::Host(Errno::EFAULT)), "{error}");
-                assert!(Command::decode(executed.words, Version::V3).is_err());
+                assert!(ItsCommand::decode(executed.words, Version::V3).is_err());
             }
         }
     }

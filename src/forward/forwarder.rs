@@ -11,7 +11,7 @@ use super::live::{Halt, Holder, Live, LiveRange, State};
 use super::policy::Policy;
 use super::refusal::{CommandRefusal, Refused};
 use super::{OnRefusal, SetupError};
-use crate::its::command::{COMMAND_BYTES, Command, words};
+use crate::its::command::{COMMAND_BYTES, ItsCommand, words};
 use crate::memory::GuestRange;
 use crate::uapi::vgic_v3::its::GITS_CMD_OFFSET;
 
@@ -198,9 +198,9 @@ impl<'a> Forwarder<'a> {
         words: [u64; 4],
         from: &mut (impl Untrusted + ?Sized),
         owner: &mut (impl Owner + ?Sized),
-    ) -> Result<Command, (Halt, Option<Command>)> {
+    ) -> Result<ItsCommand, (Halt, Option<ItsCommand>)> {
         let policy = &self.judge.policy;
-        let decoded = Command::decode(words, policy.limits.version).map_err(|_| (CommandRefusal::Unknown.into(), None))?;
+        let decoded = ItsCommand::decode(words, policy.limits.version).map_err(|_| (CommandRefusal::Unknown.into(), None))?;
         if policy.strict && decoded.reserved != [0; 4] {
             return Err((CommandRefusal::Reserved.into(), Some(decoded.command)));
         }
@@ -208,7 +208,7 @@ impl<'a> Forwarder<'a> {
         self.judge.admit(decoded.command, done, from, owner).map_err(|halt| (halt, Some(decoded.command)))
     }
 
-    fn push(&mut self, command: Command) {
+    fn push(&mut self, command: ItsCommand) {
         let place = self.slot(self.passed);
         if let Some(place) = self.queue.get_mut(place) {
             *place = command.encode().map(u64::to_le);

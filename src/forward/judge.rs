@@ -9,7 +9,7 @@ use super::level1::{Place, TableLevels};
 use super::live::{Entry, Halt, Holder, IdTable, Live, State};
 use super::policy::{Kind, Policy, fits, is_lpi, overlap};
 use super::refusal::CommandRefusal;
-use crate::its::command::{Command, RdBase, Version};
+use crate::its::command::{ItsCommand, RdBase, Version};
 use crate::memory::GuestRange;
 
 #[derive(Debug)]
@@ -36,99 +36,111 @@ impl Judge<'_> {
     /// The command to pass on instead of this one. `done` is the number of commands that have been executed when it has been.
     pub(super) fn admit(
         &mut self,
-        command: Command,
+        command: ItsCommand,
         done: u64,
         from: &mut (impl Untrusted + ?Sized),
         owner: &mut (impl Owner + ?Sized),
-    ) -> Result<Command, Halt> {
+    ) -> Result<ItsCommand, Halt> {
         match command {
-            Command::Movi { device, event, icid } => {
+            ItsCommand::Movi { device, event, icid } => {
                 self.event(device, event)?;
                 self.policy.collection(icid)?;
             }
-            Command::Int { device, event }
-            | Command::Clear { device, event }
-            | Command::Inv { device, event }
-            | Command::Discard { device, event } => self.event(device, event)?,
-            Command::Sync { rdbase } => self.policy.target(rdbase)?,
-            Command::Mapd { device, size, itt, valid: true } => self.map_device(device, size, itt, done, from, owner)?,
-            Command::Mapd { device, .. } => {
+            ItsCommand::Int { device, event }
+            | ItsCommand::Clear { device, event }
+            | ItsCommand::Inv { device, event }
+            | ItsCommand::Discard { device, event } => self.event(device, event)?,
+            ItsCommand::Sync { rdbase } => self.policy.target(rdbase)?,
+            ItsCommand::Mapd { device, size, itt, valid: true } => self.map_device(device, size, itt, done, from, owner)?,
+            ItsCommand::Mapd { device, .. } => {
                 self.policy.device(device)?;
                 if self.devices.place(IdTable::Devices, device)? != Place::Present {
                     return Err(CommandRefusal::NoLevel2.into());
                 }
                 self.unmap_device(device, None, done);
-                return Ok(Command::Mapd { device, size: 0, itt: 0, valid: false });
+                return Ok(ItsCommand::Mapd { device, size: 0, itt: 0, valid: false });
             }
-            Command::Mapc { icid, rdbase, valid } => {
+            ItsCommand::Mapc { icid, rdbase, valid } => {
                 self.policy.collection(icid)?;
                 if !valid {
-                    return Ok(Command::Mapc { icid, rdbase: RdBase::default(), valid });
+                    return Ok(ItsCommand::Mapc { icid, rdbase: RdBase::default(), valid });
                 }
                 self.policy.target(rdbase)?;
             }
-            Command::Mapti { device, event, intid, icid } => {
+            ItsCommand::Mapti { device, event, intid, icid } => {
                 self.event(device, event)?;
                 self.policy.collection(icid)?;
                 self.policy.lpi(intid)?;
             }
-            Command::Mapi { device, event, icid } => {
+            ItsCommand::Mapi { device, event, icid } => {
                 self.event(device, event)?;
                 self.policy.collection(icid)?;
                 self.policy.lpi(event)?;
             }
-            Command::Invall { icid } => self.policy.collection(icid)?,
-            Command::Movall { rdbase1, rdbase2 } => {
+            ItsCommand::Invall { icid } => self.policy.collection(icid)?,
+            ItsCommand::Movall { rdbase1, rdbase2 } => {
                 self.policy.target(rdbase1)?;
                 self.policy.target(rdbase2)?;
             }
-            Command::Vmovi { device, event, vpe, has_doorbell, doorbell } => {
+            ItsCommand::Vmovi { device, event, vpe, has_doorbell, doorbell } => {
                 self.event(device, event)?;
                 self.mapped_vpe(vpe)?;
                 let doorbell = self.changed_doorbell(has_doorbell, doorbell)?;
-                return Ok(Command::Vmovi { device, event, vpe, has_doorbell, doorbell });
+                return Ok(ItsCommand::Vmovi { device, event, vpe, has_doorbell, doorbell });
             }
-            Command::Vmovp { sequence, its_list, vpe, rdbase } => {
+            ItsCommand::Vmovp { sequence, its_list, vpe, rdbase } => {
                 self.mapped_vpe(vpe)?;
                 self.policy.target(rdbase)?;
                 let (sequence, its_list) = self.policy.its_list(sequence, its_list)?;
-                return Ok(Command::Vmovp { sequence, its_list, vpe, rdbase });
+                return Ok(ItsCommand::Vmovp { sequence, its_list, vpe, rdbase });
             }
-            Command::Vmovp41 { sequence, its_list, vpe, rdbase, has_doorbell, doorbell } => {
+            ItsCommand::Vmovp41 { sequence, its_list, vpe, rdbase, has_doorbell, doorbell } => {
                 self.mapped_vpe(vpe)?;
                 self.policy.target(rdbase)?;
                 let (sequence, its_list) = self.policy.its_list(sequence, its_list)?;
                 let doorbell = self.changed_doorbell(has_doorbell, doorbell)?;
-                return Ok(Command::Vmovp41 { sequence, its_list, vpe, rdbase, has_doorbell, doorbell });
+                return Ok(ItsCommand::Vmovp41 { sequence, its_list, vpe, rdbase, has_doorbell, doorbell });
             }
-            Command::Vsgi { vpe, .. } | Command::Vinvall { vpe } | Command::Invdb { vpe } => drop(self.mapped_vpe(vpe)?),
-            Command::Vsync { vpe } => self.sync_vpe(vpe, done)?,
-            Command::Vmapp { vpe, rdbase, valid: true, vpt, vpt_size } => {
+            ItsCommand::Vsgi { vpe, .. } | ItsCommand::Vinvall { vpe } | ItsCommand::Invdb { vpe } => drop(self.mapped_vpe(vpe)?),
+            ItsCommand::Vsync { vpe } => self.sync_vpe(vpe, done)?,
+            ItsCommand::Vmapp { vpe, rdbase, valid: true, vpt, vpt_size } => {
                 self.map_vpe(&NewVpe { vpe, rdbase, vpt, vpt_size, vconf: None, alloc: false, zero: false }, from, owner)?;
             }
-            Command::Vmapp { vpe, .. } => {
+            ItsCommand::Vmapp { vpe, .. } => {
                 // Until a VSYNC, a redistributor may write the table.
                 self.unmap_vpe(vpe, State::Kept)?;
-                return Ok(Command::Vmapp { vpe, rdbase: RdBase::default(), valid: false, vpt: 0, vpt_size: 0 });
+                return Ok(ItsCommand::Vmapp { vpe, rdbase: RdBase::default(), valid: false, vpt: 0, vpt_size: 0 });
             }
-            Command::Vmapp41 { alloc, ptz, vconf, doorbell, vpe, rdbase, valid: true, vpt, vpt_size } => {
+            ItsCommand::Vmapp41 { alloc, ptz, vconf, doorbell, vpe, rdbase, valid: true, vpt, vpt_size } => {
                 // PTZ goes with the first mapping: later, another ITS has the table, and it must not be cleared.
                 let ptz = ptz && alloc;
                 let new = NewVpe { vpe, rdbase, vpt, vpt_size, vconf: Some((vconf, doorbell)), alloc, zero: ptz };
                 self.map_vpe(&new, from, owner)?;
-                return Ok(Command::Vmapp41 { alloc, ptz, vconf, doorbell, vpe, rdbase, valid: true, vpt, vpt_size });
+                return Ok(ItsCommand::Vmapp41 { alloc, ptz, vconf, doorbell, vpe, rdbase, valid: true, vpt, vpt_size });
             }
-            Command::Vmapp41 { alloc, vpe, .. } => {
+            ItsCommand::Vmapp41 { alloc, vpe, .. } => {
                 // The last unmapping synchronises itself; before it, other ITSes have the vPE, and its tables are in use.
                 self.unmap_vpe(vpe, if alloc { State::Leaving(done) } else { State::Kept })?;
                 if alloc {
                     self.set_vpe(vpe, State::Kept, State::Leaving(done));
                 }
                 let (rdbase, valid) = (RdBase::default(), false);
-                return Ok(Command::Vmapp41 { alloc, ptz: false, vconf: 0, doorbell: 0, vpe, rdbase, valid, vpt: 0, vpt_size: 0 });
+                return Ok(ItsCommand::Vmapp41 {
+                    alloc,
+                    ptz: false,
+                    vconf: 0,
+                    doorbell: 0,
+                    vpe,
+                    rdbase,
+                    valid,
+                    vpt: 0,
+                    vpt_size: 0,
+                });
             }
-            Command::Vmapti { device, event, vpe, intid, doorbell } => self.virtual_event(device, event, vpe, intid, doorbell)?,
-            Command::Vmapi { device, event, vpe, doorbell } => self.virtual_event(device, event, vpe, event, doorbell)?,
+            ItsCommand::Vmapti { device, event, vpe, intid, doorbell } => {
+                self.virtual_event(device, event, vpe, intid, doorbell)?
+            }
+            ItsCommand::Vmapi { device, event, vpe, doorbell } => self.virtual_event(device, event, vpe, event, doorbell)?,
         }
         Ok(command)
     }

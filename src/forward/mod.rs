@@ -23,11 +23,11 @@
 //!
 //! ```
 //! use vgic_state::GuestRange;
-//! use vgic_state::its::command::Command;
+//! use vgic_state::its::command::ItsCommand;
 //! use vgic_state::forward::*;
 //!
 //! /// An untrusted queue. It is read once for each command; what it says later does not matter.
-//! struct Host(Vec<Command>);
+//! struct Host(Vec<ItsCommand>);
 //!
 //! impl Untrusted for Host {
 //!     fn fetch(&mut self, offset: u64) -> Option<[u8; 32]> {
@@ -73,12 +73,12 @@
 //!
 //! // As Linux does it: the tables of two devices in one page.
 //! let mut host = Host(vec![
-//!     Command::Mapd { device: 8, size: 4, itt: 0x8000_1000, valid: true },
-//!     Command::Mapd { device: 0x100, size: 4, itt: 0x8000_1e00, valid: true },
+//!     ItsCommand::Mapd { device: 8, size: 4, itt: 0x8000_1000, valid: true },
+//!     ItsCommand::Mapd { device: 0x100, size: 4, itt: 0x8000_1e00, valid: true },
 //!     // Memory of the trusted layer.
-//!     Command::Mapd { device: 9, size: 4, itt: 0x8800_0000, valid: true },
-//!     Command::Mapd { device: 8, size: 0, itt: 0, valid: false },
-//!     Command::Mapd { device: 0x100, size: 0, itt: 0, valid: false },
+//!     ItsCommand::Mapd { device: 9, size: 4, itt: 0x8800_0000, valid: true },
+//!     ItsCommand::Mapd { device: 8, size: 0, itt: 0, valid: false },
+//!     ItsCommand::Mapd { device: 0x100, size: 0, itt: 0, valid: false },
 //! ]);
 //! let mut pages = Pages(Vec::new());
 //! let progress = forwarder.forward(0xa0, &mut host, &mut pages);

@@ -4,7 +4,7 @@
 //!
 //! Rule: a refusal says what is wrong; its error word is the nearest that the architecture has.
 
-use crate::its::command::{Command, ErrorWord};
+use crate::its::command::{ErrorWord, ItsCommand};
 
 /// Why a command is not passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -116,7 +116,7 @@ pub struct Refused {
     /// Its words, as fetched.
     pub words: [u64; 4],
     /// The command, if there is one of this opcode.
-    pub command: Option<Command>,
+    pub command: Option<ItsCommand>,
     /// Why.
     pub refusal: CommandRefusal,
 }

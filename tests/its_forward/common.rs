@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use vgic_state::GuestRange;
 use vgic_state::forward::*;
-use vgic_state::its::command::{Command, ErrorWord, RdBase, Version, words};
+use vgic_state::its::command::{ErrorWord, ItsCommand, RdBase, Version, words};
 
 pub(crate) const RAM: u64 = 0x8000_0000;
 pub(crate) const PAGE: u64 = 0x1000;
@@ -214,13 +214,13 @@ impl Rig {
     }
 
     /// One command that is passed on and executed.
-    pub(crate) fn run(&mut self, command: Command) {
+    pub(crate) fn run(&mut self, command: ItsCommand) {
         assert_eq!(self.passes(command.encode()), Ok(command.encode()), "{command}");
         self.drain();
     }
 
     /// One command that is refused; gives why, and the name of the word.
-    pub(crate) fn refuses(&mut self, command: Command) -> (CommandRefusal, String) {
+    pub(crate) fn refuses(&mut self, command: ItsCommand) -> (CommandRefusal, String) {
         let before = (self.forwarder.live().count(), self.pages.events.clone());
         let (refusal, word) = self.passes(command.encode()).expect_err(&command.to_string());
         assert_eq!((self.forwarder.live().count(), self.pages.events.clone()), before, "a refusal changes nothing");
@@ -232,18 +232,18 @@ impl Rig {
     }
 }
 
-pub(crate) fn mapd(device: u32, size: u8, itt: u64) -> Command {
-    Command::Mapd { device, size, itt, valid: true }
+pub(crate) fn mapd(device: u32, size: u8, itt: u64) -> ItsCommand {
+    ItsCommand::Mapd { device, size, itt, valid: true }
 }
 
-pub(crate) fn unmapd(device: u32) -> Command {
-    Command::Mapd { device, size: 0, itt: 0, valid: false }
+pub(crate) fn unmapd(device: u32) -> ItsCommand {
+    ItsCommand::Mapd { device, size: 0, itt: 0, valid: false }
 }
 
-pub(crate) fn sync(target: u32) -> Command {
-    Command::Sync { rdbase: RdBase::number(target) }
+pub(crate) fn sync(target: u32) -> ItsCommand {
+    ItsCommand::Sync { rdbase: RdBase::number(target) }
 }
 
-pub(crate) fn decoded(words_le: &[u8; 32]) -> Command {
-    Command::decode(words(words_le), Version::V41).unwrap().command
+pub(crate) fn decoded(words_le: &[u8; 32]) -> ItsCommand {
+    ItsCommand::decode(words(words_le), Version::V41).unwrap().command
 }

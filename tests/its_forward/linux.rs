@@ -8,7 +8,7 @@
 use crate::common::*;
 use vgic_state::GuestRange;
 use vgic_state::forward::*;
-use vgic_state::its::command::{Command, Version};
+use vgic_state::its::command::{ItsCommand, Version};
 
 /// `GITS_TYPER` of the guest's ITS: entries of 12 bytes, DeviceIDs and EventIDs of 16 bits, processor numbers.
 const GITS_TYPER: u64 = 0x1f_0001_efb1;
@@ -49,7 +49,7 @@ fn nothing_is_refused() {
                 rig.pages.owned.len(),
                 if granule > 1 { if device == 0x300 { 1 } else { 2 } } else { rig.forwarder.live().count() }
             );
-            rig.run(Command::Mapd { device, size: 0, itt: 0, valid: false });
+            rig.run(ItsCommand::Mapd { device, size: 0, itt: 0, valid: false });
         }
         assert!(rig.pages.owned.is_empty());
     }
@@ -57,9 +57,9 @@ fn nothing_is_refused() {
 
 #[test]
 fn the_queue_is_that_of_linux() {
-    let decoded: Vec<Command> = commands().iter().map(decoded).collect();
-    let devices = decoded.iter().filter(|command| matches!(command, Command::Mapd { .. })).count();
-    let events = decoded.iter().filter(|command| matches!(command, Command::Mapti { .. })).count();
+    let decoded: Vec<ItsCommand> = commands().iter().map(decoded).collect();
+    let devices = decoded.iter().filter(|command| matches!(command, ItsCommand::Mapd { .. })).count();
+    let events = decoded.iter().filter(|command| matches!(command, ItsCommand::Mapti { .. })).count();
     assert_eq!((decoded.len(), devices, events), (94, 14, 17));
     assert_eq!(Version::from_typer(GITS_TYPER), Version::V3);
 }

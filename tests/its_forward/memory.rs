@@ -104,7 +104,7 @@ fn a_device_that_is_mapped_again_replaces_its_table() {
     // Another table: the old one leaves with this command.
     rig.passes(mapd(1, 7, RAM + 0x1000).encode()).unwrap();
     assert_eq!(rig.events(), ["take 0x80001000 to 0x80001800: Device { device: 1, event_bits: 8 }"]);
-    rig.run(vgic_state::its::command::Command::Int { device: 1, event: 255 });
+    rig.run(vgic_state::its::command::ItsCommand::Int { device: 1, event: 255 });
     assert_eq!(rig.events(), ["give 0x80000000 to 0x80000100: Device { device: 1, event_bits: 5 }"]);
     // The same table: it stays.
     rig.run(mapd(1, 7, RAM + 0x1000));

@@ -3,7 +3,7 @@
 use crate::common::*;
 use vgic_state::GuestRange;
 use vgic_state::forward::*;
-use vgic_state::its::command::{Command as C, RdBase, Version};
+use vgic_state::its::command::{ItsCommand as C, RdBase, Version};
 
 /// A device 3 with 32 events.
 fn mapped() -> Rig {

@@ -6,7 +6,7 @@ use crate::common::*;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, VecDeque};
 use vgic_state::GuestRange;
-use vgic_state::its::command::{Command, Version};
+use vgic_state::its::command::{ItsCommand, Version};
 
 /// Commands that fit into the trusted queue of [`rig`].
 const QUEUE_OF_ITS: usize = 16;
@@ -17,18 +17,18 @@ struct Its {
     /// Place of the next command to read into `queue`, and to execute.
     read: usize,
     creadr: usize,
-    queue: VecDeque<Command>,
+    queue: VecDeque<ItsCommand>,
     devices: BTreeMap<u32, GuestRange>,
     vpes: BTreeMap<u16, Vec<GuestRange>>,
     /// vPEs that were unmapped and not synchronised (GICv4.0), or that another ITS may have (GICv4.1).
     lingering: Vec<(u16, GuestRange)>,
 }
 
-fn ranges(command: Command) -> Vec<GuestRange> {
+fn ranges(command: ItsCommand) -> Vec<GuestRange> {
     match command {
-        Command::Mapd { size, itt, valid: true, .. } => vec![GuestRange::new(itt, 8 << (size + 1))],
-        Command::Vmapp { vpt, vpt_size, valid: true, .. } => vec![GuestRange::new(vpt, (1 << (vpt_size + 1)) / 8)],
-        Command::Vmapp41 { vpt, vpt_size, vconf, valid: true, .. } => {
+        ItsCommand::Mapd { size, itt, valid: true, .. } => vec![GuestRange::new(itt, 8 << (size + 1))],
+        ItsCommand::Vmapp { vpt, vpt_size, valid: true, .. } => vec![GuestRange::new(vpt, (1 << (vpt_size + 1)) / 8)],
+        ItsCommand::Vmapp41 { vpt, vpt_size, vconf, valid: true, .. } => {
             vec![GuestRange::new(vpt, (1 << (vpt_size + 1)) / 8), GuestRange::new(vconf, (1 << (vpt_size + 1)) - 8192)]
         }
         _ => vec![],
@@ -41,20 +41,20 @@ impl Its {
         self.creadr = (self.creadr + 1) % QUEUE_OF_ITS;
         let mut ranges = ranges(command);
         match command {
-            Command::Mapd { device, valid: true, .. } => drop(self.devices.insert(device, ranges.remove(0))),
-            Command::Mapd { device, .. } => drop(self.devices.remove(&device)),
-            Command::Vmapp { vpe, valid: true, .. } | Command::Vmapp41 { vpe, valid: true, .. } => {
+            ItsCommand::Mapd { device, valid: true, .. } => drop(self.devices.insert(device, ranges.remove(0))),
+            ItsCommand::Mapd { device, .. } => drop(self.devices.remove(&device)),
+            ItsCommand::Vmapp { vpe, valid: true, .. } | ItsCommand::Vmapp41 { vpe, valid: true, .. } => {
                 self.lingering.retain(|(id, range)| *id != vpe || !ranges.contains(range));
                 assert!(self.vpes.insert(vpe, ranges).is_none(), "mapped twice");
             }
-            Command::Vmapp41 { vpe, alloc: true, .. } => {
+            ItsCommand::Vmapp41 { vpe, alloc: true, .. } => {
                 self.vpes.remove(&vpe).expect("a vPE");
             }
-            Command::Vmapp { vpe, .. } | Command::Vmapp41 { vpe, .. } => {
+            ItsCommand::Vmapp { vpe, .. } | ItsCommand::Vmapp41 { vpe, .. } => {
                 let ranges = self.vpes.remove(&vpe).expect("a vPE");
                 self.lingering.extend(ranges.into_iter().map(|range| (vpe, range)));
             }
-            Command::Vsync { vpe } => self.lingering.retain(|(id, _)| *id != vpe),
+            ItsCommand::Vsync { vpe } => self.lingering.retain(|(id, _)| *id != vpe),
             _ => {}
         }
     }
@@ -128,7 +128,7 @@ fn play(version: Version, granule: u64, steps: Vec<Step>) -> Result<(), TestCase
         while its.read != rig.forwarder.cwriter() as usize / 32 {
             let words = rig.forwarder.queue()[its.read];
             its.read = (its.read + 1) % QUEUE_OF_ITS;
-            let decoded = Command::decode(words, version).unwrap();
+            let decoded = ItsCommand::decode(words, version).unwrap();
             prop_assert_eq!(decoded.reserved, [0; 4]);
             its.queue.push_back(decoded.command);
         }

@@ -2,7 +2,7 @@
 
 use crate::common::*;
 use vgic_state::forward::*;
-use vgic_state::its::command::{Command, RdBase, Version};
+use vgic_state::its::command::{ItsCommand, RdBase, Version};
 
 const VALID: u64 = 1 << 63;
 
@@ -119,7 +119,7 @@ fn a_second_level_takes_a_place_in_the_list_and_needs_an_owner() {
 #[test]
 fn vpes_have_second_levels_too() {
     let mut rig = rig_of(policy(Version::V40));
-    let vmapp = Command::Vmapp { vpe: 8, rdbase: RdBase::number(1), valid: true, vpt: VPTS, vpt_size: 13 };
+    let vmapp = ItsCommand::Vmapp { vpe: 8, rdbase: RdBase::number(1), valid: true, vpt: VPTS, vpt_size: 13 };
     assert_eq!(rig.refuses(vmapp), (CommandRefusal::NoLevel2, "VMAPP_VPE_OOR".into()));
     rig.host.level1.insert((1, 0), VALID | (LEVEL2 + 0x1000));
     assert_eq!(rig.refuses(vmapp), (CommandRefusal::Alignment, "VMAPP_VPE_OOR".into()));

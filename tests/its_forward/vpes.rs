@@ -2,7 +2,7 @@
 
 use crate::common::*;
 use vgic_state::forward::*;
-use vgic_state::its::command::{Command as C, RdBase, Version};
+use vgic_state::its::command::{ItsCommand as C, RdBase, Version};
 
 const VERSION: [Version; 2] = [Version::V40, Version::V41];
 

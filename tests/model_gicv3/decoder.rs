@@ -7,7 +7,7 @@
 use crate::common::*;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use vgic_state::its::command::{Command, CommandQueue, Version};
+use vgic_state::its::command::{CommandQueue, ItsCommand, Version};
 use vgic_state::model::gicv3::CommandError;
 use vgic_state::{Attr, AttrDevice, Errno};
 
@@ -30,7 +30,7 @@ fn program() -> impl Strategy<Value = Vec<[u64; 4]>> {
     // Bits that are no field change nothing.
     prop::collection::vec((command, any::<[u64; 4]>(), any::<bool>()), 1..60).prop_map(|commands| {
         let dirty = |(mut words, noise, dirty): ([u64; 4], [u64; 4], bool)| {
-            if let (true, Ok(decoded)) = (dirty, Command::decode(words, Version::V3)) {
+            if let (true, Ok(decoded)) = (dirty, ItsCommand::decode(words, Version::V3)) {
                 for ((word, noise), mask) in words.iter_mut().zip(noise).zip(decoded.command.meaningful_bits()) {
                     *word |= noise & !mask;
                 }
@@ -73,29 +73,29 @@ proptest! {
             prop_assert_eq!(words, executed.words);
             match decoded.command {
                 _ if executed.result.is_err() => {}
-                Command::Mapd { device, size, itt, valid: true } => {
+                ItsCommand::Mapd { device, size, itt, valid: true } => {
                     devices.insert(device, (itt, u32::from(size) + 1, BTreeMap::new()));
                 }
-                Command::Mapd { device, .. } => drop(devices.remove(&device)),
-                Command::Mapc { icid, rdbase, valid: true } => {
+                ItsCommand::Mapd { device, .. } => drop(devices.remove(&device)),
+                ItsCommand::Mapc { icid, rdbase, valid: true } => {
                     collections.insert(icid, Some(rdbase.get() as u32));
                 }
-                Command::Mapc { icid, .. } => {
+                ItsCommand::Mapc { icid, .. } => {
                     collections.remove(&icid);
                     for (_, _, events) in devices.values_mut() {
                         events.values_mut().filter(|(_, of)| *of == Some(icid)).for_each(|(_, of)| *of = None);
                     }
                 }
                 // An event that is mapped stays as it is.
-                Command::Mapti { device, event, .. } if devices[&device].2.contains_key(&event) => {}
-                Command::Mapti { device, event, intid, icid } => {
+                ItsCommand::Mapti { device, event, .. } if devices[&device].2.contains_key(&event) => {}
+                ItsCommand::Mapti { device, event, intid, icid } => {
                     collections.entry(icid).or_insert(None);
                     devices.get_mut(&device).unwrap().2.insert(event, (intid, Some(icid)));
                 }
-                Command::Movi { device, event, icid } => {
+                ItsCommand::Movi { device, event, icid } => {
                     devices.get_mut(&device).unwrap().2.get_mut(&event).unwrap().1 = Some(icid);
                 }
-                Command::Discard { device, event } => drop(devices.get_mut(&device).unwrap().2.remove(&event)),
+                ItsCommand::Discard { device, event } => drop(devices.get_mut(&device).unwrap().2.remove(&event)),
                 _ => {}
             }
         }

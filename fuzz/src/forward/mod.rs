@@ -10,7 +10,7 @@ use its::{Its, allows, reaches};
 use std::collections::VecDeque;
 use vgic_state::GuestRange;
 use vgic_state::forward::*;
-use vgic_state::its::command::{Command, Version};
+use vgic_state::its::command::{ItsCommand, Version};
 
 const RAM: u64 = 0x8000_0000;
 const AREA: u64 = 0x100_0000;
@@ -327,7 +327,8 @@ impl Rig<'_> {
             }
             Step::ReleaseVpe(vpe) => {
                 let vpe = u16::from(vpe % 16);
-                let queued = self.its.queue.iter().any(|command| matches!(command, Command::Vmapp41 { vpe: id, .. } if *id == vpe));
+                let queued =
+                    self.its.queue.iter().any(|command| matches!(command, ItsCommand::Vmapp41 { vpe: id, .. } if *id == vpe));
                 if self.policy.limits.version == Version::V41 && !queued && !self.its.vpes.contains_key(&vpe) {
                     self.forwarder.release_vpe(vpe, &mut self.pages);
                 }
@@ -341,13 +342,13 @@ impl Rig<'_> {
         while self.its.read != self.forwarder.cwriter() as usize / 32 {
             let words = self.forwarder.queue()[self.its.read].map(u64::from_le);
             self.its.read = (self.its.read + 1) % self.length();
-            let decoded = Command::decode(words, version).expect("a command");
+            let decoded = ItsCommand::decode(words, version).expect("a command");
             assert_eq!(decoded.reserved, [0; 4]);
             assert!(allows(&self.policy, &self.its, decoded.command), "{}", decoded.command);
-            if let Command::Mapd { device, .. } = decoded.command {
+            if let ItsCommand::Mapd { device, .. } = decoded.command {
                 assert!(reaches(self.forwarder.devices(), device), "{}", decoded.command);
             }
-            if let Command::Vmapp { vpe, valid: true, .. } | Command::Vmapp41 { vpe, valid: true, .. } = decoded.command {
+            if let ItsCommand::Vmapp { vpe, valid: true, .. } | ItsCommand::Vmapp41 { vpe, valid: true, .. } = decoded.command {
                 assert!(reaches(self.forwarder.vpes(), vpe.into()), "{}", decoded.command);
             }
             self.its.queue.push_back(decoded.command);

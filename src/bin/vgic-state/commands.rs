@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use vgic_state::GuestMemoryRead;
 use vgic_state::gicv3::ItsUnit;
 use vgic_state::its::LpiState;
-use vgic_state::its::command::{COMMAND_BYTES, Command, CommandQueue, Decoded, UnknownCommand, Version, words};
+use vgic_state::its::command::{COMMAND_BYTES, CommandQueue, Decoded, ItsCommand, UnknownCommand, Version, words};
 use vgic_state::uapi::vgic_v3::its::{GITS_CMD_OFFSET, GITS_CTLR_ENABLE};
 
 /// Decode the command queue of an ITS: what ran, what waits, and what KVM's ITS would answer.
@@ -171,7 +171,7 @@ fn slots(queue: &CommandQueue, cwriter: u64, memory: &Ram, version: Version) -> 
         }
         let words = words(&command);
         if waits || words != [0; 4] {
-            slots.push(Slot { offset, waits, words, decoded: Command::decode(words, version) });
+            slots.push(Slot { offset, waits, words, decoded: ItsCommand::decode(words, version) });
         }
     }
     Ok(slots)

@@ -18,15 +18,15 @@ macro_rules! commands {
         /// A command of an ITS. A field that is wider than its bits in the command loses the rest when it is encoded.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
-        pub enum Command {
+        pub enum ItsCommand {
             $($(#[$doc])* $variant { $($(#[$field_doc])* $field: $type,)* },)*
         }
 
-        impl Command {
+        impl ItsCommand {
             pub(super) fn parse(words: Words, version: Version) -> Result<Self, UnknownCommand> {
                 let opcode = words.dw0 as u8;
                 match (opcode, version) {
-                    $(($opcode, $(Version::$version)|+) => Ok(Command::$variant {
+                    $(($opcode, $(Version::$version)|+) => Ok(ItsCommand::$variant {
                         $($field: Field::get(words.$word, $high, $low),)*
                     }),)*
                     _ => Err(UnknownCommand { opcode }),
@@ -37,7 +37,7 @@ macro_rules! commands {
             #[must_use]
             pub fn encode(&self) -> [u64; 4] {
                 match *self {
-                    $(Command::$variant { $($field,)* } => {
+                    $(ItsCommand::$variant { $($field,)* } => {
                         let mut words = Words { dw0: $opcode, ..Words::default() };
                         $(words.$word |= $field.put($high, $low);)*
                         words.into()
@@ -49,7 +49,7 @@ macro_rules! commands {
             #[must_use]
             pub const fn opcode(&self) -> u8 {
                 match self {
-                    $(Command::$variant { .. } => $opcode,)*
+                    $(ItsCommand::$variant { .. } => $opcode,)*
                 }
             }
 
@@ -57,7 +57,7 @@ macro_rules! commands {
             #[must_use]
             pub const fn name(&self) -> &'static str {
                 match self {
-                    $(Command::$variant { .. } => $name,)*
+                    $(ItsCommand::$variant { .. } => $name,)*
                 }
             }
 
@@ -65,7 +65,7 @@ macro_rules! commands {
             #[must_use]
             pub const fn meaningful_bits(&self) -> [u64; 4] {
                 match self {
-                    $(Command::$variant { .. } => {
+                    $(ItsCommand::$variant { .. } => {
                         let mut mask = Words { dw0: 0xff, dw1: 0, dw2: 0, dw3: 0 };
                         $(mask.$word |= bits($high, $low);)*
                         [mask.dw0, mask.dw1, mask.dw2, mask.dw3]
@@ -75,11 +75,11 @@ macro_rules! commands {
         }
 
         /// In the spelling of the specification; IDs and addresses hexadecimal.
-        impl fmt::Display for Command {
+        impl fmt::Display for ItsCommand {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(self.name())?;
                 match *self {
-                    $(Command::$variant { $($field,)* } => {
+                    $(ItsCommand::$variant { $($field,)* } => {
                         $(f.write_str(concat!(" ", $label, "="))?; $field.show(f)?;)*
                     })*
                 }

@@ -10,7 +10,7 @@ mod list;
 mod queue;
 
 pub use error::ErrorWord;
-pub use list::Command;
+pub use list::ItsCommand;
 pub use queue::{CommandQueue, QueueError, Queued, Unreadable};
 
 use crate::uapi::vgic_v3::its::{GITS_TYPER_VLPIS, GITS_TYPER_VMAPP};
@@ -77,7 +77,7 @@ impl RdBase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Decoded {
     /// The command.
-    pub command: Command,
+    pub command: ItsCommand,
     /// The bits that were set and are none of its fields: `RES0`. `encode()`, or-ed with them, is what was decoded.
     pub reserved: [u64; 4],
 }
@@ -90,7 +90,7 @@ pub struct UnknownCommand {
     pub opcode: u8,
 }
 
-impl Command {
+impl ItsCommand {
     /// The words as a command. Bits that are none of its fields do not matter; they are reported.
     ///
     /// # Errors
@@ -100,10 +100,10 @@ impl Command {
     /// # Example
     ///
     /// ```
-    /// use vgic_state::its::command::{Command, Version};
+    /// use vgic_state::its::command::{ItsCommand, Version};
     ///
     /// let words = [0x0000_0008_0000_0008, 0x5, 0x8000_0000_4012_3400, 0];
-    /// let decoded = Command::decode(words, Version::V3)?;
+    /// let decoded = ItsCommand::decode(words, Version::V3)?;
     /// assert_eq!(decoded.command.to_string(), "MAPD DeviceID=0x8 Size=5 ITT_addr=0x40123400 V=1");
     /// assert_eq!((decoded.command.encode(), decoded.reserved), (words, [0; 4]));
     /// # Ok::<(), vgic_state::its::command::UnknownCommand>(())

@@ -4,7 +4,7 @@
 //!
 //! Rule: a queue is left after as many commands as it holds, whatever the registers say.
 
-use super::{COMMAND_BYTES, Command, Decoded, UnknownCommand, Version, words};
+use super::{COMMAND_BYTES, Decoded, ItsCommand, UnknownCommand, Version, words};
 use crate::memory::{GuestMemoryRead, GuestRange};
 use crate::uapi::vgic_v3::its::{GITS_CBASER_ADDRESS, GITS_CBASER_SIZE, GITS_CBASER_VALID, GITS_CMD_OFFSET};
 
@@ -156,7 +156,7 @@ impl CommandQueue {
         self.offsets().map(move |offset| {
             let (address, mut bytes) = (base + offset, [0; 32]);
             let decoded = if memory.read(address, &mut bytes) {
-                Command::decode(words(&bytes), version).map_err(Unreadable::Unknown)
+                ItsCommand::decode(words(&bytes), version).map_err(Unreadable::Unknown)
             } else {
                 Err(Unreadable::NoMemory { address })
             };

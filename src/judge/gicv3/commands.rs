@@ -7,7 +7,7 @@
 use super::its_registers::QUEUE_MISALIGNED;
 use super::tables::Judge;
 use super::walk::{Budget, Spent};
-use crate::its::command::{COMMAND_BYTES, Command, CommandQueue, RdBase, Unreadable, Version};
+use crate::its::command::{COMMAND_BYTES, CommandQueue, ItsCommand, RdBase, Unreadable, Version};
 use crate::its::{ENTRY_BYTES, FIRST_LPI, Table, TableRange};
 use crate::memory::{GuestMemoryRead, GuestRange};
 use crate::report::{Place, Problem};
@@ -53,12 +53,12 @@ pub(super) fn queued(
     Ok(())
 }
 
-fn command(command: &Command, its: &ItsUnit, state: &Gicv3State, place: Place, judge: &mut Judge<'_>) {
+fn command(command: &ItsCommand, its: &ItsUnit, state: &Gicv3State, place: Place, judge: &mut Judge<'_>) {
     let (device_ids, event_bits, icids) = judge.limits(its);
     let is_vcpu = |target: RdBase| target.get() < state.vcpus.len() as u64 || is_id(target, state);
     let accepted = match *command {
-        Command::Mapd { device, valid: false, .. } => u64::from(device) < device_ids,
-        Command::Mapd { device, size, itt, valid: true } => {
+        ItsCommand::Mapd { device, valid: false, .. } => u64::from(device) < device_ids,
+        ItsCommand::Mapd { device, size, itt, valid: true } => {
             let accepted = u64::from(device) < device_ids && u32::from(size) < event_bits;
             if accepted {
                 // Where the kernel writes later on.
@@ -67,10 +67,10 @@ fn command(command: &Command, its: &ItsUnit, state: &Gicv3State, place: Place, j
             }
             accepted
         }
-        Command::Mapc { icid, rdbase, valid } => u64::from(icid) < icids && (!valid || is_vcpu(rdbase)),
-        Command::Mapti { intid, icid, .. } => (FIRST_LPI..judge.intid_end).contains(&intid) && u64::from(icid) < icids,
-        Command::Mapi { event, icid, .. } => (FIRST_LPI..judge.intid_end).contains(&event) && u64::from(icid) < icids,
-        Command::Movall { rdbase1, rdbase2 } => is_vcpu(rdbase1) && is_vcpu(rdbase2),
+        ItsCommand::Mapc { icid, rdbase, valid } => u64::from(icid) < icids && (!valid || is_vcpu(rdbase)),
+        ItsCommand::Mapti { intid, icid, .. } => (FIRST_LPI..judge.intid_end).contains(&intid) && u64::from(icid) < icids,
+        ItsCommand::Mapi { event, icid, .. } => (FIRST_LPI..judge.intid_end).contains(&event) && u64::from(icid) < icids,
+        ItsCommand::Movall { rdbase1, rdbase2 } => is_vcpu(rdbase1) && is_vcpu(rdbase2),
         _ => true,
     };
     if !accepted {

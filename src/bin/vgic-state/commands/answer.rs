@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use vgic_state::gicv3::{Gicv3State, ItsUnit};
-use vgic_state::its::command::{Command, ErrorWord, RdBase};
+use vgic_state::its::command::{ErrorWord, ItsCommand, RdBase};
 use vgic_state::its::{ENTRY_BYTES, FIRST_LPI, ItsMappings, PAGE_ENTRIES, baser_bytes};
 use vgic_state::judge::gicv3::walk::{MAX_ID_BITS, device_ids};
 use vgic_state::uapi::vgic_v3::its::{GITS_BASER_INDIRECT, GITS_BASER_VALID};
@@ -97,7 +97,7 @@ impl Its {
     }
 
     /// What becomes of a command, and of the mappings.
-    pub(super) fn answer(&mut self, waits: bool, command: Option<Command>) -> Answer {
+    pub(super) fn answer(&mut self, waits: bool, command: Option<ItsCommand>) -> Answer {
         if !waits && self.complete {
             return Answer::Past;
         }
@@ -110,30 +110,30 @@ impl Its {
         }
     }
 
-    fn judge(&mut self, command: Command) -> Step<()> {
+    fn judge(&mut self, command: ItsCommand) -> Step<()> {
         use ErrorWord as E;
         match command {
-            Command::Sync { .. } => Ok(()),
-            Command::Movi { device, event, icid } => {
+            ItsCommand::Sync { .. } => Ok(()),
+            ItsCommand::Movi { device, event, icid } => {
                 self.event(device, event, E::MOVI_UNMAPPED_INTERRUPT)?;
                 self.collection(icid, E::MOVI_UNMAPPED_COLLECTION)
             }
-            Command::Int { device, event } => self.event(device, event, E::INT_UNMAPPED_INTERRUPT),
-            Command::Clear { device, event } => self.event(device, event, E::CLEAR_UNMAPPED_INTERRUPT),
-            Command::Inv { device, event } => self.event(device, event, E::INV_UNMAPPED_INTERRUPT),
-            Command::Discard { device, event } => {
+            ItsCommand::Int { device, event } => self.event(device, event, E::INT_UNMAPPED_INTERRUPT),
+            ItsCommand::Clear { device, event } => self.event(device, event, E::CLEAR_UNMAPPED_INTERRUPT),
+            ItsCommand::Inv { device, event } => self.event(device, event, E::INV_UNMAPPED_INTERRUPT),
+            ItsCommand::Discard { device, event } => {
                 self.event(device, event, E::DISCARD_UNMAPPED_INTERRUPT)?;
                 if let Some(Some(device)) = self.devices.get_mut(&device) {
                     device.events.insert(event, false);
                 }
                 Ok(())
             }
-            Command::Invall { icid } => self.collection(icid, E::INVALL_UNMAPPED_COLLECTION),
-            Command::Movall { rdbase1, rdbase2 } => {
+            ItsCommand::Invall { icid } => self.collection(icid, E::INVALL_UNMAPPED_COLLECTION),
+            ItsCommand::Movall { rdbase1, rdbase2 } => {
                 self.target(rdbase1, E::MOVALL_PROCNUM_OOR)?;
                 self.target(rdbase2, E::MOVALL_PROCNUM_OOR)
             }
-            Command::Mapd { device, size, valid, .. } => {
+            ItsCommand::Mapd { device, size, valid, .. } => {
                 unless(u64::from(device) < self.device_ids, E::MAPD_DEVICE_OOR)?;
                 let event_bits = u32::from(size) + 1;
                 unless(!valid || event_bits <= MAX_ID_BITS, E::MAPD_ITTSIZE_OOR)?;
@@ -141,7 +141,7 @@ impl Its {
                 self.devices.insert(device, valid.then(|| Device { event_bits, ..Device::default() }));
                 Ok(())
             }
-            Command::Mapc { icid, rdbase, valid } => {
+            ItsCommand::Mapc { icid, rdbase, valid } => {
                 if valid {
                     self.target(rdbase, E::MAPC_PROCNUM_OOR)?;
                     unless(u64::from(icid) < self.collection_ids, E::MAPC_COLLECTION_OOR)?;
@@ -149,8 +149,8 @@ impl Its {
                 self.collections.insert(icid, valid);
                 Ok(())
             }
-            Command::Mapti { device, event, intid, icid } => self.map_event(device, event, intid, icid),
-            Command::Mapi { device, event, icid } => self.map_event(device, event, event, icid),
+            ItsCommand::Mapti { device, event, intid, icid } => self.map_event(device, event, intid, icid),
+            ItsCommand::Mapi { device, event, icid } => self.map_event(device, event, event, icid),
             _ => Err(Answer::Unknown),
         }
     }
