@@ -68,6 +68,10 @@ const PC: u64 = core_register(0x100);
 const PSTATE: u64 = core_register(0x108);
 /// EL1h, every exception masked.
 const MASKED: u64 = 0x3c5;
+/// `HCR_EL2` as a register of `KVM_SET_ONE_REG`; what a hypervisor sets while its guest runs: RW, IMO, FMO, and no TGE.
+const HCR_EL2: u64 = 0x6030_0000_0013_e088;
+const HCR_NESTED: u64 = 1 << 31 | 1 << 4 | 1 << 3;
+const HCR_TGE: u64 = 1 << 27;
 
 /// The field order is the order of destruction: memory goes last.
 #[derive(Debug)]
@@ -149,6 +153,17 @@ impl KernelRig {
     #[allow(dead_code, reason = "not for the benchmarks")]
     pub(crate) fn ask_for_vcpu_numbers(&mut self) {
         self.gicv3.options_mut().vcpu_numbers = vgic_state::kvm::vcpu_numbers(&*self.vm).expect("capability");
+    }
+
+    /// Runs a program at EL1 of a vCPU with EL2, without a stage 2 of its own: as the guest of a hypervisor that has set `HCR_EL2` for it.
+    fn run_nested(&mut self, vcpu: usize, program: u64, x0: u64, go_on: impl FnMut(u32) -> bool) {
+        let fd = self.vcpus[vcpu].as_mut().expect("vCPU is not running");
+        let mut own = [0; 8];
+        fd.get_one_reg(HCR_EL2, &mut own).expect("HCR_EL2");
+        let own = u64::from_le_bytes(own);
+        set_registers(fd, &[(HCR_EL2, own & !HCR_TGE | HCR_NESTED)]);
+        run(fd, program, x0, go_on);
+        set_registers(fd, &[(HCR_EL2, own)]);
     }
 
     /// Has the guest write to every page of a range. How long it takes is what the benchmark asks.
@@ -313,6 +328,32 @@ impl Rig for KernelRig {
     fn leave_handler(&mut self, vcpu: usize, intid: u32) {
         let fd = self.vcpus[vcpu].as_mut().expect("vCPU is not running");
         run(fd, END_AT, intid.into(), |_| false);
+    }
+
+    fn nested_acknowledge(&mut self, vcpu: usize) -> Vec<u32> {
+        let mut intids = Vec::new();
+        self.run_nested(vcpu, ACKNOWLEDGE_AT, 0, |intid| {
+            let goes_on = !(1020..1024).contains(&intid);
+            if goes_on {
+                intids.push(intid);
+            }
+            assert!(intids.len() < 100, "the nested guest is never done: {intids:?}");
+            goes_on
+        });
+        intids
+    }
+
+    fn nested_enter_handler(&mut self, vcpu: usize) -> u32 {
+        let mut acknowledged = 0;
+        self.run_nested(vcpu, ACKNOWLEDGE_AT, 0, |intid| {
+            acknowledged = intid;
+            false
+        });
+        acknowledged
+    }
+
+    fn nested_leave_handler(&mut self, vcpu: usize, intid: u32) {
+        self.run_nested(vcpu, END_AT, intid.into(), |_| false);
     }
 
     fn while_running<T>(&mut self, vcpu: usize, act: impl FnOnce(&mut Self) -> T) -> T {

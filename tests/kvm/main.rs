@@ -112,6 +112,7 @@ scenarios! {
     registers::cpu_interface,
     registers::messages,
     nested::el2_registers_move,
+    nested::el2_guest_acknowledges_what_was_in_list_registers,
     nested::el2_stays_where_it_can_be,
     nested::el2_registers_of_a_new_vm,
     peers::nothing_of_the_target_is_left,

@@ -165,6 +165,26 @@ impl Rig for ModelRig {
         self.vm.run(self.config.vcpu(vcpu).id, |guest| guest.eoi(intid)).expect("KVM_RUN");
     }
 
+    fn nested_acknowledge(&mut self, vcpu: usize) -> Vec<u32> {
+        let served = self.vm.run(self.config.vcpu(vcpu).id, |guest| {
+            let mut intids = Vec::new();
+            while let Some(intid) = guest.nested_acknowledge() {
+                guest.nested_eoi(intid);
+                intids.push(intid);
+            }
+            intids
+        });
+        served.expect("KVM_RUN")
+    }
+
+    fn nested_enter_handler(&mut self, vcpu: usize) -> u32 {
+        self.vm.run(self.config.vcpu(vcpu).id, |guest| guest.nested_acknowledge()).expect("KVM_RUN").unwrap_or(1023)
+    }
+
+    fn nested_leave_handler(&mut self, vcpu: usize, intid: u32) {
+        self.vm.run(self.config.vcpu(vcpu).id, |guest| guest.nested_eoi(intid)).expect("KVM_RUN");
+    }
+
     fn while_running<T>(&mut self, vcpu: usize, act: impl FnOnce(&mut Self) -> T) -> T {
         let id = self.config.vcpu(vcpu).id;
         self.vm.hold_vcpu(id, true);

@@ -132,6 +132,16 @@ pub(crate) trait Rig: Sized {
     /// The guest ends an interrupt.
     fn leave_handler(&mut self, vcpu: usize, intid: u32);
 
+    /// A guest of the guest, on a vCPU with EL2: it acknowledges group 1 interrupts that are in list registers and ends them, until there is
+    /// none.
+    fn nested_acknowledge(&mut self, vcpu: usize) -> Vec<u32>;
+
+    /// It acknowledges an interrupt, and is stopped in its handler.
+    fn nested_enter_handler(&mut self, vcpu: usize) -> u32;
+
+    /// It ends an interrupt.
+    fn nested_leave_handler(&mut self, vcpu: usize, intid: u32);
+
     /// Does something while a vCPU is in `KVM_RUN`.
     fn while_running<T>(&mut self, vcpu: usize, act: impl FnOnce(&mut Self) -> T) -> T;
 
