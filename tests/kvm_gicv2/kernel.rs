@@ -128,11 +128,11 @@ fn run(vcpu: &mut VcpuFd, program: u64, x0: u64, mut go_on: impl FnMut(u32) -> b
     }
 }
 
-fn create_vcpus(vm: &VmFd, count: u32) -> Vec<VcpuFd> {
+fn create_vcpus(vm: &VmFd, ids: impl Iterator<Item = u32>) -> Vec<VcpuFd> {
     let mut target = kvm_vcpu_init::default();
     vm.get_preferred_target(&mut target).expect("preferred target");
     target.features[0] |= 1 << KVM_ARM_VCPU_PSCI_0_2;
-    let vcpus: Vec<VcpuFd> = (0..count).map(|n| vm.create_vcpu(n.into()).expect("vCPU")).collect();
+    let vcpus: Vec<VcpuFd> = ids.map(|id| vm.create_vcpu(id.into()).expect("vCPU")).collect();
     vcpus.iter().for_each(|vcpu| vcpu.vcpu_init(&target).expect("KVM_ARM_VCPU_INIT"));
     vcpus
 }
@@ -158,7 +158,7 @@ impl Rig for KernelRig {
                 memory.write_obj(*instruction, GuestAddress(address + 4 * n)).expect("memory for the guest's code");
             }
         }
-        let fds = create_vcpus(&vm, count);
+        let fds = create_vcpus(&vm, 0..count);
         let mut gic = KvmDevice::create_gicv2(&vm).expect("GICv2");
         gic.set(Attr::gicv2_dist_address(), DIST).expect("distributor address");
         gic.set(Attr::gicv2_cpu_address(), CPU).expect("CPU interface address");
@@ -168,9 +168,9 @@ impl Rig for KernelRig {
         KernelRig { gic, vcpus: fds.into_iter().map(Some).collect(), vm, _memory: memory }
     }
 
-    fn new_device(count: u32) -> (KvmDevice, Box<dyn std::any::Any>) {
+    fn new_device(ids: &[u32]) -> (KvmDevice, Box<dyn std::any::Any>) {
         let vm = new_vm();
-        let vcpus = create_vcpus(&vm, count);
+        let vcpus = create_vcpus(&vm, ids.iter().copied());
         (KvmDevice::create_gicv2(&vm).expect("GICv2"), Box::new((vcpus, vm)))
     }
 

@@ -12,13 +12,19 @@ impl Log {
         self.0.push(format!("{name}: {value:x?}"));
     }
 
+    /// The first line that the kernel's log has not.
+    pub(crate) fn difference(&self, kernel: &Log) -> Option<String> {
+        let differs = |n: &usize| self.0.get(*n) != kernel.0.get(*n);
+        let line = (0..self.0.len().max(kernel.0.len())).find(differs)?;
+        let of = |log: &Log| log.0.get(line).cloned().unwrap_or_default();
+        Some(format!("line {line}:\n  the model:  {}\n  the kernel: {}", of(self), of(kernel)))
+    }
+
     /// What the model observed is what the kernel observed.
     #[cfg(all(target_arch = "aarch64", target_os = "linux"))]
     pub(crate) fn assert_same(&self, kernel: &Log) {
-        let release = crate::kernel::release();
-        for (line, (model, kernel)) in self.0.iter().zip(&kernel.0).enumerate() {
-            assert_eq!(model, kernel, "line {line}: the model and Linux {release} differ");
+        if let Some(difference) = self.difference(kernel) {
+            panic!("the model and Linux {} differ in {difference}", crate::kernel::release());
         }
-        assert_eq!(self.0.len(), kernel.0.len(), "the model and Linux {release} differ in the number of lines");
     }
 }

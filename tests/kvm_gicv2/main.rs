@@ -13,6 +13,7 @@ mod common;
 #[path = "../common/save.rs"]
 mod save;
 
+mod conversation;
 #[cfg(all(target_arch = "aarch64", target_os = "linux"))]
 mod kernel;
 mod log;
@@ -64,6 +65,7 @@ scenarios! {
     revisions_and_groups,
     a_vcpu_that_runs,
     errors_of_attributes,
+    vcpu_ids_with_gaps,
     binary_points_after_a_run,
 }
 

@@ -2,11 +2,11 @@
 
 use crate::common::{id, new_vm, vcpus};
 use crate::rig::Rig;
-use vgic_state::Errno;
 use vgic_state::gicv2::Gicv2;
 use vgic_state::model::gicv2::{Device, Host, Vm};
 use vgic_state::model::gicv3::Kernel;
 use vgic_state::uapi::device::KVM_DEV_TYPE_ARM_VGIC_V2;
+use vgic_state::{Errno, Vcpu};
 
 #[derive(Debug)]
 pub(crate) struct ModelRig {
@@ -26,9 +26,11 @@ impl Rig for ModelRig {
         ModelRig { vm, gic: Gicv2::attach(gic, vcpus(count)).expect("attach") }
     }
 
-    fn new_device(count: u32) -> (Device, Box<dyn std::any::Any>) {
+    fn new_device(ids: &[u32]) -> (Device, Box<dyn std::any::Any>) {
         let vm = Vm::new(host());
-        vcpus(count).iter().for_each(|vcpu| vm.create_vcpu(vcpu).expect("vCPU"));
+        for id in ids {
+            vm.create_vcpu(Vcpu::with_default_mpidr(*id).expect("vCPU id")).expect("vCPU");
+        }
         (vm.create_device(KVM_DEV_TYPE_ARM_VGIC_V2).expect("GICv2"), Box::new(()))
     }
 

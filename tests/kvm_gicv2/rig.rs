@@ -12,8 +12,8 @@ pub(crate) trait Rig: Sized {
 
     fn new(vcpus: u32, nr_irqs: u32) -> Self;
 
-    /// A device whose VM has no vCPU 1, and that is not set up.
-    fn new_device(vcpus: u32) -> (Self::Device, Box<dyn std::any::Any>);
+    /// A device that is not set up, of a VM with vCPUs of these ids, in the order of their creation.
+    fn new_device(ids: &[u32]) -> (Self::Device, Box<dyn std::any::Any>);
 
     fn gic(&mut self) -> &mut Gicv2<Self::Device>;
 

@@ -1,6 +1,6 @@
 //! What must hold, on every kernel.
 
-use crate::common::{full_state, id, vcpus};
+use crate::common::{CPU, DIST, full_state, id, vcpus};
 use crate::log::Log;
 use crate::rig::Rig;
 use crate::save::Save as _;
@@ -9,7 +9,7 @@ use vgic_state::model::gicv3::Behaviour;
 use vgic_state::uapi::vgic_v2::cpu::*;
 use vgic_state::uapi::vgic_v2::dist::*;
 use vgic_state::uapi::vgic_v3::dist::*;
-use vgic_state::{Attr, AttrDevice, AttrId, Command, Errno, Error, InterruptState};
+use vgic_state::{Attr, AttrDevice, AttrId, Command, Errno, Error, InterruptState, Vcpus};
 
 fn save<R: Rig>(rig: &mut R) -> Gicv2State {
     rig.gic().flush_and_save().expect("save")
@@ -231,7 +231,7 @@ pub(crate) fn a_vcpu_that_runs<R: Rig>(log: &mut Log) {
 
 /// The errors of each group, in the order of the kernel.
 pub(crate) fn errors_of_attributes<R: Rig>(log: &mut Log) {
-    let (mut gic, _vm) = R::new_device(2);
+    let (mut gic, _vm) = R::new_device(&[0, 1]);
     let [dist, cpu] = [Attr::gicv2_dist_address(), Attr::gicv2_cpu_address()];
     log.value("addresses", (gic.get(dist), gic.get(cpu), gic.get(Attr::dist_address()), gic.get(Attr::nr_irqs())));
     for (attr, address) in [(dist, 0x800_0800), (dist, 1 << 50), (dist, !0xfff), (dist, 0x800_0000), (dist, 0x900_0000)] {
@@ -253,6 +253,43 @@ pub(crate) fn errors_of_attributes<R: Rig>(log: &mut Log) {
     let attached = Gicv2::attach(&mut gic, vcpus(1)).map(|_| ()).map_err(|error| error.to_string());
     log.value("too few vCPUs", attached);
     assert!(Gicv2::attach(&mut gic, vcpus(2)).is_ok());
+}
+
+/// What names a vCPU: its id, whatever the order of creation, or its place in that. Both are in a state; a restore compares them.
+pub(crate) fn vcpu_ids_with_gaps<R: Rig>(log: &mut Log) {
+    let device = |ids: &[u32]| {
+        let (mut gic, vm) = R::new_device(ids);
+        gic.set(Attr::gicv2_dist_address(), DIST).expect("distributor address");
+        gic.set(Attr::gicv2_cpu_address(), CPU).expect("CPU interface address");
+        gic.set(Attr::nr_irqs(), 64).expect("NR_IRQS");
+        gic.command(Command::Init).expect("INIT");
+        (gic, vm)
+    };
+    for ids in [[0, 2], [3, 0], [5, 6]] {
+        let (mut gic, _vm) = device(&ids);
+        for n in 0..8 {
+            // The vCPU itself as a target, and a register of its own; the last byte names a vCPU that there may be.
+            let targets = gic.get(Attr::gicv2_dist(id(n), GICD_ITARGETSR));
+            let senders = gic.set(Attr::gicv2_dist(id(n), GICD_SPENDSGIR), 1 << ids[1]);
+            log.value("vCPU", (n, targets, gic.set(Attr::gicv2_cpu(id(n), GICC_PMR), n + 1), senders));
+        }
+        let vcpus = || Vcpus::from_ids(ids).expect("ids");
+        let Ok(mut source) = Gicv2::attach(&mut gic, vcpus()) else {
+            log.value("attach", "refused");
+            continue;
+        };
+        let state = source.flush_and_save().expect("save");
+        log.value("state", &state);
+        let (gic, _vm) = device(&ids);
+        let mut target = Gicv2::attach(gic, vcpus()).expect("attach");
+        log.value("report", target.restore(&state).expect("restore"));
+        assert_eq!(target.flush_and_save().expect("save"), state);
+        // Made in another order, each is another target.
+        let (gic, _vm) = device(&[ids[1], ids[0]]);
+        let mut other = Gicv2::attach(gic, vcpus()).expect("attach");
+        let refused = other.restore(&state).map_err(|error| error.to_string());
+        assert!(refused.as_ref().is_err_and(|error| error.contains("GICD_ITARGETSR0")), "{refused:?}");
+    }
 }
 
 /// Hardware has the CPU interface while a vCPU runs: binary points below the least that it has are that one afterwards.

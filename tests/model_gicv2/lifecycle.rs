@@ -221,11 +221,13 @@ fn lines() {
     }
 }
 
-/// A kernel before Linux 6.7 takes the number of a vCPU for its place.
+/// An old kernel takes the number of a vCPU for its place.
 #[test]
 fn which_vcpu_a_number_names() {
-    for (kernel, by_id) in [(Kernel::V6_1_192, false), (Kernel::V7_3_4, true)] {
-        assert_eq!(kernel.has(Behaviour::NamesVcpusById), by_id);
+    for (kernel, by_id) in
+        [(Kernel::V6_1, false), ("6.1.90".parse().unwrap(), false), (Kernel::V6_1_170, true), (Kernel::V7_3_4, true)]
+    {
+        assert_eq!(kernel.has(Behaviour::NamesGicv2VcpusById), by_id);
         let vm = Vm::new(Host::default().with_kernel(kernel));
         for n in [5, 2] {
             vm.create_vcpu(Vcpu::with_default_mpidr(n).unwrap()).unwrap();

@@ -57,12 +57,11 @@ pub(super) struct Gicc {
 }
 
 impl Gicc {
-    /// Whether user space has a register there. `GICC_DIR`, which reads 0 and ignores a write, came with the kernels that trap it to
-    /// tell of interrupts that are in no list register.
+    /// Whether user space has a register there. `GICC_DIR` reads 0 and ignores a write.
     pub(super) fn is_register(offset: u32, host: &Host) -> bool {
         let single = match offset {
             GICC_CTLR | GICC_PMR | GICC_BPR | GICC_ABPR | GICC_IIDR => true,
-            GICC_DIR => host.kernel.has(Behaviour::PendingBeforeActive),
+            GICC_DIR => host.kernel.has(Behaviour::ShowsGiccDir),
             _ => false,
         };
         offset.is_multiple_of(4) && (single || (GICC_APR..APR_END).contains(&offset))

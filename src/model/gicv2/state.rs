@@ -65,7 +65,7 @@ impl State {
 
     /// The vCPU that user space names by a number: its id, or on an older kernel its place in the order of creation.
     pub(super) fn named_vcpu(&self, number: u32) -> Result<usize, Errno> {
-        let index = if self.host.kernel.has(crate::model::gicv3::Behaviour::NamesVcpusById) {
+        let index = if self.host.kernel.has(crate::model::gicv3::Behaviour::NamesGicv2VcpusById) {
             self.cpus.iter().position(|cpu| cpu.vcpu.id.get() == number)
         } else {
             Some(number as usize).filter(|index| *index < self.cpus.len())

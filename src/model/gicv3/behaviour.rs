@@ -76,6 +76,8 @@ pub enum Behaviour {
     /// ITS commands, collection table entries and `KVM_IRQ_LINE` name a vCPU by its `vcpu_id`. Without it, by its place in the order of
     /// creation, and `MAPC` wants one that exists even with V = 0.
     NamesVcpusById,
+    /// An attribute of a GICv2 names a vCPU by its `vcpu_id`. Without it, by its place in the order of creation.
+    NamesGicv2VcpusById,
     /// `MAPD` with V = 0 clears the device table entry and `DISCARD` the translation entry in guest memory. Without it, stale entries stay
     /// there, and a later restore believes those that it finds before the first valid one.
     ClearsUnmappedEntries,
@@ -95,6 +97,8 @@ pub enum Behaviour {
     /// A list register goes to an interrupt that is pending before it goes to one that is only active. Without it, active interrupts come
     /// first, and a vCPU that has as many of them as list registers is given no other interrupt.
     PendingBeforeActive,
+    /// `GICC_DIR` of a GICv2 is an attribute, which reads 0 and ignores a write: KVM traps the guest's.
+    ShowsGiccDir,
     /// `KVM_IRQ_LINE` on a device that is not initialised is `EBUSY` whatever the interrupt. Without it, an impossible interrupt comes first.
     IrqLineNeedsInitFirst,
     /// The revision that user space writes to `GICD_IIDR` takes effect. Without it, a write says success and the kernel keeps its own.
@@ -130,6 +134,14 @@ const TABLE: &[Row] = &[
         commit: "d455d366c451 \"KVM: arm64: vgic-its: Treat the collection target address as a vcpu_id\"",
         matters: "a state moves between kernels with and without it only if `vcpu_id`s have no gaps; without it, a guest whose ids have gaps does not run",
         has: &[Span::mainline(6, 7)],
+        unknown: &[],
+    },
+    Row {
+        behaviour: Behaviour::NamesGicv2VcpusById,
+        title: "names a vCPU of a GICv2 by its `vcpu_id`",
+        commit: "4e7728c81a54 \"KVM: arm64: vgic-v2: Use cpuid from userspace as vcpu_id\"; 6.7, and 6.8 before 6.8.10, follow a null pointer for an id that no vCPU has, until 6ddb4f372fc6 (CVE-2024-36953)",
+        matters: "GICv2 only: without it, the VMM creates vCPUs in the order of their ids, from 0 on",
+        has: &[Span::stable(6, 1, 91), Span::mainline(6, 7)],
         unknown: &[],
     },
     Row {
@@ -193,6 +205,14 @@ const TABLE: &[Row] = &[
         title: "pending interrupts come before active ones",
         commit: "05984ba67eb6 \"KVM: arm64: Invert ap_list sorting to push active interrupts out\"",
         matters: "without it, a vCPU with as many active interrupts as list registers (4 on many CPUs) is given no other: before a restore as after it",
+        has: &[Span::mainline(6, 19)],
+        unknown: &[],
+    },
+    Row {
+        behaviour: Behaviour::ShowsGiccDir,
+        title: "has an attribute for `GICC_DIR` of a GICv2",
+        commit: "255de897e7fb \"KVM: arm64: GICv2: Handle deactivation via GICV_DIR traps\"",
+        matters: "none: it is no state",
         has: &[Span::mainline(6, 19)],
         unknown: &[],
     },
