@@ -12,6 +12,7 @@ mod snapshot;
 
 mod errors;
 mod image;
+mod lists;
 mod order;
 mod refusal;
 mod round_trip;

@@ -6,6 +6,8 @@
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
 
+#[path = "../common/gicv2.rs"]
+mod gicv2;
 #[allow(dead_code, reason = "each test binary uses its own part")]
 #[path = "../common/gicv3.rs"]
 mod gicv3;
@@ -18,6 +20,7 @@ mod write;
 
 use std::fs;
 use std::path::PathBuf;
+use vgic_state::gicv2::Gicv2State;
 use vgic_state::gicv3::{Gicv3, Gicv3State};
 use vgic_state::gicv5::Gicv5State;
 use vgic_state::image::{self, Kind};
@@ -43,6 +46,7 @@ fn images() -> Vec<(String, Vec<u8>)> {
 /// What an image decodes to.
 fn decode(image: &[u8]) -> String {
     match image::kind(image).expect("kind") {
+        Kind::Gicv2 => text::gicv2(&Gicv2State::parse(image).expect("GICv2")),
         Kind::Gicv3 => text::gicv3(&Gicv3State::parse(image).expect("GICv3")),
         Kind::Gicv5 => text::gicv5(&Gicv5State::parse(image).expect("GICv5")),
         kind => panic!("{kind}: not a kind of version 1"),
@@ -70,6 +74,12 @@ fn every_image_decodes_to_the_text_beside_it() {
 fn every_image_is_restored() {
     for (name, image) in images() {
         match image::kind(&image).expect("kind") {
+            Kind::Gicv2 => {
+                let state = Gicv2State::parse(&image).expect("GICv2");
+                let host = vgic_state::model::gicv2::Host::default();
+                let (_, mut gic) = gicv2::attached(host, state.vcpus.len() as u32, state.nr_irqs.get());
+                gic.restore_image(&image).unwrap_or_else(|error| panic!("{name}: {error}"));
+            }
             Kind::Gicv3 => {
                 let state = Gicv3State::parse(&image).expect("GICv3");
                 let (its, el2) = (state.its.len(), state.vcpus[0].el2.is_some());

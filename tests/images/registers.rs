@@ -1,4 +1,4 @@
-//! Images of later and of earlier versions: more registers than this one knows, or fewer, in every register table of both controllers.
+//! Images of later and of earlier versions: more registers than this one knows, or fewer, in every register table of every controller.
 //!
 //! Source: `docs/image-format.md`, "Register tables".
 //!
@@ -6,6 +6,7 @@
 
 use crate::{directory, images};
 use std::ops::Range;
+use vgic_state::gicv2::{self, Gicv2State};
 use vgic_state::gicv3::{self, Gicv3State};
 use vgic_state::gicv5::{self, Gicv5State};
 use vgic_state::image::{self, ImageError, Kind};
@@ -121,6 +122,7 @@ fn with_section(image: &[u8], id: u32, contents: &[u8]) -> Vec<u8> {
 /// The state of an image, as the image that this version writes of it.
 fn read(image: &[u8]) -> Result<Vec<u8>, ImageError> {
     Ok(match image::kind(image)? {
+        Kind::Gicv2 => Gicv2State::parse(image)?.to_image().expect("image"),
         Kind::Gicv3 => Gicv3State::parse(image)?.to_image().expect("image"),
         _ => Gicv5State::parse(image)?.to_image(Default::default()).expect("image"),
     })
@@ -129,12 +131,20 @@ fn read(image: &[u8]) -> Result<Vec<u8>, ImageError> {
 /// Registers that an image may lack, as the rows say.
 fn optional(kind: Kind) -> Vec<AttrId> {
     let rows: Vec<&[Row]> = match kind {
+        Kind::Gicv2 => vec![
+            gicv2::DistIdentity::REGISTERS,
+            gicv2::DistState::REGISTERS,
+            gicv2::CpuIdentity::REGISTERS,
+            gicv2::CpuInterface::REGISTERS,
+        ],
         Kind::Gicv3 => vec![
             gicv3::DistIdentity::REGISTERS,
             gicv3::DistState::REGISTERS,
             gicv3::RedistIdentity::REGISTERS,
             gicv3::RedistState::REGISTERS,
             gicv3::CpuInterface::REGISTERS,
+            gicv3::El2Identity::REGISTERS,
+            gicv3::El2State::REGISTERS,
             gicv3::ItsIdentity::REGISTERS,
             gicv3::ItsState::REGISTERS,
         ],
@@ -145,12 +155,16 @@ fn optional(kind: Kind) -> Vec<AttrId> {
 }
 
 /// An image of each controller with its sections of register tables.
-fn subjects() -> [(Vec<u8>, Kind, &'static [u32]); 2] {
+fn subjects() -> [(Vec<u8>, Kind, &'static [u32]); 3] {
     let image = |name: &str| {
         let (_, image) = images().into_iter().find(|(found, _)| found == name).unwrap_or_else(|| panic!("{:?}", directory()));
         image
     };
-    [(image("gicv3-tables-in-guest-memory"), Kind::Gicv3, &[16, 17, 18]), (image("gicv5-raw"), Kind::Gicv5, &[1, 2])]
+    [
+        (image("gicv2"), Kind::Gicv2, &[32, 33]),
+        (image("gicv3-tables-in-guest-memory"), Kind::Gicv3, &[16, 17, 18]),
+        (image("gicv5-raw"), Kind::Gicv5, &[1, 2]),
+    ]
 }
 
 /// Calls `check` with each table of each section: the section, the table, and what makes an image of another table in its place.
@@ -184,7 +198,7 @@ fn columns_have_no_order() {
         other.reverse();
         assert_eq!(read(&with(&other)).as_deref(), Ok(image), "section {section}");
     });
-    assert_eq!(tables, 6, "distributor, SPIs, vCPUs, ITSes; IRS, CPU interfaces");
+    assert_eq!(tables, 3 + 6, "distributor, SPIs, vCPUs; the same, ITSes; IRS, CPU interfaces");
 }
 
 #[test]
@@ -204,8 +218,8 @@ fn a_register_that_is_missing_is_zero_or_refused_as_its_row_says() {
             }
         }
     });
-    // GICD_TYPER2, six ICC_AP0R<n> and ICC_AP1R<n>, six GITS_BASER; three PPI registers, eight of PPI priorities.
-    assert_eq!(without.len(), 1 + 6 + 6 + 3 + 8, "{without:?}");
+    // GICC_APR1 to APR3; GICD_TYPER2, six ICC_AP0R<n> and ICC_AP1R<n>, six GITS_BASER; three PPI registers, eight of PPI priorities.
+    assert_eq!(without.len(), 3 + 1 + 6 + 6 + 3 + 8, "{without:?}");
 }
 
 #[test]

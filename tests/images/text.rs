@@ -3,6 +3,7 @@
 //! Rule: names are those of the architecture or of the state; numbers are hexadecimal; what is zero in a table is left out.
 
 use std::fmt::{Debug, Write};
+use vgic_state::gicv2::Gicv2State;
 use vgic_state::gicv3::Gicv3State;
 use vgic_state::gicv5::Gicv5State;
 
@@ -28,6 +29,24 @@ fn fields(text: &mut String, place: &str, value: &impl Debug) {
 
 fn path(inside: &[String]) -> String {
     inside.iter().filter(|name| !name.is_empty()).map(|name| format!("{} ", name.replace(": ", " "))).collect()
+}
+
+pub(crate) fn gicv2(state: &Gicv2State) -> String {
+    let Gicv2State { nr_irqs, identity, dist, spis, vcpus, .. } = state;
+    let mut text = format!("GICv2, {} interrupts\n", nr_irqs.get());
+    fields(&mut text, "distributor", identity);
+    fields(&mut text, "distributor", dist);
+    for spis in spis {
+        fields(&mut text, &format!("SPIs from {}", spis.first), &spis.interrupts);
+    }
+    for vcpu in vcpus {
+        let place = vcpu.vcpu.to_string();
+        fields(&mut text, &place, &vcpu.identity);
+        fields(&mut text, &place, &vcpu.private);
+        writeln!(text, "{place} sgi_sources {:x?}", vcpu.sgi_sources).expect("text");
+        fields(&mut text, &place, &vcpu.gicc);
+    }
+    text
 }
 
 pub(crate) fn gicv3(state: &Gicv3State) -> String {

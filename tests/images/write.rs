@@ -2,7 +2,7 @@
 //!
 //! Rule: runs only when it is asked for, and writes only what is not there.
 
-use crate::{decode, directory, gicv3, gicv5};
+use crate::{decode, directory, gicv2, gicv3, gicv5};
 use std::fs::File;
 use std::io::Write;
 use vgic_state::gicv3::Gicv3;
@@ -12,8 +12,8 @@ use vgic_state::shadow::{ShadowKind, Shadowed};
 use vgic_state::{DynInterruptState, Options, TableStrategy};
 
 /// What this version can write.
-pub(crate) const NAMES: [&str; 5] =
-    ["gicv3-tables-in-guest-memory", "gicv3-tables-in-image", "gicv3-with-el2", "gicv5-raw", "gicv5-sparse"];
+pub(crate) const NAMES: [&str; 6] =
+    ["gicv2", "gicv3-tables-in-guest-memory", "gicv3-tables-in-image", "gicv3-with-el2", "gicv5-raw", "gicv5-sparse"];
 
 fn save(gic: &mut dyn DynInterruptState) -> Vec<u8> {
     let flushed = gic.flush_tables().expect("flush");
@@ -44,9 +44,15 @@ fn of_gicv5(coding: IstCoding) -> Vec<u8> {
     save(&mut gic.with_options(Options::default().with_ist_coding(coding)))
 }
 
+/// Three vCPUs, 96 interrupts.
+fn of_gicv2() -> Vec<u8> {
+    gicv2::full_state(3, 96).to_image().expect("image")
+}
+
 /// An image of this name, as this version writes it.
 fn image(name: &str) -> Vec<u8> {
     match name {
+        "gicv2" => of_gicv2(),
         "gicv3-tables-in-guest-memory" => of_gicv3(TableStrategy::GuestMemory, false),
         "gicv3-with-el2" => of_gicv3(TableStrategy::GuestMemory, true),
         "gicv3-tables-in-image" => of_gicv3(TableStrategy::Image, false),

@@ -78,6 +78,7 @@ register_table! {
 /// What is neither saved nor restored, with the reason.
 pub const NOT_STATE: &[(&str, &str)] = &[
     ("GICD_SGIR", "write only: sends SGIs"),
+    ("GICC_DIR", "write only: deactivates"),
     ("GICD_ICPENDR", "GICD_ISPENDR is the state"),
     ("GICD_CPENDSGIR", "GICD_SPENDSGIR is the state"),
     ("line levels", "not in the interface: a line that is high is pending in GICD_ISPENDR, and the VMM drives it again"),
