@@ -70,7 +70,8 @@ impl<D: AttrDevice> Gicv2<D> {
     ///
     /// No vCPU may be running. `vcpus` are all vCPUs of the VM: their number is compared with `GICD_TYPER.CPUNumber`, their ids must be
     /// below 8. Linux 6.1 before 6.1.91 takes an id for the place in the order of creation; 6.7, and 6.8 before 6.8.10, do not survive an id
-    /// that no vCPU has (CVE-2024-36953): create vCPUs in the order of their ids, from 0 on.
+    /// that no vCPU has (CVE-2024-36953). And KVM shows a vCPU its id as its target, but takes the bits that a guest writes for the order of
+    /// creation, which no register has: create vCPUs in the order of their ids, from 0 on.
     ///
     /// # Errors
     ///

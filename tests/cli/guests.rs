@@ -5,12 +5,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use vgic_state::gicv2::{Gicv2, Gicv2State};
 use vgic_state::gicv3::{Gicv3, Gicv3State};
 use vgic_state::gicv5::{Gicv5, Gicv5State, Iste};
 use vgic_state::image::IstCoding;
-use vgic_state::model::{gicv3, gicv5};
+use vgic_state::model::{gicv2, gicv3, gicv5};
 use vgic_state::shadow::{ShadowKind, Shadowed};
-use vgic_state::uapi::device::{KVM_DEV_TYPE_ARM_VGIC_ITS, KVM_DEV_TYPE_ARM_VGIC_V3};
+use vgic_state::uapi::device::{KVM_DEV_TYPE_ARM_VGIC_ITS, KVM_DEV_TYPE_ARM_VGIC_V2, KVM_DEV_TYPE_ARM_VGIC_V3};
+use vgic_state::uapi::vgic_v2::dist::GICD_SGIR;
 use vgic_state::uapi::vgic_v3::{dist, its, redist};
 use vgic_state::uapi::vgic_v5::irs;
 use vgic_state::{Attr, AttrDevice, Command, DynInterruptState, IntId, InterruptState, SpiCount, TableStrategy, VcpuId, Vcpus};
@@ -32,6 +34,7 @@ const DEVICES: [(u64, u64); 2] = [(0x08, 6), (0x10, 2)];
 /// Where the files are:
 ///
 /// - `guest.img`, `later.img`: a GICv5; the same a moment later.
+/// - `gicv2.img`: a GICv2.
 /// - `gicv3.img`, `ram.img`, `ram.bin`: a GICv3 with its tables in the image; the same with its tables in memory, and the memory.
 pub(crate) fn directory() -> &'static Path {
     static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
@@ -41,6 +44,7 @@ pub(crate) fn directory() -> &'static Path {
         let state = gicv5();
         write(&directory, "guest.img", &state.to_image(IstCoding::Sparse).expect("image"));
         write(&directory, "later.img", &later(state).to_image(IstCoding::Sparse).expect("image"));
+        write(&directory, "gicv2.img", &gicv2().to_image().expect("image"));
         let (in_image, in_memory, memory) = gicv3();
         write(&directory, "gicv3.img", &in_image.to_image().expect("image"));
         write(&directory, "ram.img", &in_memory.to_image().expect("image"));
@@ -54,6 +58,38 @@ pub(crate) fn write(directory: &Path, name: &str, bytes: &[u8]) {
     let new = directory.join(format!("{name}.{}", std::process::id()));
     fs::write(&new, bytes).expect("file");
     fs::rename(&new, directory.join(name)).expect("file");
+}
+
+/// An SPI and a PPI whose lines are high, an edge, an SGI from the other vCPU.
+pub(crate) fn gicv2() -> Gicv2State {
+    let vcpus = Vcpus::with_default_mpidrs(2).expect("vCPUs");
+    let vm = gicv2::Vm::new(gicv2::Host::default());
+    vcpus.iter().for_each(|vcpu| vm.create_vcpu(vcpu).expect("vCPU"));
+    let mut gic = vm.create_device(KVM_DEV_TYPE_ARM_VGIC_V2).expect("GICv2");
+    gic.set(Attr::gicv2_dist_address(), 0x0800_0000).expect("address");
+    gic.set(Attr::gicv2_cpu_address(), 0x0801_0000).expect("address");
+    gic.set(Attr::nr_irqs(), 64).expect("NR_IRQS");
+    gic.command(Command::Init).expect("INIT");
+    let [first, second] = [0, 1].map(|id| VcpuId::new(id).expect("id"));
+    vm.run(first, |guest| {
+        guest.enable_interface();
+        guest.dist_write32(dist::GICD_ICFGR + 8, 2 << 16);
+        for (intid, priority, target) in [(40, 0xa0, 2), (33, 0xb0, 1)] {
+            guest.dist_write8(dist::GICD_IPRIORITYR + intid, priority);
+            guest.dist_write8(dist::GICD_ITARGETSR + intid, target);
+            guest.dist_write32(dist::GICD_ISENABLER + 4, 1 << (intid - 32));
+        }
+        guest.dist_write32(dist::GICD_ISENABLER, 1 << 20);
+        guest.dist_write32(dist::GICD_CTLR, 1);
+    })
+    .expect("run");
+    vm.set_spi_level(40, true).expect("line");
+    vm.set_spi_level(33, true).expect("line");
+    vm.set_ppi_level(first, 20, true).expect("line");
+    vm.run(second, |guest| guest.dist_write32(GICD_SGIR, 1 << 16 | 1)).expect("run");
+    let mut gic = Gicv2::attach(gic, vcpus).expect("attach");
+    let flushed = gic.flush_tables().expect("flush");
+    gic.save(flushed).expect("save")
 }
 
 /// Linux on two CPUs, with interrupts arriving.

@@ -11,6 +11,7 @@ mod diff;
 mod documented;
 mod dumps;
 mod errors;
+mod gicv2;
 mod guests;
 mod ist;
 mod ist_memory;

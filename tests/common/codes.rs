@@ -4,14 +4,16 @@
 //!
 //! Rule: all say the same, in the same order and of the same places; a refusal names the first that is refused.
 
+use vgic_state::gicv2::{Gicv2, Gicv2State};
 use vgic_state::gicv3::{Gicv3, Gicv3State};
 use vgic_state::gicv5::{Gicv5, Gicv5State, Idr0, Idr1, Idr2};
 use vgic_state::judge;
+use vgic_state::model::gicv2;
 use vgic_state::model::gicv3::{self, Device, Slots};
 use vgic_state::model::gicv5;
 use vgic_state::report::{Finding, Problem, Refusal, Report, Severity};
 use vgic_state::shadow::{ShadowKind, Shadowed};
-use vgic_state::uapi::device::{KVM_DEV_TYPE_ARM_VGIC_ITS, KVM_DEV_TYPE_ARM_VGIC_V3};
+use vgic_state::uapi::device::{KVM_DEV_TYPE_ARM_VGIC_ITS, KVM_DEV_TYPE_ARM_VGIC_V2, KVM_DEV_TYPE_ARM_VGIC_V3};
 use vgic_state::{Attr, AttrDevice, Command, DynInterruptState, Error, Options};
 use vm_memory::GuestMemoryMmap;
 
@@ -126,6 +128,22 @@ pub(crate) fn gicv3(state: &Gicv3State, memory: Memory) -> Option<Gicv3<Device, 
     let memory = Shadowed::new(memory, Slots::new(&vm), ShadowKind::Zero);
     let gic = Gicv3::attach(gic, units, memory, vcpus).ok()?;
     judge::gicv3::fit(state, gic.target()).is_ok().then_some(gic)
+}
+
+/// The same of a GICv2, on a host with as many registers of active priorities as it uses.
+pub(crate) fn gicv2(state: &Gicv2State) -> Option<Gicv2<gicv2::Device>> {
+    let uses = |n: u32| state.vcpus.iter().any(|vcpu| [vcpu.gicc.apr1, vcpu.gicc.apr2 | vcpu.gicc.apr3][n as usize] != 0);
+    let host = gicv2::Host::default().with_pri_bits(if uses(1) { 7 } else { 5 + u32::from(uses(0)) });
+    let vcpus = state.topology().ok()?;
+    let vm = gicv2::Vm::new(host);
+    vcpus.iter().try_for_each(|vcpu| vm.create_vcpu(vcpu)).ok()?;
+    let mut gic = vm.create_device(KVM_DEV_TYPE_ARM_VGIC_V2).ok()?;
+    gic.set(Attr::gicv2_dist_address(), 0x0800_0000).ok()?;
+    gic.set(Attr::gicv2_cpu_address(), 0x0801_0000).ok()?;
+    gic.set(Attr::nr_irqs(), state.nr_irqs.get()).ok()?;
+    gic.command(Command::Init).ok()?;
+    let gic = Gicv2::attach(gic, vcpus).ok()?;
+    judge::gicv2::fit(state, gic.target()).is_ok().then_some(gic)
 }
 
 /// The same of a GICv5.

@@ -77,11 +77,14 @@ fn vcpus_by_their_ids() {
     let state = source.flush_and_save().expect("save");
     assert_eq!(
         state.vcpus.iter().map(|vcpu| (vcpu.vcpu.id, vcpu.gicc.pmr, vcpu.private.targets[0])).collect::<Vec<_>>(),
-        [(id(2), 10, 0x0202_0202), (id(5), 11, 0x0101_0101), (id(7), 12, 0x0404_0404)]
+        [(id(2), 10, 0x0404_0404), (id(5), 11, 0x2020_2020), (id(7), 12, 0x8080_8080)]
     );
-    device([5, 2, 7]).restore(&state).expect("restore");
-    let error = device([2, 5, 7]).restore(&state).unwrap_err().to_string();
-    assert_eq!(error, "GICD_ITARGETSR0 of vCPU 2.[31:0] is 33686018, the device has 16843009: must be equal");
+    // The order of creation numbers the targets of SPIs, and no register has it.
+    for order in [[5, 2, 7], [2, 5, 7]] {
+        let mut target = device(order);
+        target.restore(&state).expect("restore");
+        assert_eq!(target.flush_and_save().expect("save"), state);
+    }
 }
 
 /// The guest acknowledges what was pending, in the order of priorities, and goes on where it was.

@@ -4,6 +4,8 @@
 //!
 //! Rule: the tool is run as a user runs it, with the memory of the VM as a dump.
 
+#[path = "../common/gicv2.rs"]
+mod gicv2;
 #[path = "../common/codes.rs"]
 mod shared;
 
@@ -17,6 +19,7 @@ use std::fs;
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use vgic_state::gicv2::Gicv2State;
 use vgic_state::gicv3::Gicv3State;
 use vgic_state::gicv5::Gicv5State;
 use vgic_state::image::{self, IstCoding, Kind};
@@ -73,6 +76,13 @@ impl Files {
         Some(compare(&found, &image, fresh))
     }
 
+    fn gicv2(&self, state: &Gicv2State) -> Option<Fate> {
+        let image = state.to_image().ok()?;
+        shared::gicv2(state)?;
+        let fresh = || -> Box<dyn DynInterruptState> { Box::new(shared::gicv2(state).expect("as before")) };
+        Some(compare(&self.check(&image, false), &image, fresh))
+    }
+
     fn gicv5(&self, state: &Gicv5State<'_>) -> Option<Fate> {
         let image = state.to_image(IstCoding::Sparse).ok()?;
         shared::gicv5(state)?;
@@ -120,6 +130,10 @@ fn of_images_that_there_are() {
     for path in paths {
         let image = fs::read(&path).expect("image");
         match image::kind(&image).expect("kind") {
+            Kind::Gicv2 => {
+                let state = Gicv2State::parse(&image).expect("GICv2");
+                assert_eq!(files.gicv2(&state), Some(Fate::Restored), "{}", path.display());
+            }
             Kind::Gicv3 => {
                 let state = Gicv3State::parse(&image).expect("GICv3");
                 for memory in [&zeros, &used] {
@@ -215,6 +229,34 @@ fn of_crafted_registers() {
     let mut state = subject.state;
     state.vcpus[1].vcpu.mpidr = Mpidr::new(0, 9, 9, 9);
     assert_eq!(files.gicv3(&state, &subject.memory), None, "GICR_TYPER has the affinity");
+}
+
+#[test]
+fn of_a_gicv2() {
+    type Change = fn(&mut Gicv2State);
+    const CHANGES: &[(Change, Problem, Fate)] = &[
+        (|s| s.identity.iidr &= !0xf000, Problem::RevisionUnknown, Fate::Refused),
+        (|s| s.dist.ctlr = 2, Problem::IgnoredBits, Fate::Restored),
+        (|s| s.spis[0].interrupts.targets[5] = 0x80, Problem::IgnoredBits, Fate::Restored),
+        (|s| s.vcpus[1].private.pending[0] ^= 1, Problem::SgiSenders, Fate::Restored),
+        (|s| s.vcpus[1].sgi_sources[0] |= 0x80, Problem::SgiSenderUnknown, Fate::Restored),
+        (|s| s.vcpus[0].private.active[0] |= 1, Problem::ActiveSgi, Fate::Restored),
+        (|s| s.vcpus[0].gicc.apr3 = 1, Problem::ActiveSgi, Fate::Restored),
+        (|s| s.vcpus[0].gicc.pmr = 0xff, Problem::IgnoredBits, Fate::Restored),
+    ];
+    let files = Files::new("gicv2");
+    let clean = gicv2::full_state(3, 96);
+    assert_eq!(files.gicv2(&clean), Some(Fate::Restored));
+    for (n, (change, expected, fate)) in CHANGES.iter().enumerate() {
+        let mut state = clean.clone();
+        change(&mut state);
+        let found = files.check(&state.to_image().expect("image"), false);
+        assert!(found.iter().any(|said| said.problem == *expected), "{n}: {found:?}");
+        assert_eq!(files.gicv2(&state), Some(*fate), "{n}");
+    }
+    let mut state = clean;
+    state.identity.typer = 0;
+    assert_eq!(files.gicv2(&state), None, "GICD_TYPER has the number of vCPUs and of interrupts");
 }
 
 #[test]

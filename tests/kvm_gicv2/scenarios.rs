@@ -255,7 +255,7 @@ pub(crate) fn errors_of_attributes<R: Rig>(log: &mut Log) {
     assert!(Gicv2::attach(&mut gic, vcpus(2)).is_ok());
 }
 
-/// What names a vCPU: its id, whatever the order of creation, or its place in that. Both are in a state; a restore compares them.
+/// What names a vCPU: its id, whatever the order of creation, or its place in that, which no register shows.
 pub(crate) fn vcpu_ids_with_gaps<R: Rig>(log: &mut Log) {
     let device = |ids: &[u32]| {
         let (mut gic, vm) = R::new_device(ids);
@@ -284,11 +284,9 @@ pub(crate) fn vcpu_ids_with_gaps<R: Rig>(log: &mut Log) {
         let mut target = Gicv2::attach(gic, vcpus()).expect("attach");
         log.value("report", target.restore(&state).expect("restore"));
         assert_eq!(target.flush_and_save().expect("save"), state);
-        // Made in another order, each is another target.
         let (gic, _vm) = device(&[ids[1], ids[0]]);
         let mut other = Gicv2::attach(gic, vcpus()).expect("attach");
-        let refused = other.restore(&state).map_err(|error| error.to_string());
-        assert!(refused.as_ref().is_err_and(|error| error.contains("GICD_ITARGETSR0")), "{refused:?}");
+        log.value("made in another order", (other.restore(&state), other.flush_and_save()));
     }
 }
 

@@ -1,7 +1,7 @@
 //! Whether a VM is one for a state, judged without touching its device.
 //!
 //! Source: `arch/arm64/kvm/vgic/vgic-mmio-v2.c`: which values a write refuses, and which it drops without an error; `vgic-init.c`:
-//! which number a vCPU has as a target.
+//! which target a private interrupt has.
 //!
 //! Rule: what a guest has seen and the target cannot have is refused.
 
@@ -34,7 +34,7 @@ pub struct Target {
 pub struct TargetVcpu {
     /// The vCPU.
     pub vcpu: Vcpu,
-    /// Its `GICD_ITARGETSR0`: the vCPU itself as a target, four times; the bit is its number in the order of creation.
+    /// Its `GICD_ITARGETSR0`: the vCPU itself as a target, four times; the bit is its id.
     pub targets: u32,
     /// Its CPU interface.
     pub gicc: CpuIdentity,
@@ -59,7 +59,7 @@ impl Target {
 
 const DIST_EXCEPTIONS: &[Exception] = &[(GICD_IIDR, "Revision", Rule::NotGreater)];
 
-/// Whether a VM is one for a state: its vCPUs, each with its number as a target of interrupts, the number of interrupts, and what its
+/// Whether a VM is one for a state: its vCPUs, the number of interrupts, and what its
 /// device is. What is wrong with the state itself, [`problems`](super::problems) says.
 ///
 /// # Errors

@@ -73,12 +73,12 @@ impl Irqs {
         self.private.push(irqs);
     }
 
-    /// The device is initialised: SPIs are edge-triggered, without a target and thus for the first vCPU; the targets of a private
-    /// interrupt are its vCPU.
-    pub(super) fn initialise(&mut self, spis: u32) {
+    /// The device is initialised: SPIs are edge-triggered, without a target and thus for the first vCPU; the target of a private
+    /// interrupt is its vCPU, by its id, whatever place it has among the targets of SPIs.
+    pub(super) fn initialise(&mut self, spis: u32, ids: impl Iterator<Item = u32>) {
         self.spis = vec![Irq::default(); spis as usize];
-        for (index, irqs) in self.private.iter_mut().enumerate() {
-            irqs.iter_mut().for_each(|irq| irq.targets = 1_u8.checked_shl(index as u32).unwrap_or(0));
+        for (id, irqs) in ids.zip(&mut self.private) {
+            irqs.iter_mut().for_each(|irq| irq.targets = 1_u8.checked_shl(id).unwrap_or(0));
         }
     }
 

@@ -74,7 +74,7 @@ impl State {
         if self.dist.nr_spis == 0 {
             self.dist.nr_spis = DEFAULT_IRQS - PRIVATE_IRQS;
         }
-        self.irqs.initialise(self.dist.nr_spis);
+        self.irqs.initialise(self.dist.nr_spis, self.cpus.iter().map(|cpu| cpu.vcpu.id.get()));
         self.dist.revision = LATEST_REVISION;
         self.dist.initialised = true;
     }

@@ -16,6 +16,7 @@ const HCR_EN: u64 = 1;
 const HCR_EOI_COUNT: u32 = 27;
 const VMCR_VENG0: u64 = 1 << 0;
 const VMCR_VENG1: u64 = 1 << 1;
+const VMCR_VFIQEN: u64 = 1 << 3;
 const VMCR_VCBPR: u64 = 1 << 4;
 const VMCR_VEOIM: u64 = 1 << 9;
 const VMCR_VBPR1: u32 = 18;
@@ -38,6 +39,14 @@ fn priority(lr: u64) -> u8 {
 }
 
 impl El2 {
+    /// What hardware makes of the virtual registers when the nested guest runs: binary points that fit, and `VFIQEn`, which is 1 with
+    /// system registers.
+    fn load_virtual(&mut self, host: &Host) {
+        let icc = self.interface(host);
+        self.vmcr &= !(7 << VMCR_VBPR0 | 7 << VMCR_VBPR1);
+        self.vmcr |= u64::from(icc.bpr0) << VMCR_VBPR0 | u64::from(icc.bpr1) << VMCR_VBPR1 | VMCR_VFIQEN;
+    }
+
     /// The virtual registers as those of a CPU interface.
     fn interface(&self, host: &Host) -> Icc {
         let bits = |from: u32| (self.vmcr >> from) as u8;
@@ -65,6 +74,7 @@ impl El2 {
     /// The nested guest reads `ICC_IAR1_EL1`: of several list registers with one priority, the first. The architecture leaves that choice
     /// open.
     fn acknowledge(&mut self, host: &Host) -> Option<u32> {
+        self.load_virtual(host);
         if self.hcr & HCR_EN == 0 {
             return None;
         }
@@ -90,6 +100,7 @@ impl El2 {
 
     /// The nested guest writes `ICC_EOIR1_EL1`. Returns the guest's own interrupt that the list register is linked to, deactivated with it.
     fn end(&mut self, intid: u32, host: &Host) -> Option<u32> {
+        self.load_virtual(host);
         let mut icc = self.interface(host);
         icc.drop_priority(true)?;
         self.keep_active_priorities(&icc);

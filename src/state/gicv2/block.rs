@@ -72,8 +72,8 @@ interrupt_block! {
         active ACTIVE: 1 = GICD_ISACTIVER;
         /// Priorities: `GICD_IPRIORITYR`.
         priority PRIORITY: 8 = GICD_IPRIORITYR;
-        /// Targets, one bit for each vCPU: `GICD_ITARGETSR`. Of SGIs and PPIs read only: the vCPU itself, by its number in the order of
-        /// creation.
+        /// Targets, one bit for each vCPU: `GICD_ITARGETSR`. Of SPIs by the order in which the vCPUs were created. Of SGIs and PPIs read only:
+        /// the vCPU itself, by its id.
         targets TARGETS: 8 = GICD_ITARGETSR;
     }
 }

@@ -82,6 +82,8 @@ pub(crate) fn el2_guest_acknowledges_what_was_in_list_registers<R: Rig>(log: &mu
     // VPMR, VBPR0, VBPR1, VENG1.
     source.set_icc(0, SYS_ICH_VMCR_EL2, 0xf0 << 24 | 2 << 21 | 3 << 18 | 2).expect("ICH_VMCR_EL2");
     source.set_icc(0, SYS_ICH_HCR_EL2, 1).expect("ICH_HCR_EL2");
+    // The hypervisor has run.
+    assert!(source.acknowledge(0).is_empty());
     assert_eq!(source.nested_enter_handler(0), 50);
     let shown = |rig: &mut R| [0, 1, 2].map(|n| rig.icc(0, SYS_ICH_LR0_EL2 + n));
     log.value("in a handler", (shown(&mut source), source.icc(0, SYS_ICH_AP1R0_EL2)));
