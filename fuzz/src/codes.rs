@@ -91,8 +91,13 @@ fn compare(image: &[u8], memory: &[u8]) {
             fit::compare(&found(Some(&ram)), image, fresh);
             ram.finish().expect("the file is as long as it was");
         }
-        // No image that fuzzing begins with is of one.
-        State::Gicv2(_) => {}
+        State::Gicv2(of) => {
+            if fit::gicv2(of).is_none() {
+                return;
+            }
+            let fresh = || -> Box<dyn DynInterruptState> { Box::new(fit::gicv2(of).expect("as before")) };
+            fit::compare(&found(None), image, fresh);
+        }
         State::Gicv5(of) => {
             if fit::gicv5(of).is_none() {
                 return;

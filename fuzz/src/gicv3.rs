@@ -5,11 +5,11 @@
 use crate::rig::*;
 use arbitrary::Arbitrary;
 use std::collections::BTreeMap;
-use vgic_state::gicv3::Gicv3State;
+use vgic_state::gicv3::{Gicv3State, TargetEl2};
 use vgic_state::its::command::{CommandQueue, ItsCommand, Version};
 use vgic_state::judge::{self, Limits, Ranges};
 use vgic_state::model::gicv3::{CommandError, Host, Kernel, MappedCollection, MappedDevice, MappedEvent, Mappings, Vm};
-use vgic_state::uapi::vgic_v3::{icc, its};
+use vgic_state::uapi::vgic_v3::{icc, ich, its};
 use vgic_state::{Attr, AttrDevice, DynInterruptState, Errno, Error, GuestRange, InterruptState, Options, TableStrategy};
 use vm_memory::{Bytes as _, GuestAddress};
 
@@ -206,8 +206,10 @@ fn step(step: &Step, vm: &Vm, gic: &mut Gic) -> bool {
             let _ = gic.gic_mut().set(Attr::redist(vcpu(*to), offset), *value);
         }
         Step::Icc(to, instr, value) => {
-            let (_, instr) = icc::REGISTERS[usize::from(*instr) % icc::REGISTERS.len()];
-            let _ = gic.gic_mut().set(Attr::cpu_sysreg(vcpu(*to), instr as u16), *value);
+            let of_el2 = if gic.target().el2 == TargetEl2::Absent { &[] } else { ich::REGISTERS };
+            let all = icc::REGISTERS.len() + of_el2.len();
+            let (_, instr) = icc::REGISTERS.iter().chain(of_el2).nth(usize::from(*instr) % all).expect("one of them");
+            let _ = gic.gic_mut().set(Attr::cpu_sysreg(vcpu(*to), *instr as u16), *value);
         }
         Step::Level(to, bank, value) => drop(gic.gic_mut().set(Attr::line_levels(vcpu(*to), u32::from(bank % 4) * 32), *value)),
         _ if count == 0 => {}
@@ -244,12 +246,15 @@ fn lpis(vm: &Vm, state: &Gicv3State) -> Vec<(u32, bool)> {
 
 pub fn run(data: &[u8]) {
     let Ok(input) = Input::arbitrary_take_rest(arbitrary::Unstructured::new(data)) else { return };
+    let is_new = input.shape >> 5 & 1 == 0;
     let shape = Shape {
+        // No kernel has it that is not new.
+        el2: is_new && input.shape & 3 == 3,
         vcpus: 1 + u32::from(input.shape % 3),
         nr_irqs: 64 + 32 * u32::from(input.shape >> 2 & 1),
         its: [1, 2, 0, 1][usize::from(input.shape >> 3 & 3)],
         host: Host {
-            kernel: if input.shape >> 5 & 1 == 0 { Kernel::V7_3 } else { Kernel::V6_12_118 },
+            kernel: if is_new { Kernel::V7_3 } else { Kernel::V6_12_118 },
             pri_bits: 5 + u32::from(input.shape >> 6),
             ..Host::default()
         },

@@ -5,6 +5,7 @@
 //! Rule: an image that is accepted has a meaning for every byte: it is encoded to the same bytes again.
 
 use crate::bound::bounded;
+use vgic_state::gicv2::{self, Gicv2State};
 use vgic_state::gicv3::{self, Gicv3State};
 use vgic_state::gicv5::{self, Gicv5State};
 use vgic_state::image::{
@@ -16,6 +17,8 @@ use vgic_state::{Error, GuestRange, NoGuestMemory};
 
 /// Bytes that the header may cost: the list of sections.
 const OPEN: (usize, usize) = (0, 4096);
+/// A GICv2: registers.
+const GICV2: (usize, usize) = (2, 4096);
 /// A GICv3: an event of 6 bytes is kept as 12, listed in 4 and sorted, and has 8 of configuration.
 const GICV3: (usize, usize) = (8, 4096);
 /// A GICv5: tables in sparse coding have up to 4 KiB and 256 KiB, from 1/2048 of that.
@@ -24,7 +27,7 @@ const GICV5: (usize, usize) = (2, (4 + 256) * 1024 + 4096);
 const FIT: (usize, usize) = (24, 16 * 1024);
 /// What is wrong with a GICv3: a bit for each INTID, trees of collections and devices, the tables; the findings.
 const PROBLEMS3: (usize, usize) = (48, 64 * 1024);
-/// With a GICv5: the findings.
+/// With a GICv2 and a GICv5: the findings, and the lines to drive.
 const PROBLEMS5: (usize, usize) = (24, 16 * 1024);
 
 pub fn run(data: &[u8]) {
@@ -103,6 +106,11 @@ fn read(bytes: &[u8]) {
     if kind.is_ok() {
         assert_eq!(length, Ok(bytes.len()));
     }
+    let gicv2 = bounded(bytes.len(), GICV2, || Gicv2State::parse(bytes));
+    if let Ok(state) = gicv2.inspect_err(|error| drop(error.to_string())) {
+        assert_eq!(kind, Ok(Kind::Gicv2));
+        read_gicv2(bytes, &state);
+    }
     let gicv3 = bounded(bytes.len(), GICV3, || Gicv3State::parse(bytes));
     let gicv5 = bounded(bytes.len(), GICV5, || Gicv5State::parse(bytes));
     if let Ok(state) = gicv3.inspect_err(|error| drop(error.to_string())) {
@@ -131,6 +139,24 @@ fn tell(report: &Report) {
     assert_eq!(report.refuse(None).is_err(), refused);
     assert_eq!(report.refuse(Some(Severity::Low)).is_ok(), report.findings.is_empty());
     let _ = report.refuse(None).inspect_err(|refusal| drop(refusal.to_string()));
+}
+
+fn read_gicv2(bytes: &[u8], state: &Gicv2State) {
+    assert!(state.image_bytes() == bytes.len() || !is_kept(bytes) || !is_in_order(state));
+    match state.to_image() {
+        Ok(again) => assert_eq!(Gicv2State::parse(&again).as_ref(), Ok(state)),
+        Err(error) => assert!(matches!(error, Error::Image(ImageError::Spis { .. })) && !is_in_order(state), "{error}"),
+    }
+    let target = gicv2::Target::of(state).expect("the reader has seen to it");
+    assert_eq!(bounded(bytes.len(), FIT, || judge::gicv2::fit(state, &target)), Ok(()));
+    let report = bounded(bytes.len(), PROBLEMS5, || judge::gicv2::problems(state));
+    assert_eq!(report.find(Problem::SpisIncomplete).is_none(), is_in_order(state));
+    tell(&report);
+}
+
+/// The SPIs are those that there are.
+fn is_in_order(state: &Gicv2State) -> bool {
+    state.spis.iter().map(|spis| spis.first).eq((32..state.nr_irqs.get()).step_by(32))
 }
 
 fn read_gicv3(bytes: &[u8], state: &Gicv3State) {

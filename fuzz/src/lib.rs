@@ -12,6 +12,7 @@ pub mod commands;
 #[path = "../../tests/common/codes.rs"]
 mod fit;
 pub mod forward;
+pub mod gicv2;
 pub mod gicv3;
 pub mod gicv5;
 pub mod image;

@@ -3,6 +3,7 @@
 //! Rule: small, and of every kind, section and coding.
 
 use crate::rig::{Shape, filled};
+use vgic_state::gicv2::Gicv2State;
 use vgic_state::gicv5::Gicv5;
 use vgic_state::image::IstCoding;
 use vgic_state::model::gicv5::{Host, Vm};
@@ -24,8 +25,21 @@ fn image(gic: &mut dyn DynInterruptState) -> Vec<u8> {
     image
 }
 
+#[path = "../../tests/common/gicv2.rs"]
+mod of_gicv2;
+
+/// A GICv2 with another value in every register.
+fn gicv2(vcpus: u32, nr_irqs: u32) -> Vec<u8> {
+    let state: Gicv2State = of_gicv2::full_state(vcpus, nr_irqs);
+    state.to_image().expect("image")
+}
+
 fn gicv3(its: usize, indirect: bool, tables: TableStrategy) -> Vec<u8> {
-    let (_vm, mut gic) = filled(Shape { its, ..Shape::default() }, indirect);
+    of_gicv3(Shape { its, ..Shape::default() }, indirect, tables)
+}
+
+fn of_gicv3(shape: Shape, indirect: bool, tables: TableStrategy) -> Vec<u8> {
+    let (_vm, mut gic) = filled(shape, indirect);
     gic.options_mut().tables = tables;
     image(&mut gic)
 }
@@ -57,7 +71,11 @@ pub(crate) fn gicv5(vcpus: u32, lpis: Option<(u32, &[u8])>, coding: IstCoding) -
 /// Names and bytes.
 #[must_use]
 pub fn images() -> Vec<(String, Vec<u8>)> {
+    let el2 = Shape { its: 0, el2: true, ..Shape::default() };
     let mut images = vec![
+        ("gicv2".into(), gicv2(1, 64)),
+        ("gicv2-8-vcpus".into(), gicv2(8, 96)),
+        ("gicv3-el2".into(), of_gicv3(el2, false, TableStrategy::GuestMemory)),
         ("gicv3".into(), gicv3(0, false, TableStrategy::GuestMemory)),
         ("gicv3-its".into(), gicv3(2, false, TableStrategy::GuestMemory)),
         ("gicv3-lpis".into(), gicv3(1, false, TableStrategy::Image)),

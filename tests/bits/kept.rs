@@ -5,6 +5,7 @@
 //! Rule: an exception makes equal what a state says and what was saved after its restore, and changes nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
+use vgic_state::gicv2::{self, Gicv2State};
 use vgic_state::gicv3::{Gicv3State, InterruptBlock};
 use vgic_state::gicv5::{Gicv5State, Iste};
 use vgic_state::its::PendingLpis;
@@ -90,6 +91,73 @@ macro_rules! forget {
         }
     };
 }
+
+/// The 32 private interrupts of each vCPU, and each 32 SPIs.
+fn blocks(state: &mut Gicv2State) -> impl Iterator<Item = &mut gicv2::InterruptBlock> {
+    let private = state.vcpus.iter_mut().map(|vcpu| &mut vcpu.private);
+    private.chain(state.spis.iter_mut().map(|spis| &mut spis.interrupts))
+}
+
+/// Of a VM with two vCPUs, whose CPU interfaces have five bits of priority.
+pub(crate) const GICV2: &[Exception<Gicv2State>] = &[
+    exception("GICD_CTLR[31:1]", "KVM's distributor has one enable", forget!(|state| state.dist.ctlr &= 1)),
+    exception(
+        "IPRIORITYR[2:0] of each byte",
+        "KVM's distributor has 5 bits of priority",
+        forget!(|state| blocks(state).for_each(|block| block.priority.iter_mut().for_each(|word| *word &= 0xf8f8_f8f8))),
+    ),
+    exception(
+        "ITARGETSR of SPIs",
+        "no such vCPU",
+        forget!(|state| state.spis.iter_mut().for_each(|spis| spis
+            .interrupts
+            .targets
+            .iter_mut()
+            .for_each(|word| *word &= 0x0303_0303))),
+    ),
+    exception(
+        "ITARGETSR1 to 7",
+        "read-only: each private interrupt has its vCPU as target",
+        forget!(|state| state.vcpus.iter_mut().for_each(|vcpu| vcpu.private.targets = [vcpu.private.targets[0]; 8])),
+    ),
+    exception(
+        "ICFGR of SPIs, bit 0 of each interrupt",
+        "KVM has edge and level",
+        forget!(|state| state.spis.iter_mut().for_each(|spis| spis
+            .interrupts
+            .config
+            .iter_mut()
+            .for_each(|word| *word &= 0xaaaa_aaaa))),
+    ),
+    exception(
+        "ICFGR0 and 1",
+        "the trigger modes of private interrupts are fixed",
+        forget!(|state| state.vcpus.iter_mut().for_each(|vcpu| vcpu.private.config = [0; 2])),
+    ),
+    exception(
+        "ISPENDR of SGIs",
+        "SGIs are pending by their senders",
+        forget!(|state| state.vcpus.iter_mut().for_each(|vcpu| vcpu.private.pending[0] &= 0xffff_0000)),
+    ),
+    exception(
+        "GICC_CTLR[31:10], [8:5]",
+        "no such field, or none that KVM has",
+        forget!(|state| state.vcpus.iter_mut().for_each(|vcpu| vcpu.gicc.ctlr &= 0x21f)),
+    ),
+    exception(
+        "GICC_PMR[31:5]",
+        "KVM shows five bits of priority mask",
+        forget!(|state| state.vcpus.iter_mut().for_each(|vcpu| vcpu.gicc.pmr &= 0x1f)),
+    ),
+    exception(
+        "GICC_BPR[31:3], GICC_ABPR[31:3]",
+        "no such field",
+        forget!(|state| state
+            .vcpus
+            .iter_mut()
+            .for_each(|vcpu| (vcpu.gicc.bpr, vcpu.gicc.abpr) = (vcpu.gicc.bpr & 7, vcpu.gicc.abpr & 7))),
+    ),
+];
 
 pub(crate) const GICV3: &[Exception<Gicv3State>] = &[
     exception(

@@ -9,6 +9,8 @@
 #[path = "../common/save.rs"]
 mod save;
 
+#[path = "../common/gicv2.rs"]
+mod gicv2_rig;
 mod kept;
 mod reading;
 mod rig;

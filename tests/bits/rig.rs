@@ -2,11 +2,11 @@
 //!
 //! Rule: a fresh VM has nothing but its devices; guest memory is 2 MiB, and as empty as it can be.
 
-use vgic_state::gicv3::Gicv3;
+use vgic_state::gicv3::{Gicv3, TargetEl2};
 use vgic_state::model::gicv3::{Device, Host, Slots, Vm};
 use vgic_state::shadow::{ShadowKind, Shadowed};
 use vgic_state::uapi::device::{KVM_DEV_TYPE_ARM_VGIC_ITS, KVM_DEV_TYPE_ARM_VGIC_V3};
-use vgic_state::uapi::vgic_v3::{dist, icc, its, redist};
+use vgic_state::uapi::vgic_v3::{dist, icc, ich, its, redist};
 use vgic_state::{Attr, AttrDevice, Command, Mpidr, Vcpu, VcpuId, Vcpus};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
@@ -62,11 +62,13 @@ pub(crate) struct Shape {
     pub(crate) vcpus: u32,
     pub(crate) nr_irqs: u32,
     pub(crate) its: usize,
+    /// vCPUs with EL2.
+    pub(crate) el2: bool,
 }
 
 impl Default for Shape {
     fn default() -> Self {
-        Shape { host: Host::default(), vcpus: 2, nr_irqs: 64, its: 1 }
+        Shape { host: Host::default(), vcpus: 2, nr_irqs: 64, its: 1, el2: false }
     }
 }
 
@@ -100,7 +102,7 @@ pub(crate) fn memory_of(bytes: &[u8]) -> Memory {
 pub(crate) fn fresh(shape: Shape, memory: Memory) -> (Vm, Gic) {
     let vm = Vm::new(shape.host, memory.clone());
     for vcpu in vcpus(shape.vcpus).iter() {
-        vm.create_vcpu(vcpu).expect("vCPU");
+        if shape.el2 { vm.create_el2_vcpu(vcpu) } else { vm.create_vcpu(vcpu) }.expect("vCPU");
     }
     let mut gic = vm.create_device(KVM_DEV_TYPE_ARM_VGIC_V3).expect("GICv3");
     gic.set(Attr::nr_irqs(), shape.nr_irqs).expect("NR_IRQS");
@@ -126,9 +128,21 @@ pub(crate) fn scramble(n: u64) -> u64 {
     x ^ (x >> 32)
 }
 
+/// Registers of the virtual CPU interface, each with something in it that a guest hypervisor may have put there.
+fn fill_el2(device: &mut Device, vcpu: Vcpu) {
+    let n = u64::from(vcpu.id.get());
+    let lists = (ich::SYS_ICH_LR0_EL2..=ich::SYS_ICH_LR0_EL2 + 3).zip(1..);
+    let lists = lists.map(|(instr, list)| (instr, (1 + list % 3) << 62 | (list * 8) << 48 | (0x20 * (n + 1) + list)));
+    let others = [(ich::SYS_ICH_VMCR_EL2, 0xf04c_0002 + n), (ich::SYS_ICH_AP1R0_EL2, 0x10 << n), (ich::SYS_ICH_HCR_EL2, 1)];
+    for (instr, value) in lists.chain(others) {
+        device.set(Attr::cpu_sysreg(vcpu.mpidr, instr), value).expect("virtual CPU interface register");
+    }
+}
+
 /// Registers of the interrupts and CPU interfaces, each with something in it that KVM keeps.
 pub(crate) fn fill(gic: &mut Gic) {
     let target = gic.target().clone();
+    let has_el2 = target.el2 != TargetEl2::Absent;
     let any = target.vcpus.iter().next().expect("vCPU").mpidr;
     let device = gic.gic_mut();
     let set = |device: &mut Device, attr: Attr<u32>, value: u64| device.set(attr, value as u32).expect("register");
@@ -153,6 +167,9 @@ pub(crate) fn fill(gic: &mut Gic) {
             (icc::SYS_ICC_AP1R0_EL1, 0x0010_0000 << (id % 4)),
         ] {
             device.set(Attr::cpu_sysreg(mpidr, instr), value).expect("CPU interface register");
+        }
+        if has_el2 {
+            fill_el2(device, vcpu);
         }
     }
     for bank in 1..target.nr_irqs.get() / 32 {

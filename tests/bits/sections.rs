@@ -2,15 +2,17 @@
 //!
 //! Rule: a fresh VM is restored from what the changed image says, and saved again.
 
+use crate::gicv2_rig::{attached, full_state};
 use crate::kept::{self, Exception, needed};
 use crate::rig::*;
 use crate::save::Save as _;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use vgic_state::gicv2::Gicv2State;
 use vgic_state::gicv3::Gicv3State;
 use vgic_state::gicv5::{Gicv5, Gicv5State};
 use vgic_state::image::{HEADER_BYTES, IstCoding, SECTION_ENTRY_BYTES};
-use vgic_state::model::gicv5;
+use vgic_state::model::{gicv2, gicv5};
 use vgic_state::report::Problem;
 use vgic_state::uapi::vgic_v3::icc::SYS_ICC_CTLR_EL1 as ICC_CTLR;
 use vgic_state::uapi::vgic_v5::{icc, irs};
@@ -145,6 +147,7 @@ fn gicv3_sections() {
         gicv3(Shape { its: 0, ..shape }, false, true, &[17]),
         gicv3(shape, false, false, &[17]),
         gicv3(shape, true, false, &[18]),
+        gicv3(Shape { its: 0, el2: true, ..shape }, false, false, &[20]),
         gicv3(Shape { vcpus: 2, ..shape }, false, false, &[19]),
         gicv3(Shape { vcpus: 2, ..shape }, true, false, &[0, 19]),
     ];
@@ -152,6 +155,25 @@ fn gicv3_sections() {
         assert!(tally.restored > 0 && tally.refused[0] > 0, "{tally:#?}");
     }
     all_needed(kept::GICV3, &tallies);
+}
+
+#[test]
+fn gicv2_sections() {
+    let image = full_state(2, 64).to_image().expect("image");
+    let tally = every_bit(&image, &[0, 32, 33], kept::GICV2, |changed| {
+        let said = Gicv2State::parse(changed).map_err(|_| Refused::Reader)?;
+        let (vm, mut gic) = attached(gicv2::Host::default(), 2, 64);
+        gic.check(&said).map_err(|refusal| {
+            assert!(matches!(refusal, vgic_state::Error::Refused(_)));
+            assert!(vm.trace().is_empty(), "a refusal accesses nothing");
+            Refused::Check
+        })?;
+        gic.restore(&said).map_err(|_| Refused::Kernel)?;
+        Ok((said, gic.flush_and_save().expect("save")))
+    });
+    // The kernel: registers of active priorities that the host does not have, which are read back.
+    assert!(tally.restored > 0 && tally.refused.iter().all(|count| *count > 0), "{tally:#?}");
+    all_needed(kept::GICV2, &[tally]);
 }
 
 /// A GICv5 with something in every register.
