@@ -1,4 +1,4 @@
-//! Everything that can go wrong, in the words of who must act on it.
+//! Everything that can go wrong, in words for whoever must act on it.
 //!
 //! Source of the meanings: Documentation/virt/kvm/devices/arm-vgic-v5.rst and `arch/arm64/kvm/vgic/`, Linux 7.4.
 //!
@@ -24,10 +24,10 @@ pub enum Error {
     /// The kernel refused an access.
     #[error(transparent)]
     Access(Box<AccessError>),
-    /// The kernel accepted a write and did not do it.
+    /// The kernel accepted a write, and the register reads back another value.
     #[error(transparent)]
     ReadBack(Box<ReadBackError>),
-    /// The device says what no device of this kind can say.
+    /// The device is not set up, is not the one that was described, or reports what no such device can.
     #[error(transparent)]
     Device(Box<DeviceError>),
     /// A buffer of the caller does not have the right size. At most registers were read to find out; nothing was transferred.
@@ -36,7 +36,7 @@ pub enum Error {
     /// The bytes are not an image that can be read. Nothing was accessed.
     #[error(transparent)]
     Image(#[from] ImageError),
-    /// Values of attributes are no state. Nothing was accessed.
+    /// A list of attribute values does not make a state. Nothing was accessed.
     #[error(transparent)]
     Attribute(Box<AttributeError>),
     /// The state cannot be restored on this device. Nothing was accessed.
@@ -137,7 +137,7 @@ impl Error {
     }
 }
 
-/// A device that contradicts its specification or is not set up.
+/// A device that is not set up, that is not the one that was described, or that contradicts its specification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeviceError {
@@ -150,7 +150,7 @@ pub enum DeviceError {
         "the vCPUs have EL2, and this kernel does not give the registers of their virtual CPU interface (ICH_*_EL2): they would be lost"
     )]
     El2StateUnavailable,
-    /// A VM with LPIs and no ITS given, or the other way: state would be lost. By `GICD_TYPER.LPIS`.
+    /// The VM has ITSes and none was given, or it has none and one was given: state would be lost. Found by `GICD_TYPER.LPIS`.
     #[error("the VM has {its}, {given} were given", its = if *lpis { "ITSes" } else { "no ITS" })]
     ItsMissing {
         /// Whether the VM has ITSes.
@@ -174,7 +174,7 @@ pub enum DeviceError {
     /// no address yet.
     #[error("none of the vCPUs given has the last redistributor: one is missing, or the redistributors have no address yet")]
     LastVcpuMissing,
-    /// A redistributor that names its vCPU otherwise (`GICR_TYPER`).
+    /// `GICR_TYPER` of the redistributor of a vCPU identifies another vCPU.
     #[error("{vcpu} was given, its redistributor says GICR_TYPER = {typer:#x}")]
     OtherVcpu {
         /// The vCPU as it was given.

@@ -11,8 +11,8 @@ use alloc::vec::Vec;
 
 /// The tables that a flush had the kernel write, for one save of the same controller.
 ///
-/// A save takes it by value, so that it is for one save, also if that fails: the guest may go on before the next. That no vCPU runs
-/// between the flush and the save is the VMM's part.
+/// A save consumes it even if the save fails, since the guest may run before the next one. The VMM sees to it that no vCPU runs between the
+/// flush and the save.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "a save needs it"]
 pub struct Flushed {
@@ -41,8 +41,8 @@ impl Flushed {
         Flushed { kind: Kind::Gicv3, its, restores, written: Vec::new(), lpis: Some(lpis) }
     }
 
-    /// Guest memory that the kernel wrote: mark it dirty, and save it after this. The ranges may be more than was written; addresses are
-    /// the guest's, and may lie outside of its memory. Empty where tables go into the image, and where there are none.
+    /// Guest memory that the kernel wrote: mark it dirty, and save it after the flush. The ranges may cover more than was written. The
+    /// guest chose the addresses: a range may lie outside of its memory. Empty if tables go into the image, and if there are none.
     #[must_use]
     pub fn written(&self) -> &[GuestRange] {
         &self.written

@@ -4,21 +4,27 @@
 //!
 //! # Contract
 //!
-//! **Attach for each operation.** A backend is made for one save or one restore, and let go: borrow the devices, attach, flush and save, or
-//! check and restore. Nothing of it needs to be kept: what guest memory is, how many LPIs there are, which options hold, is asked anew.
+//! **Attach for each operation.** Make a backend for one save or one restore, and drop it afterwards: borrow the devices, attach, flush and
+//! save, or check and restore. Nothing of it needs to be kept. Guest memory, the number of LPIs and the options are those of the moment.
 //!
-//! **Save.** Every vCPU is out of `KVM_RUN` and out of every other vCPU ioctl; devices, irqfds and whatever else injects interrupts
-//! are stopped. Flush the tables, which does nothing where there are none to flush; ask how large the image can be; save the state; where
-//! [`GuestMemoryUse::written_by_flush`] says so, make the last pass over guest memory after that. The source may go on running
-//! afterwards.
+//! **Save.**
+//! 1. Every vCPU is out of `KVM_RUN` and out of every other vCPU ioctl. Devices, irqfds and whatever else injects interrupts are stopped.
+//! 2. Flush the tables. Where there are none to flush, this does nothing.
+//! 3. Ask how large the image can be, and save.
+//! 4. If [`GuestMemoryUse::written_by_flush`] is set, make the last pass over guest memory after step 2.
 //!
-//! **Restore.** The same vCPUs exist, and the devices are initialised with the same number of interrupts and have their addresses. A
-//! GICv5 is fresh: no vCPU of the VM has ever run, and it was not restored before; a GICv3 may have been used. Guest memory is in
-//! place. Nothing of the image is believed: it is checked first, and a refusal leaves the device as it was, without a single access. Then
-//! a GICv5 is asked whether it is fresh ([`DeviceError::NotFresh`](crate::DeviceError::NotFresh) says what that finds), which writes nothing
-//! either; one that this backend has restored is not ([`DeviceError::RestoredBefore`](crate::DeviceError::RestoredBefore)). An error
-//! after that leaves a VM that must be thrown away. When all is done: of a GICv5 and of a GICv2, drive every interrupt line that a
-//! device holds high again, since lines are not part of its state ([`Report::level_spis`], [`Report::level_ppis`]); those of a GICv3 are.
+//! The source may go on running afterwards.
+//!
+//! **Restore.**
+//! 1. The same vCPUs exist. The devices are initialised with the same number of interrupts and have their addresses. A GICv5 is fresh: no
+//!    vCPU of the VM has ever run, and it was not restored before. A GICv3 may have been used.
+//! 2. Guest memory is in place.
+//! 3. Restore. The image is not trusted: it is checked first, and a refusal leaves the device as it was, without a single access. A GICv5
+//!    is then asked whether it is fresh, which writes nothing either ([`DeviceError::NotFresh`](crate::DeviceError::NotFresh) says what
+//!    that finds; [`DeviceError::RestoredBefore`](crate::DeviceError::RestoredBefore): this backend has restored it before). After an error
+//!    behind that point, discard the VM.
+//! 4. Of a GICv5 and of a GICv2, drive every interrupt line that a device holds high: lines are not part of their state
+//!    ([`Report::level_spis`], [`Report::level_ppis`]). Line levels of a GICv3 are restored.
 
 use crate::Error;
 use crate::flushed::Flushed;
@@ -26,13 +32,13 @@ use crate::image::Kind;
 use crate::options::Options;
 use crate::report::Report;
 
-/// What a save or restore needs.
+/// What a save and a later restore need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Requirements {
-    /// A buffer of this many bytes is enough for an image of the present state, in the coding that the backend is set to. Where tables
-    /// go into the image, that is enough for any tables in which no LPI is mapped twice, some MiB: after a flush,
-    /// [`DynInterruptState::image_max`] knows better.
+    /// A buffer of this many bytes is enough for an image of the present state, in the coding that the backend is set to. If tables go into
+    /// the image, this is a bound for any tables in which no LPI is mapped twice, some MiB; after a flush,
+    /// [`DynInterruptState::image_max`] gives a closer one.
     pub image_max: usize,
     /// What happens to guest memory.
     pub guest_memory: GuestMemoryUse,
@@ -56,8 +62,8 @@ impl GuestMemoryUse {
     pub const NONE: GuestMemoryUse = GuestMemoryUse { written_by_flush: false, read_by_restore: false, written_by_restore: false };
 }
 
-/// The interrupt state of a VM as bytes, without knowing which controller it has. Object-safe: a VMM holds a `Box<dyn
-/// DynInterruptState>` for hosts of any kind.
+/// The interrupt state of a VM as bytes, whichever controller it has. Object-safe: a VMM uses a `&mut dyn DynInterruptState` for
+/// every controller.
 ///
 /// See the [module](self) for what must hold before a call.
 pub trait DynInterruptState {
@@ -74,14 +80,14 @@ pub trait DynInterruptState {
     /// What the VMM has decided.
     fn options(&self) -> &Options;
 
-    /// Decides otherwise, from the next operation on.
+    /// Sets the options, from the next operation on.
     fn set_options(&mut self, options: Options);
 
     /// Has the kernel write the tables that it keeps for the controller: into guest memory ([`GuestMemoryUse`]), or to where the save
-    /// takes them from. Returns what was flushed: [`Flushed::written`] tells which guest memory was written, and a save consumes it. Does
-    /// nothing where there are no such tables.
+    /// takes them from. Returns what was flushed, which the save consumes; [`Flushed::written`] lists the guest memory that was written.
+    /// Does nothing if the controller has no such tables.
     ///
-    /// Only for a VMM that means to save: a pause alone needs none. What is written, and where, the implementation says.
+    /// Call it only when a save follows, not on every pause. The implementation documents what is written, and where.
     ///
     /// # Errors
     ///
@@ -89,7 +95,7 @@ pub trait DynInterruptState {
     /// take all of guest memory for dirty, or ask KVM's dirty log.
     fn flush_tables(&mut self) -> Result<Flushed, Error>;
 
-    /// A buffer of this many bytes is enough for the image of a save with these tables.
+    /// The size in bytes of a buffer that is enough for the image of a save with these tables.
     ///
     /// # Errors
     ///
@@ -98,14 +104,14 @@ pub trait DynInterruptState {
 
     /// Saves the state into a buffer as an image, and returns the length of the image in bytes.
     ///
-    /// What the buffer holds behind the image means nothing. A reader of the whole buffer finds the length with
+    /// The bytes of the buffer behind the image are unspecified. A reader of the whole buffer finds the length of the image with
     /// [`image::length`](crate::image::length).
     ///
     /// # Errors
     ///
     /// - [`Error::Buffer`]: the buffer is smaller than [`DynInterruptState::image_max`].
     /// - [`Error::Access`], [`Error::Device`]: the device could not be read, or another controller was flushed. The contents of the buffer
-    ///   mean nothing.
+    ///   are unspecified.
     fn save_image(&self, flushed: Flushed, image: &mut [u8]) -> Result<usize, Error>;
 
     /// Whether an image can be restored here. Does not access the device.

@@ -1,21 +1,41 @@
 //! Save and restore the interrupt controller that Linux KVM emulates for an Arm guest: for snapshots, live update and live migration.
 //!
-//! A virtual machine monitor hands over the device and the vCPUs; it gets the state as a typed value or as the bytes of an image,
-//! and back. Before a restore, everything is checked; an image that is refused leaves the device without a single access.
+//! For the author of a virtual machine monitor (VMM). The VMM creates the devices, stops vCPUs and moves guest memory; the crate turns the
+//! state of the controller into the bytes of an image, or into a typed value, and back.
 //!
-//! - [`InterruptState`] and [`DynInterruptState`]: the contract, typed and as bytes.
-//! - [`gicv2::Gicv2`]: the backend for a virtual GICv2.
-//! - [`gicv5::Gicv5`]: the backend for a virtual GICv5 (Linux 7.4).
-//! - [`gicv3::Gicv3`]: the backend for a virtual GICv3 with any number of ITSes.
+//! # Save, check, restore
+//!
+//! | | call | what it does |
+//! |---|---|---|
+//! | attach | [`Gicv3::attach`](gicv3::Gicv3::attach), [`Gicv5::attach`](gicv5::Gicv5::attach), [`Gicv2::attach`](gicv2::Gicv2::attach) | lends the devices, which are initialised, to a backend for one operation; reads what the devices are |
+//! | save | [`flush_tables`](DynInterruptState::flush_tables) | has KVM write the tables of ITSes: into guest memory, or for the image ([`TableStrategy`]) |
+//! | | [`image_max`](DynInterruptState::image_max) | tells the size of the buffer |
+//! | | [`save_image`](DynInterruptState::save_image) | writes the image into the buffer, and returns its length |
+//! | check | [`check_image`](DynInterruptState::check_image) | tells whether this VM can take an image, and what is wrong with the image; does not access the device |
+//! | restore | [`restore_image`](DynInterruptState::restore_image) | checks, then writes. Returns a [`Report`](report::Report): findings, guest memory that was written, lines to drive |
+//!
+//! These methods are those of [`DynInterruptState`], the same for every controller. [`InterruptState`] has [`save`](InterruptState::save),
+//! [`check`](InterruptState::check) and [`restore`](InterruptState::restore) of a typed state instead of an image. What the VMM must do
+//! before each call is in [`interrupt_state`]; what it decides is in [`Options`]. A refused image leaves the device without a single
+//! access.
+//!
+//! # Where to find what
+//!
+//! - [`gicv2`], [`gicv3`], [`gicv5`]: the backend and the state of each controller.
 #![cfg_attr(
     all(feature = "kvm", target_os = "linux"),
-    doc = "- [`kvm::KvmDevice`]: the device behind KVM's file descriptor; [`kvm::probe`]: what a host offers."
+    doc = "- [`kvm`]: the device behind a file descriptor of KVM; [`kvm::probe`] tells which controllers a host offers."
 )]
-#![cfg_attr(feature = "model", doc = "- [`model`]: KVM's devices in the process, to run a test suite on any machine.")]
+#![cfg_attr(feature = "model", doc = "- [`model`]: models of KVM's devices in the process, to run a test suite on any machine.")]
+//! - [`report`]: findings, their severities, and reasons of refusals; [`judge`]: the same without a device.
+//! - [`shadow`]: memory slots, for ITS tables in the image.
+//! - [`image`]: which controller an image is of, and how long it is.
+//! - [`its`]: ITS tables and commands as data; [`forward`]: a filter of commands in front of a real ITS.
+//! - [`uapi`]: constants of the kernel's interface, by their C names.
 //!
 //! # Example
 //!
-//! Migration of a guest with two vCPUs, on the model.
+//! A guest with two vCPUs and a GICv5 migrates, on the model.
 //!
 #![cfg_attr(feature = "model", doc = "```")]
 #![cfg_attr(not(feature = "model"), doc = "```ignore")]
@@ -50,13 +70,14 @@
 //! | feature | default | what |
 //! |---|---|---|
 //! | `kvm` | yes | the device behind a file descriptor of KVM (Linux) |
-//! | `vm-memory` | yes | guest memory of the crate vm-memory is read as it is; any other implements [`GuestMemoryRead`] |
+//! | `vm-memory` | yes | guest memory of the crate vm-memory implements [`GuestMemoryRead`]; a VMM implements it for any other, without a feature |
 //! | `shadow` | yes | ITS tables in the image, by way of shadow memory (Linux); needs `vm-memory` |
 //! | `model` | | KVM's devices in the process; GICv3 and ITS with `vm-memory` |
 //! | `serde` | | a state serialises as the bytes of its image |
 //! | `cli` | | the tool `vgic-state` |
+//! | `std` | | the CPU's own instructions for checksums; `kvm`, `vm-memory` and `cli` bring it |
 //!
-//! Without `kvm`, `vm-memory` and `cli` the crate is `no_std` and needs `alloc`.
+//! Without `std`, and so without `kvm`, `vm-memory` and `cli`, the crate is `no_std` and needs `alloc`.
 #![cfg_attr(not(feature = "std"), no_std)]
 #![cfg_attr(test, allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may panic"))]
 

@@ -8,7 +8,7 @@ use crate::judge::{Limits, Ranges};
 use crate::report::Severity;
 use crate::topology::{SpiSet, VcpuNumbers};
 
-/// What a VMM decides. To be set at any time: the next save, check or restore goes by it.
+/// What a VMM decides. It can be set at any time, and holds from the next save, check or restore on.
 ///
 /// ```
 /// use vgic_state::report::Severity;
@@ -20,45 +20,47 @@ use crate::topology::{SpiSet, VcpuNumbers};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Options {
-    /// A finding of this severity or a worse one is a refusal; others are reported. `None`: only what no kernel could restore is refused.
-    /// [`Severity::Low`]: a state with any finding is refused. Default: [`Severity::DEFAULT_THRESHOLD`].
+    /// The least severity of a finding that refuses a state; findings below it are reported. `None`: only what no kernel could restore is
+    /// refused. [`Severity::Low`]: a state with any finding is refused. Default: [`Severity::DEFAULT_THRESHOLD`].
     ///
-    /// Kernels before the end of 2024 leave entries of devices and events behind that were unmapped between two flushes. A restore
-    /// passes them by, and from a table alone they cannot be told from a chain that was cut short:
-    /// [`Problem::EntryBehindChain`](crate::report::Problem::EntryBehindChain), which is refused. Flush on a newer kernel, put tables into
-    /// the image, or accept [`Severity::High`].
+    /// Kernels before the end of 2024 leave stale entries in the tables, of devices and events that the guest unmapped between two flushes.
+    /// A restore skips them. The table alone does not show whether such an entry is stale or was lost from a chain that was cut short: it
+    /// is [`Problem::EntryBehindChain`](crate::report::Problem::EntryBehindChain), which is refused by default. Flush on a newer kernel,
+    /// put tables into the image, or set this to [`Severity::Critical`].
     pub refuse_at: Option<Severity>,
     /// GICv3: where a save puts the tables of ITSes. Default: into guest memory.
     pub tables: TableStrategy,
-    /// GICv3, tables in guest memory: have each flush compare what the kernel has mapped, which it learns from shadow memory, with what is
-    /// in guest memory afterwards. There are kernels that say success where the guest's level-1 device table is gone, and save no device
+    /// GICv3, tables in guest memory: each flush compares what the kernel has mapped, read by way of shadow memory, with the tables in
+    /// guest memory afterwards. Some kernels report success and save no device if the guest's level-1 device table was overwritten
     /// (`docs/kernels.md`). Needs memory that can be diverted. Default: false.
     pub verify_flush: bool,
-    /// GICv2 and GICv3: go on where the kernel has a newer revision of its distributor than the guest has seen and cannot take the guest's, as
-    /// kernels before 2026 cannot; report it as a finding. Revision 3 adds `GICR_CTLR.IR` and `CES` to revision 2. Default: false.
+    /// GICv2 and GICv3: restore although the kernel keeps a newer revision of its distributor (`GICD_IIDR`) than the one the guest has
+    /// seen; kernels before 2026 cannot take an older one. It is then a finding instead of an error. Revision 3 adds `GICR_CTLR.IR` and
+    /// `CES` to revision 2. Default: false.
     pub accept_newer_revision: bool,
     /// GICv3: what becomes of the state of vCPUs with EL2 (nested virtualization). Default: as the device shows.
     pub el2: El2Policy,
-    /// GICv3: what the host's kernel takes for the number of a vCPU. Where it is the order of creation and a `vcpu_id` is another number, a
-    /// flush and a check refuse the VM: its guest does not run there, and other kernels would take its interrupts for those of other
-    /// vCPUs. With the feature `kvm`, `kvm::vcpu_numbers` asks the host. Default: not told, nothing is refused for it.
+    /// GICv3: by which number the host's kernel names a vCPU in ITS commands and tables. If that is its place in the order of creation, and
+    /// some `vcpu_id` is another number, a flush and a check refuse the VM: its guest does not run there, and other kernels would deliver
+    /// its interrupts to other vCPUs. With the feature `kvm`, `kvm::vcpu_numbers` asks the host. Default: not told, and nothing is refused.
     pub vcpu_numbers: VcpuNumbers,
-    /// GICv3, tables in the state: what a restore makes of a configuration table that does not look like one. Default: leave it.
+    /// GICv3, tables in the state: which LPI configuration is restored if the guest's configuration table seems overwritten. Default: what
+    /// was saved.
     pub lpi_configuration: ConfigurationPolicy,
-    /// GICv3: what the guest owns, and what must not be touched, by which the places of tables are judged. Default: `None`, all memory that
-    /// there is when a state is checked, and nothing protected.
+    /// GICv3: which memory the guest owns, and which must not be touched; the places of tables are judged by it. Default: `None`, all guest
+    /// memory at the time of the check, and nothing protected.
     pub ranges: Option<Ranges>,
     /// GICv3: how much a check may read.
     pub limits: Limits,
-    /// GICv5: how often a save of the tables is repeated after `EBUSY`, which says that an interrupt arrived while the VM was saved. In each
-    /// attempt the kernel asks the hardware up to three times, and waits up to 10 ms for each answer. Default: 3.
+    /// GICv5: how often a save of the tables is repeated after `EBUSY`, which says that an interrupt arrived while the VM was saved. In
+    /// each attempt the kernel asks the hardware up to three times, and waits up to 10 ms for each answer. Default: 3.
     pub retries: u8,
-    /// GICv5: SPIs that are level-triggered, as the VMM's devices have them and as it has told the guest (device tree, ACPI). KVM's
-    /// interface loses it: the table that it saves calls an SPI edge-triggered (`ISTE.HM` = 0) whatever the guest wrote to
-    /// `IRS_SPI_CFGR`, and edge-triggered it would be restored. A save puts HM = 1 and Pending = 0 into the entries of these SPIs; so
-    /// does a restore, which reports [`Problem::SpiLevelLost`](crate::report::Problem::SpiLevelLost) where the image has HM = 0. To be
-    /// given on both sides. SPIs that the VM does not have are an error. Default: none, for a VM without such devices; an SPI that the
-    /// guest itself made level-triggered by `GIC CDHM` needs no mention.
+    /// GICv5: SPIs that are level-triggered, as the VMM's devices have them and as it has told the guest (device tree, ACPI). Set it before
+    /// a save and before a restore. KVM's interface does not carry it: the table that KVM saves has every SPI as edge-triggered (`ISTE.HM`
+    /// = 0), whatever the guest wrote to `IRS_SPI_CFGR`, and would restore it as such. A save puts HM = 1 and Pending = 0 into the entries
+    /// of these SPIs; so does a restore, which reports [`Problem::SpiLevelLost`](crate::report::Problem::SpiLevelLost) if the image has HM
+    /// = 0. An SPI that the VM does not have is an error. An SPI that the guest itself made level-triggered by `GIC CDHM` need not be
+    /// named. Default: none.
     pub level_spis: SpiSet,
     /// GICv5: how tables are written into images. Default: raw, as the kernel writes them.
     pub ist_coding: IstCoding,
@@ -116,7 +118,7 @@ builders! {
 /// Where a save puts the tables of ITSes and the pending bits of LPIs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum TableStrategy {
-    /// Into guest memory, where the guest's tables are: KVM's own way. If the guest has put other data there, it is overwritten.
+    /// Into guest memory, where the guest's tables are, as KVM does it. If the guest has put other data there, that is overwritten.
     #[default]
     GuestMemory,
     /// Into the state and its image. Guest memory is not written. Needs memory that can be diverted, such as
@@ -125,31 +127,35 @@ pub enum TableStrategy {
     Image,
 }
 
-/// What becomes of the state of vCPUs with EL2: the registers of the virtual CPU interface, which a guest gives to a guest of its own.
+/// What becomes of the state of vCPUs with EL2: the registers of the virtual CPU interface, which a guest hypervisor gives to its own
+/// guest.
 ///
-/// Whether the vCPUs have EL2, the device shows since Linux 6.17. Before 6.16 no vCPU can have it. On Linux 6.16 only the VMM knows.
+/// Before Linux 6.16 no vCPU can have EL2. On 6.16 the device does not show whether the vCPUs have it, so that only the VMM knows. From
+/// 6.17 on the device shows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum El2Policy {
-    /// Saved and restored where the device shows that the vCPUs have EL2; a state with it is refused where they have not, and the other way.
+    /// Saved and restored if the device shows that the vCPUs have EL2. A state with EL2 is refused for a VM without it, and the other way
+    /// round.
     #[default]
     AsShown,
     /// The vCPUs have EL2, as the VMM knows: where the device does not show it, every flush, save, check and restore is
-    /// [`DeviceError::El2StateUnavailable`](crate::DeviceError::El2StateUnavailable). For every VM that is made with `KVM_ARM_VCPU_HAS_EL2`.
+    /// [`DeviceError::El2StateUnavailable`](crate::DeviceError::El2StateUnavailable). For every VM that is made with
+    /// `KVM_ARM_VCPU_HAS_EL2`.
     Required,
     /// The state is neither saved nor restored, as if the vCPUs had no EL2: for a guest that does not use it.
     Lost,
 }
 
-/// What a restore gives the kernel as configuration of LPIs, if what the guest had as its configuration table does not look like one.
+/// Which LPI configuration is restored if the guest's configuration table seems overwritten.
 ///
-/// The kernel reads priority and enable from there and does not give them back. A table looks like one if bit 1, which is RES1, is
-/// set in the byte of every LPI that is mapped; otherwise [`Problem::ConfigurationNotCredible`](crate::report::Problem::ConfigurationNotCredible) is
-/// reported. Only the kernel's copy follows from this; the guest's table stays as it is, and the kernel reads it again when the guest
-/// says so (`INV`, `INVALL`, `MAPTI`).
+/// The kernel reads priority and enable from that table and does not give them back. A table is taken as intact if bit 1, which is RES1, is
+/// set in the byte of every LPI that is mapped; otherwise
+/// [`Problem::ConfigurationNotCredible`](crate::report::Problem::ConfigurationNotCredible) is reported. Only the kernel's copy follows this
+/// policy; the guest's table stays as it is, and the kernel reads it again when the guest asks for it (`INV`, `INVALL`, `MAPTI`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum ConfigurationPolicy {
-    /// What was there. LPIs may be disabled by it.
+    /// The bytes as they were saved. LPIs may be disabled by them.
     #[default]
     Leave,
     /// This byte for every LPI: priority `[7:2]`, enable `[0]`. 0xa3 is what Linux gives an LPI that it uses.

@@ -42,7 +42,7 @@ impl Row {
         Row { reset: Some(value), ..self }
     }
 
-    /// The same for a register that is not always there, and is then as good as zero.
+    /// The same for a register that is not always there; a missing one means zero.
     pub(crate) const fn or_zero(self) -> Self {
         Row { reset: Some(0), optional: true, ..self }
     }

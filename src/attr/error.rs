@@ -5,11 +5,11 @@
 use super::AttrId;
 use core::fmt;
 
-/// Why values of attributes are no state.
+/// Why a list of attribute values does not make a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AttributeError {
-    /// No register that a state has, nor one that a state can do without.
+    /// Neither a register of the state, nor one that is known to carry no state.
     #[error("{} is {value:#x}: it is no register of the state of a GICv3", Of(*its, *attribute))]
     Unknown {
         /// The ITS, if the value is one of an ITS: the address of its registers.

@@ -21,7 +21,7 @@ impl AttrId {
     /// `GRP_IST`: both interrupt state tables of a GICv5.
     pub const IST: AttrId = AttrId { group: v5::KVM_DEV_ARM_VGIC_GRP_IST, attr: 0 };
 
-    /// Any group and attribute, to name it or to ask for it; a value is transferred by an [`Attr`](crate::Attr) only.
+    /// Any group and attribute, to name it or to ask whether a device has it. To transfer a value, use an [`Attr`](crate::Attr).
     #[must_use]
     pub const fn from_raw(group: u32, attr: u64) -> Self {
         AttrId { group, attr }

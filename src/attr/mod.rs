@@ -1,6 +1,7 @@
 //! Device attributes with their width in the type, and the device that has them.
 //!
-//! Source: Documentation/virt/kvm/devices/arm-vgic.rst, arm-vgic-v3.rst, arm-vgic-v5.rst; Documentation/virt/kvm/api.rst, `KVM_SET_DEVICE_ATTR`.
+//! Source: Documentation/virt/kvm/devices/arm-vgic.rst, arm-vgic-v3.rst, arm-vgic-v5.rst; Documentation/virt/kvm/api.rst,
+//! `KVM_SET_DEVICE_ATTR`.
 //!
 //! Rule: the only place that packs a group and a register into an attribute. An attribute that reads 8 bytes cannot be given 4.
 
@@ -90,8 +91,8 @@ impl Attr<u32> {
 }
 
 impl Attr<u32> {
-    /// `GRP_MAINT_IRQ`: INTID of the maintenance interrupt of a GICv3 whose vCPUs have EL2, a PPI, 16 to 31; 0 as long as nobody has set it:
-    /// KVM takes 25 at the first run. Set before `INIT`.
+    /// `GRP_MAINT_IRQ`: INTID of the maintenance interrupt of a GICv3 whose vCPUs have EL2, a PPI, 16 to 31; 0 as long as nobody has set
+    /// it: KVM takes 25 at the first run. Set before `INIT`.
     #[must_use]
     pub const fn maintenance_irq() -> Self {
         Attr::new(v3::KVM_DEV_ARM_VGIC_GRP_MAINT_IRQ, 0)
@@ -110,8 +111,8 @@ impl Attr<u32> {
         Attr::new(v3::KVM_DEV_ARM_VGIC_GRP_REDIST_REGS, of_vcpu(mpidr, offset))
     }
 
-    /// `GRP_LEVEL_INFO`: line levels of 32 interrupts from INTID `first` below 1024, rounded down to a multiple of 32. Those of PPIs (`first` 0)
-    /// belong to one vCPU; for SPIs it does not matter which vCPU is named.
+    /// `GRP_LEVEL_INFO`: line levels of 32 interrupts from INTID `first` below 1024, rounded down to a multiple of 32. Those of PPIs
+    /// (`first` 0) belong to one vCPU; for SPIs it does not matter which vCPU is named.
     #[must_use]
     pub const fn line_levels(mpidr: Mpidr, first: u32) -> Self {
         let info = v3::VGIC_LEVEL_INFO_LINE_LEVEL << v3::KVM_DEV_ARM_VGIC_LINE_LEVEL_INFO_SHIFT;
@@ -205,9 +206,9 @@ impl Attr<[u64; 2]> {
 
 /// A virtual GIC as device attributes: KVM's, or the model's.
 ///
-/// A method is one ioctl. It returns the kernel's error number as it is; nothing is retried and nothing is remembered.
+/// A method is one ioctl, and returns the kernel's error number as it is. It retries nothing and keeps no state.
 ///
-/// `&mut D` and `Box<D>` are devices where `D` is. KVM's own is one by a shared reference, too: `&KvmDevice`.
+/// `&mut D` and `Box<D>` implement it if `D` does; so do `&KvmDevice` and `Arc<KvmDevice>`.
 pub trait AttrDevice {
     /// `KVM_GET_DEVICE_ATTR`.
     ///
@@ -242,7 +243,7 @@ pub trait AttrDevice {
 pub trait IstDevice: AttrDevice {
     /// `KVM_GET_DEVICE_ATTR` of `GRP_IST`: the kernel writes the interrupt state tables of a GICv5 into the buffers.
     ///
-    /// After an error the contents of the buffers mean nothing.
+    /// After an error the contents of the buffers are unspecified.
     ///
     /// # Errors
     ///

@@ -27,7 +27,7 @@ pub struct Policy<'a> {
     pub batch: u32,
 }
 
-/// What no ITS has.
+/// A configuration that no ITS can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum SetupError {
@@ -87,7 +87,7 @@ pub struct ItsList {
 
 impl IdLimits {
     /// From `GITS_TYPER`. Collections and vPEs are as many as their IDs have bits; INTIDs have 16 bits; `VMOVP` is for one ITS, number 0.
-    /// All of these are for the caller to make narrower or set right.
+    /// The caller narrows or corrects these.
     #[must_use]
     pub const fn from_typer(typer: u64) -> Self {
         const fn bits(typer: u64, mask: u64) -> u32 {

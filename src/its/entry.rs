@@ -39,7 +39,7 @@ impl Dte {
         self.itt_51_8() << 8
     }
 
-    /// With this table; bits `[7:0]` and `[63:52]` of the address are lost.
+    /// The same entry with this table; bits `[7:0]` and `[63:52]` of the address are dropped.
     #[must_use]
     pub const fn with_itt(self, address: u64) -> Self {
         self.with_itt_51_8((address >> 8) & ((1 << 44) - 1))
@@ -113,7 +113,7 @@ impl Level1 {
         self.address_51_16() << 16
     }
 
-    /// With this table; bits `[15:0]` and `[63:52]` of the address are lost.
+    /// The same entry with this table; bits `[15:0]` and `[63:52]` of the address are dropped.
     #[must_use]
     pub const fn with_address(self, address: u64) -> Self {
         self.with_address_51_16((address >> 16) & ((1 << 36) - 1))

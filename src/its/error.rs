@@ -37,8 +37,8 @@ pub enum TableError {
         /// Guest physical address.
         address: u64,
     },
-    /// After a flush into shadow memory: a table is not where the kernel's accesses were diverted. It is in a memory slot that was not given,
-    /// which only the kernel's own table could tell: **guest memory there may have been written**.
+    /// After a flush into shadow memory: a table is not where the kernel's accesses were diverted. It is in a memory slot that was not
+    /// given, which only the kernel's own table could tell: **guest memory there may have been written**.
     #[error(
         "{table}: {address:#x} is in none of the writable memory slots that were given: the kernel may have written guest memory there"
     )]
@@ -68,7 +68,7 @@ pub enum TableError {
         /// What must hold.
         rule: &'static str,
     },
-    /// Tables with more entries than any guest needs: the limit of work.
+    /// The tables have more entries than any guest needs: reading them stops at a limit.
     #[error("{table}: more than {limit} entries had to be read")]
     TooLong {
         /// The table that was read last.

@@ -86,7 +86,7 @@ pub struct PendingLpis {
 const RES1: u8 = 1 << 1;
 
 impl LpiState {
-    /// LPIs whose configuration does not look like one.
+    /// LPIs whose byte of the configuration table has bit 1, which is RES1, clear: the guest may have put other data there.
     pub fn doubtful_configuration(&self) -> impl Iterator<Item = &LpiConfiguration> {
         self.configuration.iter().filter(|lpi| lpi.byte & RES1 == 0)
     }

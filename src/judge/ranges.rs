@@ -47,11 +47,12 @@ impl<M: GuestMemoryRead> GuestMemoryRead for Owned<'_, M> {
     }
 }
 
-/// How much a judgement may do.
+/// How much a judgement may read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Entries of 8 bytes that may be read. More is [`WorkExceeded`](crate::report::Problem::WorkExceeded). Default: 16,777,216, which is 128 MiB.
+    /// Entries of 8 bytes that may be read. More is [`WorkExceeded`](crate::report::Problem::WorkExceeded). Default: 16,777,216, which is
+    /// 128 MiB.
     ///
     /// A guest with 1024 devices of 2048 events each needs 2.1 million.
     pub entries: u64,

@@ -57,7 +57,7 @@ pub enum ShadowError {
         /// What the kernel said.
         errno: Errno,
     },
-    /// A slot could not be given its memory back: **the VM has lost it, and must be thrown away.** Guest memory itself is unharmed.
+    /// A slot could not be given its memory back: **the VM has lost it, and must be discarded.** Guest memory itself is unharmed.
     #[error("slot {slot}: the guest's memory could not be put back, {step}: {errno}; the VM must be thrown away")]
     Lost {
         /// What was done.

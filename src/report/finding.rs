@@ -17,7 +17,7 @@ pub struct Finding {
     pub first: Place,
     /// In how many places it is.
     pub count: u64,
-    /// No threshold accepts it: KVM would refuse it halfway, or drop it without an error.
+    /// Refused at every threshold: KVM would refuse it halfway, or drop it without an error.
     pub refused: bool,
 }
 

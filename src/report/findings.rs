@@ -17,19 +17,18 @@ use core::fmt;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
-    /// One finding for each problem, the worst first; two where SPIs and LPIs, or registers of different groups, have it. Of values that are
-    /// missing, one for each name of a register and each ITS: another kind of loss is another finding.
+    /// One finding for each problem, the worst first; two where SPIs and LPIs, or registers of different groups, have it. Of values that
+    /// are missing, one for each name of a register and each ITS: another kind of loss is another finding.
     pub findings: Vec<Finding>,
     /// Commands that run as soon as their ITS is enabled.
     pub queued: Vec<QueuedCommands>,
     /// After a restore: guest memory that the kernel may have written. Mark it dirty.
     pub guest_memory_written: Vec<GuestRange>,
     /// GICv5: the level-triggered SPIs, by the VMM ([`Options::level_spis`](crate::Options::level_spis)) or by the table (`ISTE.HM`).
-    /// After a restore, each is as if its line were low: drive the line of each whose device holds it high (`KVM_IRQ_LINE`, irqfd).
+    /// The restore leaves each as if its line were low: then drive the line of each that a device holds high (`KVM_IRQ_LINE`, irqfd).
     ///
-    /// GICv2: those that are pending, by a latch or by a line that is high, which the interface does not tell apart. A restore makes them
-    /// pending by a latch: until its line is driven, such an SPI comes once and no more; one whose line has fallen meanwhile comes once all
-    /// the same.
+    /// GICv2: those that are pending, by a latch or by a line that is high: the interface does not tell which. A restore makes them pending
+    /// by a latch. Such an SPI arrives once, also if its line has fallen meanwhile, and arrives again only if its line is driven.
     pub level_spis: SpiSet,
     /// GICv2: PPIs likewise. KVM drives those of its timers itself.
     pub level_ppis: Vec<PpiLine>,

@@ -27,11 +27,11 @@ pub struct Place {
     pub interrupt: Option<IntId>,
     /// Guest physical address: of the entry, or of the start of the table.
     pub address: Option<u64>,
-    /// The other table, where two are in each other's way.
+    /// The other table, of two that overlap or share an address.
     pub other: Option<Table>,
     /// What was found there: the value of the register or of its field, or the bytes of the table.
     pub value: Option<u64>,
-    /// The least and the greatest value that would do.
+    /// The least and the greatest value that is allowed.
     pub allowed: Option<(u64, u64)>,
 }
 

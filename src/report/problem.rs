@@ -11,18 +11,18 @@ use core::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Severity {
-    /// Odd, without a consequence that is known.
+    /// Unusual, without a known consequence.
     Low,
     /// A guest may have made it, and may miss or get an interrupt that it should not; nothing else is touched.
     Medium,
     /// Interrupts are lost without an error; or KVM refuses the tables halfway, when it has consumed pending LPIs already.
     High,
-    /// KVM reads or writes outside of the guest's own tables, or one piece of memory, or one LPI, has two meanings.
+    /// KVM reads or writes outside of the guest's own tables, or one piece of memory or one LPI is used for two things.
     Critical,
 }
 
 impl Severity {
-    /// From here on a state should not be restored.
+    /// The least severity that refuses a state unless the VMM decides otherwise ([`Options::refuse_at`](crate::Options::refuse_at)).
     pub const DEFAULT_THRESHOLD: Severity = Severity::High;
 }
 
@@ -53,7 +53,7 @@ macro_rules! problems {
             /// All of them, the worst first.
             pub const ALL: &[Problem] = &[$($(Problem::$name),*),*];
 
-            /// A name that stays the same, for programs that read reports.
+            /// A name for programs that read reports. It never changes.
             #[must_use]
             pub const fn code(self) -> &'static str {
                 match self { $($(Problem::$name => $code,)*)* }

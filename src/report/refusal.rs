@@ -24,7 +24,7 @@ pub enum Refusal {
         /// The vCPU of the VM.
         vcpu: Vcpu,
     },
-    /// A vCPU that has one name in the VM and in the state, and another one besides.
+    /// A vCPU has the same id in the VM and in the state and different affinities, or the same affinity and different ids.
     #[error("the state has {found}, the VM {expected}: an id and an affinity that belong together must stay together")]
     VcpuNames {
         /// The vCPU of the VM.
@@ -79,10 +79,10 @@ pub enum Refusal {
         /// Guest physical address.
         base: u64,
     },
-    /// The state has EL2 of its vCPUs (nested virtualization), and the VM has none, or a kernel that does not show it.
+    /// The vCPUs of the state have EL2 (nested virtualization); those of the VM have not, or its kernel does not show it.
     #[error("the state has EL2 of its vCPUs, the VM's vCPUs have none that the kernel shows")]
     El2Missing,
-    /// The vCPUs of the VM have EL2, and the state does not say what is in it.
+    /// The vCPUs of the VM have EL2, and those of the state have not.
     #[error("the vCPUs of the VM have EL2, the state has none of it")]
     El2Unexpected,
     /// The maintenance interrupt differs, which is fixed before `INIT`.

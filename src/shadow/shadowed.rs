@@ -8,7 +8,7 @@ use super::{Divert, Memslot, Memslots, ShadowError, ShadowKind, ShadowMemory, Sh
 use crate::uapi::memory::KVM_MEM_READONLY;
 use crate::{GuestMemoryRead, GuestRange};
 
-/// Guest memory `M`, and the slots `S` through which KVM sees it. The slots may be lent: `&mut S` will do.
+/// Guest memory `M`, and the memory slots `S` through which KVM sees it. The slots may be borrowed: `&mut S` implements `Memslots`, too.
 ///
 /// ```
 /// # #[cfg(feature = "model")]

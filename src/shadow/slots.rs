@@ -69,18 +69,17 @@ impl Backing {
 ///
 /// # Contract
 ///
-/// - All slots are listed through which KVM could write a table. Read-only slots may be left out: they are left as they are, and a
-///   table there fails as it does in a plain save.
+/// - The list has every slot through which KVM could write a table. Read-only slots may be left out: they stay as they are, and a table
+///   there fails as it does in a plain save.
 /// - A method that returns `Ok` has done what it says; one that returns an error has changed nothing.
 /// - Nothing else changes slots while a [`ShadowWindow`](super::ShadowWindow) exists, and no vCPU runs.
 ///
 /// # Memory safety
 ///
-/// The window keeps shadow memory mapped until the slot has its own memory back, and for ever if that fails. For a SAFETY comment
-/// there is something better to rely on, because it asks nothing of whoever calls: a [`ShadowRegion`] can only be made by a window,
-/// and its memory is mapped as long as somebody has a clone of [`ShadowRegion::region`]. Whoever hands
-/// [`ShadowRegion::host_address`] to the kernel keeps that clone until the slot has been deleted, and leaks it rather than dropping
-/// it before.
+/// The window keeps shadow memory mapped until the slot has its own memory back, and never unmaps it if that fails. A SAFETY comment of an
+/// implementation should rely on the following instead, since it depends on no caller: only a window makes a [`ShadowRegion`], and its
+/// memory is mapped as long as a clone of [`ShadowRegion::region`] exists. An implementation that gives [`ShadowRegion::host_address`] to
+/// the kernel keeps such a clone until the slot has been deleted. If the slot cannot be deleted, it leaks the clone.
 pub trait Memslots {
     /// The slots, in any order.
     fn list(&self) -> Vec<Memslot>;

@@ -26,9 +26,9 @@ const ADDRESS_END: u64 = 1 << 48;
 /// How much a copy-on-write shadow can be made to [clear](ShadowMemory::clear): each page of it is one more page of memory.
 const CLEAR_MAX: u64 = 64 << 20;
 
-/// While it exists, KVM's accesses to the writable slots of a VM go to shadow memory. **No vCPU may run.**
+/// While a window exists, KVM's accesses to the writable slots of a VM go to shadow memory. **No vCPU may run.**
 ///
-/// Dropping it gives the slots their own memory back, as [`ShadowWindow::close`] does, but cannot say if that failed.
+/// Dropping it gives the slots their own memory back, as [`ShadowWindow::close`] does, but cannot report a failure.
 ///
 /// Slots are deleted and created again: the guest's accesses after that find its memory as it was, but each page is mapped again when
 /// the guest touches it first. With `KVM_DIRTY_LOG_INITIALLY_SET`, the kernel's log says that all pages are dirty. Read-only slots are

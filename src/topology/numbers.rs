@@ -4,9 +4,9 @@
 //!
 //! Rule: a guest sees one number, whatever the kernel means by it.
 
-/// What a kernel takes for the number of a vCPU: in ITS commands, in collection tables, and for the timers of a guest.
+/// By which number a kernel names a vCPU: in ITS commands, in collection tables, and for the timers of a guest.
 ///
-/// A guest takes it from `GICR_TYPER.Processor_Number`, which is the `vcpu_id` on every kernel.
+/// A guest reads its number in `GICR_TYPER.Processor_Number`, which is the `vcpu_id` on every kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum VcpuNumbers {

@@ -25,7 +25,7 @@ use std::path::PathBuf;
 
 /// Say what changed between two images: registers field by field, interrupts, mappings.
 ///
-/// Exit code 0: the same. 1: different. 2: an error. A change is marked \"restore\" if a restore may make it: hardware-use bits that KVM
+/// Exit code 0: the same. 1: different. 2: an error. A change is marked `restore` if a restore may make it: hardware-use bits that KVM
 /// clears, an interrupt that was pending and has been taken, commands of an ITS that have run, bits that KVM does not keep.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:
