@@ -4,6 +4,7 @@
 //!
 //! Rule: only a flush makes one, and a save consumes it: tables that are older than the last save cannot be saved.
 
+use crate::AttrId;
 use crate::image::Kind;
 use crate::its::LpiState;
 use crate::memory::GuestRange;
@@ -23,22 +24,30 @@ pub struct Flushed {
     restores: u32,
     written: Vec<GuestRange>,
     lpis: Option<LpiState>,
+    /// What the flush has read of redistributors, in the order of their vCPUs: the save takes these, which say where the tables are, and
+    /// does not read them again.
+    registers: Vec<(AttrId, u32)>,
 }
 
 impl Flushed {
     /// Nothing: for a controller that keeps no tables.
     pub(crate) const fn nothing(kind: Kind) -> Self {
-        Flushed { kind, its: Vec::new(), restores: 0, written: Vec::new(), lpis: None }
+        Flushed { kind, its: Vec::new(), restores: 0, written: Vec::new(), lpis: None, registers: Vec::new() }
     }
 
     /// Into guest memory.
     pub(crate) const fn written_to(its: Vec<u64>, restores: u32, written: Vec<GuestRange>) -> Self {
-        Flushed { kind: Kind::Gicv3, its, restores, written, lpis: None }
+        Flushed { kind: Kind::Gicv3, its, restores, written, lpis: None, registers: Vec::new() }
     }
 
     /// For the state.
     pub(crate) const fn for_state(its: Vec<u64>, restores: u32, lpis: LpiState) -> Self {
-        Flushed { kind: Kind::Gicv3, its, restores, written: Vec::new(), lpis: Some(lpis) }
+        Flushed { kind: Kind::Gicv3, its, restores, written: Vec::new(), lpis: Some(lpis), registers: Vec::new() }
+    }
+
+    /// The same, with what was read on the way.
+    pub(crate) fn with_registers(self, registers: Vec<(AttrId, u32)>) -> Self {
+        Flushed { registers, ..self }
     }
 
     /// Guest memory that the kernel wrote: mark it dirty, and save it after the flush. The ranges may cover more than was written. The
@@ -58,7 +67,8 @@ impl Flushed {
         self.kind == kind && self.its.iter().copied().eq(its) && (self.its.is_empty() || self.restores == restores)
     }
 
-    pub(crate) fn into_lpis(self) -> Option<LpiState> {
-        self.lpis
+    /// What goes into the state: tables that were flushed for it, and registers that were read on the way.
+    pub(crate) fn into_parts(self) -> (Option<LpiState>, Vec<(AttrId, u32)>) {
+        (self.lpis, self.registers)
     }
 }

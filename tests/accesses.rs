@@ -229,6 +229,26 @@ fn each_access_of_one_more_vcpu_has_its_reason() {
     assert_eq!(seen, REASONS.map(|(access, _)| access));
 }
 
+/// With an ITS, a flush reads where the tables of each vCPU are, and the save behind it does not read that again.
+#[test]
+fn a_flush_and_the_save_behind_it_read_each_register_of_a_redistributor_once() {
+    for (vcpus, its) in [(1, 1), (2, 1), (2, 2), (16, 1)] {
+        let (vm, mut source) = rig3::filled(rig3::Config { vcpus, its, ..rig3::Config::default() });
+        vm.clear_trace();
+        let flushed = source.flush_tables().expect("flush");
+        let of_flush: Vec<AttrId> = trace(&vm).iter().map(|access| access.id).filter(|id| id.mpidr().is_some()).collect();
+        let state = source.save(flushed).expect("save");
+        let of_vcpus: Vec<AttrId> = trace(&vm).iter().map(|access| access.id).filter(|id| id.mpidr().is_some()).collect();
+        let distinct: HashSet<AttrId> = of_vcpus.iter().copied().collect();
+        assert_eq!(of_vcpus.len(), distinct.len(), "a register is read twice");
+        // GICR_CTLR and both halves of GICR_PENDBASER; those of GICR_PROPBASER once.
+        assert_eq!(of_flush.len(), 2 + 3 * vcpus as usize);
+        assert!(state.vcpus.iter().all(|vcpu| vcpu.redist.lpis_enabled()));
+        let pendbasers: HashSet<u64> = state.vcpus.iter().map(|vcpu| vcpu.redist.pendbaser).collect();
+        assert_eq!(pendbasers.len(), vcpus as usize, "each is the vCPU's own");
+    }
+}
+
 #[test]
 fn a_check_and_a_refusal_access_nothing() {
     let (_, mut state) = gicv3_save(2, 96);

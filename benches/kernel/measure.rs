@@ -19,8 +19,8 @@ pub(crate) type Sample = (Duration, Duration, u32);
 
 /// What looking at the clock twice takes.
 pub(crate) fn clock() -> Duration {
-    let faults = || (0..1000).map(|_| Instant::now().elapsed()).sum::<Duration>() / 1000;
-    (0..10).map(|_| faults()).min().unwrap_or_default()
+    let faults = || (0..100).map(|_| Instant::now().elapsed()).sum::<Duration>() / 100;
+    (0..200).map(|_| faults()).min().unwrap_or_default()
 }
 
 pub(crate) fn measure<T>(faults: &Faults, act: impl FnOnce() -> T) -> (Sample, T) {

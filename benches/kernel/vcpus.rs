@@ -78,6 +78,28 @@ fn least(samples: &[Sample], clock: Duration) -> (Duration, Duration, u32) {
     (least(|sample| sample.1), least(|sample| sample.0 - sample.1), calls)
 }
 
+/// What is drawn: vCPUs, and the times of an attachment, a save with its flush, a restore, and as many accesses as the save has calls.
+type Row = (u32, [Duration; 4]);
+
+/// Times on an axis of 12 columns for each power of ten, from 0.1 ms to 100 s.
+fn plot(rows: &[Row]) -> String {
+    const COLUMNS: usize = 12;
+    let column = |time: Duration| ((time.as_secs_f64() * 1e4).max(1.0).log10() * COLUMNS as f64).round() as usize;
+    let mut text = format!("{:>5}  ", "vCPUs");
+    for decade in ["0.1 ms", "1 ms", "10 ms", "0.1 s", "1 s", "10 s", "100 s"] {
+        text += &format!("{decade:<COLUMNS$}");
+    }
+    for (vcpus, times) in rows {
+        let mut line = vec![b'.'; 6 * COLUMNS + 1];
+        // What was measured is over what was estimated.
+        for (time, mark) in times.iter().zip(*b"asr|").rev() {
+            line[column(*time).min(6 * COLUMNS)] = mark;
+        }
+        text += &format!("\n{vcpus:>5}  {}", String::from_utf8(line).expect("ASCII"));
+    }
+    text
+}
+
 pub(crate) fn all() {
     let clock = clock();
     for (lpis, strategy, what) in [
@@ -87,17 +109,19 @@ pub(crate) fn all() {
     ] {
         let mut table = comfy_table::Table::new();
         table.load_style(presets::ASCII_MARKDOWN);
-        table.set_header(["vCPUs", "us a get", "operation", "calls", "us a call", "ms", "in the kernel"]);
+        table.set_header(["vCPUs", "us an access", "operation", "calls", "us a call", "ms", "in the kernel"]);
+        let mut rows = Vec::new();
         for vcpus in VCPUS {
             let (samples, access) = operations(vcpus, lpis, strategy);
-            for (name, samples) in OPERATIONS.iter().zip(&samples.0) {
-                let (kernel, own, calls) = least(samples, clock);
+            let access = access.saturating_sub(clock);
+            let least = samples.0.each_ref().map(|samples| least(samples, clock));
+            for (name, (kernel, own, calls)) in OPERATIONS.iter().zip(least) {
                 if kernel + own == Duration::ZERO {
                     continue;
                 }
                 table.add_row([
                     vcpus.to_string(),
-                    format!("{:.0}", access.saturating_sub(clock).as_secs_f64() * 1e6),
+                    format!("{:.0}", access.as_secs_f64() * 1e6),
                     (*name).to_string(),
                     calls.to_string(),
                     format!("{:.0}", kernel.as_secs_f64() * 1e6 / f64::from(calls.max(1))),
@@ -105,6 +129,8 @@ pub(crate) fn all() {
                     format!("{:.1} %", 100.0 * kernel.as_secs_f64() / (kernel + own).as_secs_f64()),
                 ]);
             }
+            let [attach, flush, _, save, restore] = least.map(|(kernel, own, _)| kernel + own);
+            rows.push((vcpus, [attach, flush + save, restore, access * (least[1].2 + least[3].2)]));
         }
         for column in [0, 1, 3, 4, 5, 6] {
             if let Some(column) = table.column_mut(column) {
@@ -112,5 +138,6 @@ pub(crate) fn all() {
             }
         }
         println!("Linux {}, {} SPIs, {what}\n\n{table}\n", release(), NR_IRQS - 32);
+        println!("a: attach; s: flush and save; r: restore; |: the calls of s, by the time of one access\n\n{}\n", plot(&rows));
     }
 }

@@ -50,7 +50,7 @@ impl<D: AttrDevice, M: GuestMemoryRead> InterruptState for Gicv3<D, M> {
             return Err(DeviceError::OtherFlush.into());
         }
         self.loses_nothing()?;
-        self.read_state(flushed.into_lpis())
+        self.read_state(flushed)
     }
 
     fn check(&self, state: &Gicv3State) -> Result<Report, Error> {

@@ -18,8 +18,17 @@ use crate::options::TableStrategy;
 use crate::registers::RegisterTable;
 use crate::state::gicv3::layout::Layout;
 use crate::state::gicv3::{ItsState, RedistState};
-use crate::{AttrDevice, Error};
+use crate::topology::Vcpu;
+use crate::{Attr, AttrDevice, AttrId, Error};
 use alloc::vec::Vec;
+
+/// Registers of a vCPU as they were read, 32 bits each.
+fn words(vcpu: Vcpu, redist: &RedistState) -> impl Iterator<Item = (AttrId, u32)> {
+    redist.rows().flat_map(move |(row, value)| {
+        let half = move |n: u32| (Attr::redist(vcpu.mpidr, row.key + 4 * n).id(), (value >> (32 * n)) as u32);
+        (0..1 + u32::from(row.is_wide())).map(half)
+    })
+}
 
 impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
     pub(super) fn flush(&mut self) -> Result<Flushed, Error> {
@@ -37,13 +46,14 @@ impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
         for (its, (base, _)) in self.its.iter().zip(&self.target.its) {
             units.push(ItsState::read(|row| read_its(its, *base, row))?);
         }
+        let read = redists.iter().flat_map(|(vcpu, redist)| words(*vcpu, redist)).collect();
         let registers = Layout::new(redists, &units, self.target.its.iter().copied());
         let bases = self.its_bases();
         match self.options.tables {
             TableStrategy::Image => {
                 let mut saved = self.save_to_shadow(&registers)?;
                 lpis::read_configuration(&mut saved, &self.memory, &registers);
-                Ok(Flushed::for_state(bases, self.restores, saved))
+                Ok(Flushed::for_state(bases, self.restores, saved).with_registers(read))
             }
             TableStrategy::GuestMemory => {
                 let mapped = self.options.verify_flush.then(|| self.save_to_shadow(&registers)).transpose()?;
@@ -56,7 +66,7 @@ impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
                 for (registers, (_, identity)) in units.iter().zip(&self.target.its) {
                     written::written_by_save(identity, registers, &self.memory, &mut ranges);
                 }
-                Ok(Flushed::written_to(bases, self.restores, join(ranges)))
+                Ok(Flushed::written_to(bases, self.restores, join(ranges)).with_registers(read))
             }
         }
     }
