@@ -69,9 +69,9 @@ impl<D: AttrDevice> Gicv2<D> {
     /// without touching it. A device that is not initialised is initialised by that, as KVM does with every access.
     ///
     /// No vCPU may be running. `vcpus` are all vCPUs of the VM: their number is compared with `GICD_TYPER.CPUNumber`, their ids must be
-    /// below 8. Linux 6.1 before 6.1.91 takes an id for the place in the order of creation; 6.7, and 6.8 before 6.8.10, do not survive an id
-    /// that no vCPU has (CVE-2024-36953). And KVM shows a vCPU its id as its target, but takes the bits that a guest writes for the order of
-    /// creation, which no register has: create vCPUs in the order of their ids, from 0 on.
+    /// below 8. Create vCPUs in the order of their ids, from 0 on: KVM shows a vCPU its id as its target, but takes the target bits that a
+    /// guest writes for places in the order of creation, which no register shows. Linux 6.1 before 6.1.91 takes an id in an attribute for
+    /// such a place, too. Linux 6.7, and 6.8 before 6.8.10, crash on an id that no vCPU has (CVE-2024-36953).
     ///
     /// # Errors
     ///
@@ -114,19 +114,19 @@ impl<D: AttrDevice> Gicv2<D> {
         Ok(Gicv2 { gic, target: Target { nr_irqs, identity, vcpus, per_vcpu }, options: Options::default() })
     }
 
-    /// The same with other options.
+    /// The same backend with other options.
     #[must_use]
     pub fn with_options(mut self, options: Options) -> Self {
         self.options = options;
         self
     }
 
-    /// The options, to be changed from one save or restore to the next.
+    /// The options. A change holds from the next operation on.
     pub fn options_mut(&mut self) -> &mut Options {
         &mut self.options
     }
 
-    /// What a state is checked against.
+    /// The vCPUs and identification registers that a state is checked against.
     #[must_use]
     pub fn target(&self) -> &Target {
         &self.target
@@ -138,7 +138,7 @@ impl<D: AttrDevice> Gicv2<D> {
         &self.gic
     }
 
-    /// The device, for what is outside of this crate's job. Writing state behind its back is not seen.
+    /// The device, for other uses than state. The backend does not notice if registers are written through it.
     pub fn gic_mut(&mut self) -> &mut D {
         &mut self.gic
     }

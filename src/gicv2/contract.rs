@@ -59,7 +59,7 @@ impl<D: AttrDevice> DynInterruptState for Gicv2<D> {
         self.options = options;
     }
 
-    /// Nothing: a GICv2 has no tables.
+    /// Does nothing: a GICv2 has no tables.
     fn flush_tables(&mut self) -> Result<Flushed, Error> {
         Ok(Flushed::nothing(Kind::Gicv2))
     }

@@ -28,8 +28,9 @@ const NAMES: u64 = GICR_TYPER_AFFINITY_VALUE & (u64::MAX >> 8) | GICR_TYPER_PROC
 
 /// The state of a virtual GICv3 behind its devices: the GICv3 itself, and its ITSes.
 ///
-/// `M` is guest memory, which KVM keeps the tables of an ITS in: read after a flush, to tell what the kernel has written. Without an
-/// ITS it is [`NoGuestMemory`](crate::NoGuestMemory).
+/// `D` is a device: a `KvmDevice`, a reference to one, or a device of the model. `M` is guest memory, in which KVM keeps the tables of an
+/// ITS; it is read after a flush, to tell what the kernel has written, and by a check. Without an ITS it is
+/// [`NoGuestMemory`](crate::NoGuestMemory).
 #[derive(Debug)]
 pub struct Gicv3<D, M> {
     pub(super) gic: D,
@@ -45,11 +46,12 @@ impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
     /// Attaches to devices that are initialised and have their addresses: reads what they are, so that a state can be checked later
     /// without touching them.
     ///
-    /// No vCPU may be running, every vCPU is initialised. `vcpus` are all vCPUs of the VM, `its` all its ITSes, `memory` its memory.
+    /// No vCPU may be running, and every vCPU is initialised. `vcpus` are all vCPUs of the VM, `its` all its ITSes, `memory` all its
+    /// memory.
     ///
-    /// What is given is compared with what the device shows of itself: affinity and id of each vCPU, whether the last redistributor
-    /// is among them, whether there are ITSes. The interface does not tell how many vCPUs a VM has: a list that lacks one in the
-    /// middle is not found out, and its state is lost.
+    /// The arguments are compared with what the device shows: affinity and id of each vCPU, whether the last redistributor is one of
+    /// theirs, whether there are ITSes. The interface does not tell how many vCPUs a VM has: if the list lacks one in the middle, its state
+    /// is lost without an error.
     ///
     /// # Errors
     ///
@@ -108,42 +110,42 @@ impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
         Ok(Gicv3 { gic, its, memory, target, options: Options::default(), restores: 0 })
     }
 
-    /// The same with other options.
+    /// The same backend with other options.
     #[must_use]
     pub fn with_options(mut self, options: Options) -> Self {
         self.options = options;
         self
     }
 
-    /// The options, to be changed from one save or restore to the next.
+    /// The options. A change holds from the next operation on.
     pub fn options_mut(&mut self) -> &mut Options {
         &mut self.options
     }
 
-    /// What a state is checked against.
+    /// The vCPUs and identification registers that a state is checked against.
     #[must_use]
     pub fn target(&self) -> &Target {
         &self.target
     }
 
-    /// The GICv3's own device.
+    /// The device of the GICv3 itself.
     #[must_use]
     pub fn gic(&self) -> &D {
         &self.gic
     }
 
-    /// The ITSes' devices, in the order they were given in.
+    /// The devices of the ITSes, in the order in which they were given.
     #[must_use]
     pub fn its(&self) -> &[D] {
         &self.its
     }
 
-    /// The GICv3's own device, for what is outside of this crate's job. Writing state behind its back is not seen.
+    /// The device of the GICv3 itself, for other uses than state. The backend does not notice if registers are written through it.
     pub fn gic_mut(&mut self) -> &mut D {
         &mut self.gic
     }
 
-    /// The ITSes' devices, likewise.
+    /// The devices of the ITSes, for other uses than state.
     pub fn its_mut(&mut self) -> &mut [D] {
         &mut self.its
     }
@@ -154,12 +156,12 @@ impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
         &self.memory
     }
 
-    /// Guest memory: for the dirty logs of slots that were diverted, say.
+    /// Guest memory, for instance to take the dirty logs of slots that were diverted.
     pub fn memory_mut(&mut self) -> &mut M {
         &mut self.memory
     }
 
-    /// Gives everything back: the GICv3's own device, the ITSes' devices, guest memory.
+    /// Gives everything back: the device of the GICv3, the devices of the ITSes, guest memory.
     #[must_use]
     pub fn into_parts(self) -> (D, Vec<D>, M) {
         (self.gic, self.its, self.memory)

@@ -100,26 +100,28 @@ impl<D: AttrDevice, M: GuestMemoryRead> DynInterruptState for Gicv3<D, M> {
         self.options = options;
     }
 
-    /// The tables of ITSes and the pending bits of LPIs, as [`Options::tables`](crate::Options::tables) says; nothing without an ITS.
+    /// Flushes the tables of ITSes and the pending bits of LPIs to where [`Options::tables`](crate::Options::tables) says. Without an ITS,
+    /// does nothing.
     ///
-    /// Into guest memory: `SAVE_PENDING_TABLES` of the GICv3, then `SAVE_TABLES` of each ITS. The kernel writes: a device table entry for
-    /// each device that the guest has mapped, its interrupt translation table, at the address that the guest once gave, the collection
-    /// table, and the pending bits of LPIs. If the guest has put other data there since, as a guest that resumed from hibernation may
-    /// have, that data is overwritten. The ranges cover all of that, and may be more. Addresses are the guest's: a range may lie
-    /// outside of its memory.
+    /// Into guest memory: gives the commands `SAVE_PENDING_TABLES` to the GICv3 and `SAVE_TABLES` to each ITS. The kernel writes, at
+    /// addresses that the guest once gave: a device table entry and the interrupt translation table of each device that the guest has
+    /// mapped, the collection table, and the pending bits of LPIs. If the guest has put other data there since, as a guest that resumed
+    /// from hibernation may have, that data is overwritten. [`Flushed::written`] covers all of it and may cover more.
     ///
-    /// Into the image: the same commands, while the kernel sees shadow memory. No range, since no guest memory is written. What was
-    /// read from the shadow goes into the next save; each save needs a flush of its own.
+    /// Into the image: gives the same commands, while the kernel sees shadow memory. No guest memory is written, and
+    /// [`Flushed::written`] is empty. Each save needs a flush of its own.
     ///
-    /// There are kernels that crash here if the guest has unmapped a collection (`MAPC` with V = 0) that events are still mapped to:
-    /// `docs/kernels.md` says which. Nothing that user space can read tells such a guest.
+    /// Some kernels crash here if the guest has unmapped a collection (`MAPC` with V = 0) that events are still mapped to:
+    /// `docs/kernels.md` lists them. Nothing that user space can read tells such a guest.
     ///
     /// # Errors
     ///
-    /// Beside those of the trait: [`Error::Shadow`]: memory could not be diverted, or not put back. [`Error::Tables`]: tables of the
-    /// guest overlap, so that the kernel's writes destroy each other, or lie outside of guest memory; with
-    /// [`Options::verify_flush`](crate::Options::verify_flush), also what guest memory has lost, after it was written.
-    /// [`Error::Refused`]: no other kernel would understand the tables ([`Options::vcpu_numbers`](crate::Options::vcpu_numbers)).
+    /// Those of the trait, and:
+    ///
+    /// - [`Error::Shadow`]: memory could not be diverted, or not be put back.
+    /// - [`Error::Tables`]: tables of the guest overlap, so that the kernel's writes destroy each other, or lie outside of guest memory.
+    ///   With [`Options::verify_flush`](crate::Options::verify_flush) also: guest memory was written and lacks mappings.
+    /// - [`Error::Refused`]: no other kernel would understand the tables ([`Options::vcpu_numbers`](crate::Options::vcpu_numbers)).
     fn flush_tables(&mut self) -> Result<Flushed, Error> {
         self.check_vcpu_numbers()?;
         self.flush()

@@ -10,8 +10,8 @@ use crate::{Attr, AttrDevice, Errno, Error, Operation};
 
 /// Gives a new device the identification that a guest has seen, before it is initialised: `GICD_IIDR`, `GICD_TYPER2`.
 ///
-/// Linux 6.17 and later allow it. A guest of a host without GICv4.1 can only then be restored on a host with it, which would show the
-/// guest `GICD_TYPER2.nASSGIcap`. Returns false where the kernel is older.
+/// Needed to restore a guest of a host without GICv4.1 on a host with it, which would otherwise show the guest `GICD_TYPER2.nASSGIcap`.
+/// Linux 6.17 and later allow it. Returns false if the kernel is older.
 ///
 /// # Errors
 ///

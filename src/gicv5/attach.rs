@@ -82,10 +82,10 @@ impl<D: IstDevice> Gicv5<D> {
     /// No vCPU may be running. `vcpus` are all vCPUs of the VM: their number is compared with `IRS_IDR1.PE_CNT`, the greatest
     /// `vcpu_id` with `IRS_IDR1.IAFFID_BITS`, and the device is asked whether it knows each affinity.
     ///
-    /// No register shows other ids of the same width. After a save, a check of the source's own image does
-    /// ([`check`](crate::InterruptState::check), [`check_image`](crate::DynInterruptState::check_image) on the source): an interrupt in
-    /// use whose IAFFID is not among the ids given is [`Problem::IstTargetUnknown`](crate::report::Problem::IstTargetUnknown). Two ids that have
-    /// changed places are in nothing that can be read: take them from where the vCPUs are created.
+    /// A wrong id of the same width is not found here. It is found by a check of the source's own image after a save
+    /// ([`check`](crate::InterruptState::check) or [`check_image`](crate::DynInterruptState::check_image) on the source): an interrupt in use
+    /// whose IAFFID is not among the ids given is [`Problem::IstTargetUnknown`](crate::report::Problem::IstTargetUnknown). If two ids are
+    /// exchanged, nothing that can be read shows it: take the ids from where the vCPUs are created.
     ///
     /// # Errors
     ///
@@ -146,19 +146,20 @@ impl<D: IstDevice> Gicv5<D> {
         Ok(self.ppis == Ppis::Below64)
     }
 
-    /// The same with other options.
+    /// The same backend with other options.
     #[must_use]
     pub fn with_options(mut self, options: Options) -> Self {
         self.options = options;
         self
     }
 
-    /// The options, to be changed from one save or restore to the next.
+    /// The options. A change holds from the next operation on.
     pub fn options_mut(&mut self) -> &mut Options {
         &mut self.options
     }
 
-    /// What a state is checked against: share it with a management plane to ask in advance whether an image fits this VM.
+    /// The vCPUs and identification registers that a state is checked against. With them, [`judge`](crate::judge) tells elsewhere whether an
+    /// image fits this VM.
     #[must_use]
     pub fn target(&self) -> &Target {
         &self.target
@@ -170,7 +171,7 @@ impl<D: IstDevice> Gicv5<D> {
         &self.device
     }
 
-    /// The device, for what is outside of this crate's job. Writing state behind its back is not seen.
+    /// The device, for other uses than state. The backend does not notice if registers are written through it.
     pub fn device_mut(&mut self) -> &mut D {
         &mut self.device
     }

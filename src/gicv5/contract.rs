@@ -83,7 +83,7 @@ impl<D: IstDevice> DynInterruptState for Gicv5<D> {
         self.options = options;
     }
 
-    /// Nothing: a GICv5 keeps its tables in the image.
+    /// Does nothing: a save of a GICv5 reads its tables.
     fn flush_tables(&mut self) -> Result<Flushed, Error> {
         Ok(Flushed::nothing(Kind::Gicv5))
     }

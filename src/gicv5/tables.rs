@@ -35,8 +35,8 @@ impl<D: IstDevice> Gicv5<D> {
     /// Has the kernel write both tables into the caller's bytes, of any alignment. No allocation, no copy.
     ///
     /// `ISTE.HWU` is cleared on the way out: it means nothing to another host. Level-triggered SPIs, by HM or by
-    /// [`Options::level_spis`](crate::Options::level_spis), get HM = 1 and Pending = 0. After an error, the contents of the buffers mean
-    /// nothing.
+    /// [`Options::level_spis`](crate::Options::level_spis), get HM = 1 and Pending = 0. After an error, the contents of the buffers
+    /// are unspecified.
     ///
     /// # Errors
     ///
@@ -50,8 +50,9 @@ impl<D: IstDevice> Gicv5<D> {
 
     /// Has the kernel read both tables from the caller's bytes, of any alignment. No allocation, no copy.
     ///
-    /// A step of a restore, after the IRS registers. Checks the buffers, not what is in them: [`InterruptState::restore`](crate::InterruptState::restore) does.
-    /// The kernel gets level-triggered SPIs as [`Gicv5::save_ists`] has them, whatever the buffer has.
+    /// A step of a restore, after the IRS registers. Checks the buffers, not what is in them:
+    /// [`InterruptState::restore`](crate::InterruptState::restore) does. The kernel gets level-triggered SPIs as [`Gicv5::save_ists`] has
+    /// them, whatever the buffer has.
     ///
     /// # Errors
     ///

@@ -32,8 +32,8 @@ pub struct Offered {
 }
 
 impl Offered {
-    /// Whether an image can be restored on this host, as far as the kind of controller goes; whether it fits a VM says
-    /// [`check_image`](crate::DynInterruptState::check_image).
+    /// Whether the host has the controller that an image is of. Whether the image fits a VM,
+    /// [`check_image`](crate::DynInterruptState::check_image) tells.
     ///
     /// ```
     /// # fn f(image: &[u8]) -> Result<(), vgic_state::image::ImageError> {
@@ -76,10 +76,10 @@ pub fn probe(vm: impl Descriptor) -> Result<Offered, Errno> {
     })
 }
 
-/// What the kernel takes for the number of a vCPU, for [`Options::vcpu_numbers`](crate::Options::vcpu_numbers).
+/// By which number the kernel names a vCPU, for [`Options::vcpu_numbers`](crate::Options::vcpu_numbers).
 ///
-/// Told by `KVM_CAP_ARM_SUPPORTED_REG_MASK_RANGES`, which Linux 6.7 has brought, as it has the change: d455d366c451 "KVM: arm64: vgic-its:
-/// Treat the collection target address as a vcpu_id".
+/// It is derived from `KVM_CAP_ARM_SUPPORTED_REG_MASK_RANGES`, which came with Linux 6.7, as did the change: d455d366c451 "KVM: arm64:
+/// vgic-its: Treat the collection target address as a vcpu_id".
 ///
 /// # Errors
 ///

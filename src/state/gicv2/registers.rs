@@ -16,7 +16,7 @@ const GICC_APR2: u32 = GICC_APR + 8;
 const GICC_APR3: u32 = GICC_APR + 12;
 
 register_table! {
-    /// What a distributor is: compared before a restore.
+    /// Identification registers of a distributor: compared before a restore.
     DistIdentity of KVM_DEV_ARM_VGIC_GRP_DIST_REGS {
         /// `GICD_IIDR`.
         iidr: u32 = GICD_IIDR, "first of all: until it is written, KVM ignores GICD_IGROUPR; read back, since kernels before 2026 ignore its revision",
@@ -37,7 +37,7 @@ register_table! {
 }
 
 register_table! {
-    /// What a CPU interface is: compared before a restore.
+    /// Identification register of a CPU interface: compared before a restore.
     CpuIdentity of KVM_DEV_ARM_VGIC_GRP_CPU_REGS {
         /// `GICC_IIDR`.
         iidr: u32 = GICC_IIDR, "implementer and architecture version: read only",

@@ -15,17 +15,17 @@ use alloc::vec::Vec;
 pub struct Gicv2State {
     /// Number of interrupts.
     pub nr_irqs: NrIrqs,
-    /// What the distributor is.
+    /// Identification registers of the distributor.
     pub identity: DistIdentity,
     /// Distributor.
     pub dist: DistState,
     /// SPIs, 32 by 32.
     pub spis: Vec<SpiBlock>,
-    /// What each vCPU has of its own.
+    /// The private part of each vCPU.
     pub vcpus: Vec<VcpuState>,
 }
 
-/// What one vCPU has of its own: its SGIs and PPIs, and its CPU interface.
+/// The private part of one vCPU: its SGIs and PPIs, and its CPU interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct VcpuState {
@@ -35,7 +35,7 @@ pub struct VcpuState {
     pub private: InterruptBlock,
     /// Which vCPUs have sent each SGI that is pending, one bit each, by their ids: `GICD_SPENDSGIR`, a byte for each SGI.
     pub sgi_sources: [u32; SGI_WORDS],
-    /// What the CPU interface is.
+    /// Identification register of the CPU interface.
     pub identity: CpuIdentity,
     /// CPU interface.
     pub gicc: CpuInterface,
@@ -83,7 +83,7 @@ impl Gicv2State {
     ///
     /// # Errors
     ///
-    /// [`TopologyError`]: the vCPUs of the state are no possible set.
+    /// [`TopologyError`]: no VM can have these vCPUs.
     pub fn topology(&self) -> Result<Vcpus, TopologyError> {
         Vcpus::new(self.vcpus.iter().map(|state| state.vcpu))
     }

@@ -23,8 +23,8 @@ pub type AttributeValue = (u32, u64, u64);
 
 /// The registers of a GICv3 and of its ITSes as values of device attributes, in any order.
 ///
-/// An attribute of a vCPU has its affinity in `[63:32]`: see [`Mpidr::to_attr`]. A redistributor register of 64 bits is two values, as it is
-/// two accesses.
+/// An attribute of a vCPU has its affinity in `[63:32]`: see [`Mpidr::to_attr`]. A redistributor register of 64 bits is two values, as it
+/// is two accesses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Attributes {
@@ -35,17 +35,19 @@ pub struct Attributes {
 }
 
 impl Gicv3State {
-    /// The state that values of attributes are: of an older snapshot of the VMM's own, say. `nr_irqs` and `vcpus` are the VM's.
+    /// Makes a state of attribute values, for instance of a snapshot that the VMM has written without this crate. `nr_irqs` and `vcpus` are
+    /// those of the VM.
     ///
-    /// A register that no value is given for has KVM's reset value, and the report says so
-    /// ([`Problem::AttributeMissing`](crate::report::Problem::AttributeMissing), or
-    /// [`Problem::IdentityMissing`](crate::report::Problem::IdentityMissing) where it says what the controller is), once for each name of a
-    /// register and each ITS; what else may be wrong with the state, a check says.
-    /// `GICD_TYPER` and `GICR_TYPER` follow from the arguments, as in a VM whose redistributors are one region, in the order of the
-    /// `vcpu_id`s. Registers without state are passed by, whatever their value: `STATUSR`, `ICPENDR`, `GICR_WAKER`, and others that KVM
-    /// does not implement.
+    /// A register without a value gets KVM's reset value, and a finding in the report, one for each name of a register and each ITS:
+    /// [`Problem::AttributeMissing`](crate::report::Problem::AttributeMissing), or
+    /// [`Problem::IdentityMissing`](crate::report::Problem::IdentityMissing) for an identification register. The report has no other
+    /// findings; a check finds what else is wrong with the state.
     ///
-    /// The vCPUs have EL2 if there is a value of one of its registers; without, a value of `MAINT_IRQ` is none of the state.
+    /// `GICD_TYPER` and `GICR_TYPER` follow from the arguments, for a VM whose redistributors are one region, in the order of the
+    /// `vcpu_id`s. Values of registers without state are ignored: `STATUSR`, `ICPENDR`, `GICR_WAKER`, and others that KVM does not
+    /// implement.
+    ///
+    /// The vCPUs of the state have EL2 if a value of one of the EL2 registers is given; otherwise a value of `MAINT_IRQ` is ignored.
     ///
     /// The tables of the ITSes are in guest memory ([`Gicv3State::lpis`] is `None`).
     ///
@@ -71,8 +73,8 @@ impl Gicv3State {
     ///
     /// # Errors
     ///
-    /// [`AttributeError`]: a value is of no register, of no vCPU of the VM, impossible, or differs from another one of the same register; or
-    /// `ICC_CTLR_EL1` is missing, which depends on the host.
+    /// [`AttributeError`]: a value is of no register, of no vCPU of the VM, impossible, or differs from another one of the same register;
+    /// or `ICC_CTLR_EL1` is missing, which depends on the host.
     pub fn from_attributes(nr_irqs: NrIrqs, vcpus: &Vcpus, attributes: &Attributes) -> Result<(Self, Report), AttributeError> {
         let mut list = List {
             values: BTreeMap::new(),
@@ -97,11 +99,11 @@ impl Gicv3State {
         Ok((state, list.report))
     }
 
-    /// The registers as values of attributes, those that cannot be written among them, in the order in which a save reads them.
+    /// The registers as attribute values, read-only ones included, in the order in which a save reads them.
     /// [`Gicv3State::from_attributes`] makes the same state of them.
     ///
-    /// Mappings and LPIs in the state ([`Gicv3State::lpis`]) are no attributes. This is no order for a restore:
-    /// [`restore`](crate::InterruptState::restore) has it.
+    /// Mappings and LPIs in the state ([`Gicv3State::lpis`]) are no attributes. Do not write the values to a device in this order: a
+    /// restore needs another one, which [`restore`](crate::InterruptState::restore) has.
     #[must_use]
     pub fn attributes(&self) -> Attributes {
         let mut all = Attributes::default();

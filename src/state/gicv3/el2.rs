@@ -12,7 +12,7 @@ use crate::uapi::device::KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS;
 use crate::uapi::vgic_v3::ich::*;
 
 register_table! {
-    /// What the virtual CPU interface of a vCPU with EL2 is: compared before a restore.
+    /// Identification registers of the virtual CPU interface of a vCPU with EL2: compared before a restore.
     El2Identity of KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS {
         /// `ICC_SRE_EL2`.
         sre: u64 = SYS_ICC_SRE_EL2, "system registers are enabled: read only",
@@ -121,7 +121,7 @@ impl El2State {
 /// The virtual CPU interface of a vCPU with EL2.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct El2 {
-    /// What it is.
+    /// Its identification registers.
     pub identity: El2Identity,
     /// Its registers.
     pub registers: El2State,

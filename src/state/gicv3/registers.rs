@@ -22,7 +22,7 @@ pub(super) const INITIAL_LPI_BASER: u64 = 3 << 7 | 1 << 10;
 const INITIAL_ITS_BASER: u64 = 3 << 59 | 1 << 10 | 2 << 8 | 7 << 48;
 
 register_table! {
-    /// What a distributor is: compared before a restore.
+    /// Identification registers of a distributor: compared before a restore.
     DistIdentity of KVM_DEV_ARM_VGIC_GRP_DIST_REGS {
         /// `GICD_TYPER`.
         typer: u32 = GICD_TYPER, "number of interrupts and ID bits: read only",
@@ -46,7 +46,7 @@ register_table! {
 }
 
 register_table! {
-    /// What a redistributor is: compared before a restore.
+    /// Identification registers of a redistributor: compared before a restore.
     RedistIdentity of KVM_DEV_ARM_VGIC_GRP_REDIST_REGS {
         /// `GICR_IIDR`.
         iidr: u32 = GICR_IIDR, "implementer: read only",
@@ -159,7 +159,7 @@ pub const fn has_icc(instr: u32, icc_ctlr: u64) -> bool {
 }
 
 register_table! {
-    /// What an ITS is: compared before a restore.
+    /// Identification registers of an ITS: compared before a restore.
     ItsIdentity of KVM_DEV_ARM_VGIC_GRP_ITS_REGS {
         /// `GITS_TYPER`.
         typer: u64 = GITS_TYPER, "DeviceID and EventID bits, entry sizes: read only",

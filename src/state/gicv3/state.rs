@@ -21,7 +21,7 @@ use alloc::vec::Vec;
 pub struct Gicv3State {
     /// Number of interrupts.
     pub nr_irqs: NrIrqs,
-    /// What the distributor is.
+    /// Identification registers of the distributor.
     pub identity: DistIdentity,
     /// Distributor.
     pub dist: DistState,
@@ -43,7 +43,7 @@ pub struct Gicv3State {
 pub struct VcpuState {
     /// The vCPU.
     pub vcpu: Vcpu,
-    /// What the redistributor is.
+    /// Identification registers of the redistributor.
     pub identity: RedistIdentity,
     /// Redistributor.
     pub redist: RedistState,
@@ -61,7 +61,7 @@ pub struct VcpuState {
 pub struct ItsUnit {
     /// Guest physical address of its registers.
     pub base: u64,
-    /// What it is.
+    /// Its identification registers.
     pub identity: ItsIdentity,
     /// Its registers.
     pub registers: ItsState,
@@ -115,7 +115,7 @@ impl Gicv3State {
     ///
     /// # Errors
     ///
-    /// [`TopologyError`]: the vCPUs of the state are no possible set.
+    /// [`TopologyError`]: no VM can have these vCPUs.
     pub fn topology(&self) -> Result<Vcpus, TopologyError> {
         Vcpus::new(self.vcpus.iter().map(|state| state.vcpu))
     }

@@ -10,18 +10,19 @@ use crate::topology::{IntId, LpiIdBits, SpiCount, SpiSet, TopologyError};
 use crate::uapi::vgic_v5::ist::{GICV5_ISTL2E_HM, GICV5_ISTL2E_HWU, GICV5_ISTL2E_PENDING};
 use alloc::borrow::Cow;
 
-/// A table: borrowed from an image or from a buffer of the caller, or owned.
+/// An interrupt state table: one 32-bit entry ([`Iste`]) for each interrupt. Borrowed from an image or from a buffer of the caller, or
+/// owned.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Ist<'a> {
     kind: IstKind,
     bytes: Cow<'a, [u8]>,
 }
 
-/// Why bytes are not a table.
+/// Why bytes are not an interrupt state table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum IstError {
-    /// The length is no whole number of entries.
+    /// The length is not a multiple of 4 bytes.
     #[error("{found} bytes are no whole number of 4-byte entries")]
     Partial {
         /// Bytes given.
@@ -44,7 +45,7 @@ impl<'a> Ist<'a> {
     ///
     /// # Errors
     ///
-    /// [`IstError`]: the length is none that such a table can have.
+    /// [`IstError`]: no such table has this length.
     ///
     /// ```
     /// use vgic_state::{IstKind, IntId, gicv5::Ist};
@@ -185,8 +186,8 @@ const fn of_level(word: u32, named: bool) -> u32 {
     if word & GICV5_ISTL2E_HM != 0 { word & !GICV5_ISTL2E_PENDING } else { word }
 }
 
-/// Blocks of a table of SPIs, with the first ID of each and one bit for each SPI that is named; those without a level-triggered SPI are left
-/// out.
+/// Blocks of a table of SPIs, with the first ID of each and one bit for each SPI that is named; those without a level-triggered SPI are
+/// left out.
 pub(crate) fn blocks_with_level<'a>(words: &'a [[u8; 4]], level: &'a SpiSet) -> impl Iterator<Item = (u32, &'a [[u8; 4]], u64)> {
     let blocks = words.chunks(64).zip(level.words()).zip((0..).step_by(64));
     let blocks = blocks.map(|((words, named), first)| (first, words, *named));

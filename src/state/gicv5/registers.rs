@@ -13,9 +13,10 @@ use crate::uapi::vgic_v5::icc::*;
 use crate::uapi::vgic_v5::irs::*;
 
 register_table! {
-    /// What an IRS is: fixed when the device is initialised, compared before a restore, narrowed by it to what the guest has seen.
+    /// Identification registers of an IRS. The initialisation fixes them; a check compares them; a restore writes them, so that the
+    /// destination shows the guest what the source did.
     ///
-    /// Written first: a kernel that cannot honour a value answers `EINVAL` before anything else has changed.
+    /// Written first: a kernel that cannot have a value answers `EINVAL` before anything else has changed.
     IrsIdentity of KVM_DEV_ARM_VGIC_GRP_IRS_REGS {
         /// `IRS_IDR0`.
         idr0: u32 = GICV5_IRS_IDR0, "physical address range and IRSID that the guest has seen",

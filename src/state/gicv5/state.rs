@@ -13,19 +13,19 @@ use alloc::vec::Vec;
 
 /// The whole state of a virtual GICv5.
 ///
-/// Its tables are borrowed where it was read from an image, so that an image is restored without a copy; see
-/// [`Gicv5State::into_owned`].
+/// If it was read from an image with raw tables, it borrows them, so that an image is restored without a copy;
+/// [`Gicv5State::into_owned`] copies them.
 ///
-/// What KVM's interface does not carry, and the VMM must therefore do itself:
+/// KVM's interface does not carry the following, so that the VMM must do it:
 ///
 /// - **External line levels of SPIs.** After a restore, drive every line that a device holds high again (`KVM_IRQ_LINE` or irqfd).
 ///   [`Report::level_spis`](crate::report::Report::level_spis) lists the SPIs whose lines these can be.
-/// - **Which SPIs are level-triggered.** A guest says it by `IRS_SPI_CFGR`, which changes a flag inside KVM and no table: the SPI is saved
-///   with `ISTE.HM` = 0, and would be edge-triggered after a restore. The VMM knows it, from its devices: name these SPIs in
-///   [`Options::level_spis`](crate::Options::level_spis) when saving and when restoring. Their entries then have HM = 1 and Pending = 0 in
-///   the state and in what the kernel gets: a pending latch that KVM restores for a level-triggered SPI stays when its line falls, so
-///   that the line alone must say it. What a guest itself has made level-triggered (`GIC CDHM`) is saved in the same way, without a
-///   name.
+/// - **Which SPIs are level-triggered.** A guest sets it by `IRS_SPI_CFGR`, which changes a flag inside KVM and no table: the SPI is saved
+///   with `ISTE.HM` = 0, and would be edge-triggered after a restore. The VMM knows its devices: name these SPIs in
+///   [`Options::level_spis`](crate::Options::level_spis) for the save and for the restore. Their entries then have HM = 1 and Pending = 0
+///   in the state and in what the kernel gets. Pending must be 0 because a latch that KVM restores for a level-triggered SPI stays set when
+///   its line falls; the line alone makes it pending. An SPI that a guest itself has made level-triggered (`GIC CDHM`) is saved in the same
+///   way, without being named.
 ///
 ///   ```
 ///   use vgic_state::{Options, SpiSet};
@@ -38,13 +38,13 @@ use alloc::vec::Vec;
 ///   # Ok(())
 ///   # }
 ///   ```
-/// - **Which PPIs there are.** KVM derives it from the vCPU (timers, PMU): create the vCPUs with the same features.
+/// - **Which PPIs exist.** KVM derives that from the features of a vCPU (timers, PMU): create the vCPUs with the same features.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Gicv5State<'a> {
     /// Number of SPIs.
     pub spi_count: SpiCount,
-    /// What the IRS is.
+    /// Identification registers of the IRS.
     pub identity: IrsIdentity,
     /// IRS registers.
     pub irs: IrsState,
@@ -108,7 +108,7 @@ impl Gicv5State<'_> {
     ///
     /// # Errors
     ///
-    /// [`TopologyError`]: the vCPUs of the state are no possible set.
+    /// [`TopologyError`]: no VM can have these vCPUs.
     pub fn topology(&self) -> Result<Vcpus, TopologyError> {
         Vcpus::new(self.vcpus.iter().map(|state| state.vcpu))
     }
