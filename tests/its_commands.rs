@@ -140,7 +140,7 @@ fn opcodes_of_each_version() {
 }
 
 #[test]
-fn versions() {
+fn the_version_follows_from_gits_typer() {
     assert_eq!(Version::from_typer(0x1_ef71), Version::V3);
     assert_eq!(Version::from_typer(0x3), Version::V40);
     assert_eq!(Version::from_typer(1 << 40 | 0x3), Version::V41);

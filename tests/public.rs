@@ -78,7 +78,7 @@ fn describe(html: &str, lines: &mut String) {
 }
 
 #[test]
-fn public_items() {
+fn what_is_public_is_listed() {
     let root = document();
     let all = fs::read_to_string(root.join("all.html")).expect("list");
     let mut pages: Vec<&str> = values(&all, "href=\"").filter(|page| page.ends_with(".html") && !page.contains("..")).collect();

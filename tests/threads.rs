@@ -15,7 +15,7 @@ fn boxed(backend: impl InterruptState + Send + 'static) -> Box<dyn DynInterruptS
 }
 
 #[test]
-fn values() {
+fn states_and_errors_are_send_and_sync() {
     is_send_sync::<Gicv5State<'static>>();
     is_send_sync::<Vcpus>();
     is_send_sync::<Error>();

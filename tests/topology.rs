@@ -90,7 +90,7 @@ fn widths_of_lpi_ids() {
 }
 
 #[test]
-fn words() {
+fn topology_errors_and_interrupts_print_as_documented() {
     assert_eq!([IntId::Ppi(3), IntId::Spi(4), IntId::Lpi(5)].map(|id| id.to_string()), ["PPI 3", "SPI 4", "LPI 5"]);
     let errors = [
         TopologyError::SpiCount { found: 33 },

@@ -220,7 +220,7 @@ mod tests {
     use alloc::string::ToString;
 
     #[test]
-    fn names() {
+    fn every_attribute_has_its_name() {
         let vcpu = Mpidr::new(3, 2, 1, 0);
         let cpu = |id| VcpuId::new(id).unwrap();
         for (id, name) in [

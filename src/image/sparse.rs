@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn masks() {
+    fn a_mask_has_a_bit_for_each_entry_that_is_not_zero() {
         let mut group = [0; GROUP * 4];
         for n in 0..GROUP {
             group[n * 4 + n % 4] = 0x80;
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes() {
+    fn a_sparse_table_is_as_long_as_the_format_says() {
         let mut table = vec![0; 65536 * 4];
         assert_eq!(encode(&table).len(), 128);
         for (i, entry) in table.as_chunks_mut::<4>().0.iter_mut().step_by(1024).enumerate() {

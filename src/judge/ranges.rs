@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges() {
+    fn ranges_that_touch_are_one_and_protection_needs_one_byte() {
         let range = |start, end| GuestRange { start, end };
         let ranges = Ranges::new([range(0x20, 0x30), range(0x10, 0x20), range(0x40, 0x50)].into(), [range(0x44, 0x46)].into());
         for (start, end, owns, protects) in [

@@ -140,7 +140,7 @@ fn gicv3(shape: Shape, indirect: bool, common: bool, sections: &[u32]) -> Tally 
 }
 
 #[test]
-fn gicv3_sections() {
+fn every_bit_of_a_gicv3_image_is_refused_or_restored() {
     let shape = Shape { vcpus: 1, ..Shape::default() };
     let tallies = [
         gicv3(Shape { its: 0, ..shape }, false, false, &[0, 16]),
@@ -158,7 +158,7 @@ fn gicv3_sections() {
 }
 
 #[test]
-fn gicv2_sections() {
+fn every_bit_of_a_gicv2_image_is_refused_or_restored() {
     let image = full_state(2, 64).to_image().expect("image");
     let tally = every_bit(&image, &[0, 32, 33], kept::GICV2, |changed| {
         let said = Gicv2State::parse(changed).map_err(|_| Refused::Reader)?;
@@ -220,7 +220,7 @@ fn gicv5_bits(lpi_bits: Option<u32>, coding: IstCoding, sections: &[u32]) -> Tal
 }
 
 #[test]
-fn gicv5_sections() {
+fn every_bit_of_a_gicv5_image_is_refused_or_restored() {
     let tallies = [
         gicv5_bits(Some(3), IstCoding::Raw, &[0, 1, 2, 3, 4]),
         gicv5_bits(Some(3), IstCoding::Sparse, &[0, 3, 4]),

@@ -114,11 +114,11 @@ fn every_bit(indirect: bool) {
 }
 
 #[test]
-fn flat_tables() {
+fn every_bit_of_flat_tables_is_refused_or_restored() {
     every_bit(false);
 }
 
 #[test]
-fn tables_of_two_levels() {
+fn every_bit_of_tables_of_two_levels_is_refused_or_restored() {
     every_bit(true);
 }

@@ -12,7 +12,7 @@ fn shown(args: &[&str]) -> String {
 }
 
 #[test]
-fn images() {
+fn an_image_is_shown_with_registers_interrupts_and_mappings() {
     snapshot!("cli_show_gicv3", shown(&["show", "gicv3.img"]));
     snapshot!("cli_show_gicv5", shown(&["show", "guest.img"]));
 }

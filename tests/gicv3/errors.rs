@@ -114,7 +114,7 @@ fn a_vcpu_that_runs() {
 }
 
 #[test]
-fn messages() {
+fn errors_name_register_vcpu_value_and_meaning() {
     let (state, memory) = state(config());
     let mut text = String::new();
     let mut add = |what: &str, error: Error| text.push_str(&format!("{what}:\n  {error}\n"));

@@ -56,7 +56,7 @@ fn describe_table(image: &[u8], at: usize, what: &str, text: &mut String) -> usi
 }
 
 #[test]
-fn layout() {
+fn the_layout_of_an_image_is_the_documented_one() {
     let image = good();
     let mut text = format!("kind {} length {} sections {}\n", u32_at(&image, 12), u64_at(&image, 16), u32_at(&image, 24));
     for n in 0..3 {

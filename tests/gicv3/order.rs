@@ -18,7 +18,7 @@ fn shorten(trace: &str) -> String {
 }
 
 #[test]
-fn save() {
+fn a_save_accesses_registers_in_this_order() {
     let (vm, mut source) = filled(small());
     let flushed = source.flush_tables().expect("flush");
     vm.clear_trace();
@@ -27,7 +27,7 @@ fn save() {
 }
 
 #[test]
-fn flush() {
+fn a_flush_gives_its_commands_in_this_order() {
     let (vm, mut source) = filled(Config { its: 2, ..small() });
     let ranges = source.flush_tables().expect("flush");
     let ranges: String = ranges.written().iter().map(|range| format!("{range}\n")).collect();
@@ -35,7 +35,7 @@ fn flush() {
 }
 
 #[test]
-fn restore() {
+fn a_restore_writes_in_this_order() {
     let (vm, mut source) = filled(small());
     let state = source.flush_and_save().expect("save");
     let (other, mut destination) = fresh(small(), copy(&vm.memory()));
@@ -44,7 +44,7 @@ fn restore() {
 }
 
 #[test]
-fn phases() {
+fn the_phases_of_a_restore_have_this_order() {
     let text: String = RESTORE_ORDER.iter().map(|(phase, why)| format!("{phase:?}: {why}\n")).collect();
     snapshot!("gicv3_phases", text);
 }

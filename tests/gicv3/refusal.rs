@@ -55,7 +55,7 @@ fn problem(state: &Gicv3State) -> Finding {
 }
 
 #[test]
-fn another_vm() {
+fn a_state_of_another_vm_is_refused_by_name() {
     let state = changed(|_| ());
     let all: Vec<_> = vcpus(2).iter().collect();
     // The affinities of `vcpus` depend on their number: the ids are the same.

@@ -133,7 +133,7 @@ fn onto_a_device_that_was_used_before() {
 }
 
 #[test]
-fn requirements() {
+fn guest_memory_is_used_only_with_an_its() {
     let (_, with) = fresh(Config::default(), memory());
     let (_, without) = fresh(Config { its: 0, ..Config::default() }, memory());
     let uses = |gic: &dyn DynInterruptState| gic.requirements().expect("requirements").guest_memory;

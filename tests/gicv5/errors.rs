@@ -131,7 +131,7 @@ fn a_failed_initialisation_can_be_tried_again() {
 }
 
 #[test]
-fn messages() {
+fn errors_name_register_vcpu_value_and_meaning() {
     let (one, state) = (vcpus(1), filled(&vcpus(1), 32, Some(8)).flush_and_save().expect("save"));
     let vcpu = one.iter().next().expect("vCPU");
     let mut text = String::new();

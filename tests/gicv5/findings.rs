@@ -167,7 +167,7 @@ fn bits_that_kvm_ignores() {
 }
 
 #[test]
-fn messages() {
+fn a_report_has_a_line_for_each_problem() {
     let entry = |entry: Iste| entry.into_bits();
     let spis = [(3, entry(word(true, 9))), (4, entry(word(true, 9))), (5, entry(word(true, 3).with_irm(true)))];
     let lpis = [(200, entry(word(false, 3).with_pending(true))), (201, entry(word(true, 3).with_hwu(3)))];

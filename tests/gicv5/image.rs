@@ -79,7 +79,7 @@ fn describe_table(image: &[u8], at: usize, what: &str, text: &mut String) -> usi
 }
 
 #[test]
-fn layout() {
+fn the_layout_of_an_image_is_the_documented_one() {
     for (name, coding) in [("image_raw", IstCoding::Raw), ("image_sparse", IstCoding::Sparse)] {
         let image = filled(&vcpus(2), 32, Some(8)).flush_and_save().expect("save").to_image(coding).expect("image");
         let mut text = format!(
@@ -182,7 +182,7 @@ fn sections_are_listed_without_being_read() {
 }
 
 #[test]
-fn headers() {
+fn a_wrong_header_is_refused_by_what_is_wrong_in_it() {
     assert_eq!(refusal_of(vec![]), ImageError::Truncated { expected: 32, found: 0 });
     assert_eq!(refusal_of(b"VGICSTAU".to_vec()), ImageError::NotAnImage);
     assert_eq!(refusal_of(b"VGIK".to_vec()), ImageError::NotAnImage);
@@ -232,7 +232,7 @@ fn the_length_of_an_image_in_an_area_of_a_fixed_size() {
 }
 
 #[test]
-fn section_tables() {
+fn a_wrong_section_table_is_refused_by_what_is_wrong_in_it() {
     let max = u64::from(image::MAX_SECTIONS);
     assert_eq!(refusal(|image| put32(image, 24, 65)), ImageError::Count { id: 0, what: "sections", found: 65, max });
     let found = u64::from(u32::MAX);
@@ -412,7 +412,7 @@ fn sections_of_every_length() {
 }
 
 #[test]
-fn messages() {
+fn every_image_error_has_its_message() {
     let all = [
         ImageError::NotAnImage,
         ImageError::UnknownVersion { found: 9 },

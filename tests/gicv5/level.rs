@@ -226,7 +226,7 @@ fn an_spi_that_the_vm_does_not_have_is_an_error_and_nothing_is_accessed() {
 }
 
 #[test]
-fn sets() {
+fn a_set_of_spis_has_each_once_in_order() {
     assert!(SpiSet::EMPTY.is_empty() && SpiSet::default().iter().next().is_none());
     let ids = [0, 1, 2, 63, 64, 127, 500, 1022, 1023];
     let set = SpiSet::new(ids.iter().rev().chain(&ids).copied()).expect("SPIs");

@@ -34,7 +34,7 @@ fn widths_are_those_of_the_registers() {
 }
 
 #[test]
-fn tables() {
+fn the_register_tables_are_those_of_the_document() {
     let mut text = String::new();
     for (title, rows) in [("compared, then narrowed", IrsIdentity::REGISTERS), ("state", IrsState::REGISTERS)] {
         text.push_str(&format!("IRS, {title}\n"));

@@ -28,7 +28,7 @@ fn changed(changes: &[(usize, u32)]) -> Vec<u8> {
 }
 
 #[test]
-fn of_images() {
+fn a_wrong_image_is_refused_in_these_words() {
     let good = changed(&[]);
     let places: Vec<usize> = image::sections(&good).expect("sections").iter().map(|section| section.offset).collect();
     let [irs, cpu, spi, lpi] = places[..] else { panic!("{places:?}") };
@@ -67,7 +67,7 @@ fn of_images() {
 }
 
 #[test]
-fn of_devices() {
+fn a_device_that_refuses_is_explained_in_these_words() {
     let one = vcpus(1);
     let state = filled(&one, 32, Some(8)).flush_and_save().expect("save");
     let mut text = String::new();

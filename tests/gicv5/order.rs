@@ -7,14 +7,14 @@ use crate::snapshot::snapshot;
 use vgic_state::{DynInterruptState, InterruptState, Vcpus};
 
 #[test]
-fn initialise() {
+fn an_initialisation_accesses_the_device_in_this_order() {
     let vm = vgic_state::model::gicv5::Vm::with_device(Default::default(), &vcpus(1)).expect("VM");
     let gic = vgic_state::gicv5::Gicv5::initialise(vm, 0x0800_0000, Default::default(), vcpus(1)).expect("device");
     snapshot!("gicv5_initialise", trace(&gic));
 }
 
 #[test]
-fn save() {
+fn a_save_accesses_registers_in_this_order() {
     let mut source = filled(&vcpus(1), 32, Some(8));
     source.flush_and_save().expect("save");
     snapshot!("gicv5_save", trace(&source));
@@ -32,7 +32,7 @@ fn an_image_is_saved_with_the_same_accesses_as_a_state() {
 }
 
 #[test]
-fn restore() {
+fn a_restore_writes_in_this_order() {
     let state = filled(&vcpus(1), 32, Some(8)).flush_and_save().expect("save");
     let mut destination = fresh(&vcpus(1), 32);
     destination.restore(&state).expect("restore");

@@ -25,7 +25,7 @@ fn options(ist_coding: IstCoding) -> Options {
 }
 
 #[test]
-fn typed() {
+fn a_typed_state_is_restored_as_it_was_saved() {
     let vcpus = vcpus(3);
     for spis in SPIS {
         for lpi_bits in LPI_BITS {

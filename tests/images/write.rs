@@ -65,7 +65,7 @@ fn image(name: &str) -> Vec<u8> {
 /// `cargo test --test images -- --ignored`
 #[test]
 #[ignore = "writes files into the repository"]
-fn write() {
+fn write_images_that_are_not_there() {
     for name in NAMES {
         let image = image(name);
         for (extension, contents) in [("image", image.clone()), ("txt", decode(&image).into_bytes())] {

@@ -147,7 +147,7 @@ fn play(version: Version, granule: u64, steps: Vec<Step>) -> Result<(), TestCase
 
 proptest! {
     #[test]
-    fn gicv3(steps in steps(Version::V3)) {
+    fn any_commands_of_a_gicv3_are_sent_or_refused_safely(steps in steps(Version::V3)) {
         play(Version::V3, 0, steps)?;
     }
 
@@ -157,7 +157,7 @@ proptest! {
     }
 
     #[test]
-    fn gicv4_0(steps in steps(Version::V40)) {
+    fn any_commands_of_a_gicv4_0_are_sent_or_refused_safely(steps in steps(Version::V40)) {
         play(Version::V40, 0, steps)?;
     }
 
@@ -167,7 +167,7 @@ proptest! {
     }
 
     #[test]
-    fn gicv4_1(steps in steps(Version::V41)) {
+    fn any_commands_of_a_gicv4_1_are_sent_or_refused_safely(steps in steps(Version::V41)) {
         play(Version::V41, 0, steps)?;
     }
 }

@@ -112,7 +112,7 @@ fn pending_lpis_of_a_vcpu_whose_lpis_are_disabled() {
 }
 
 #[test]
-fn two_levels() {
+fn mappings_of_two_level_tables_are_clean() {
     let subject = subject(2, true);
     let report = judged_as_data(&subject, as_data(&subject));
     assert_eq!(report.to_string(), "");

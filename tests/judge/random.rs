@@ -129,7 +129,7 @@ proptest! {
     }
 
     #[test]
-    fn random_mappings(lpis in mappings(), registers in any::<[[u64; 8]; 2]>(), ranges in ranges()) {
+    fn any_mappings_are_judged_within_the_number_of_problems(lpis in mappings(), registers in any::<[[u64; 8]; 2]>(), ranges in ranges()) {
         let mut state = state(registers);
         state.lpis = Some(lpis);
         let report = judge::gicv3::problems(&state, &NoGuestMemory, &ranges, &Limits::default());

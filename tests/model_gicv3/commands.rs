@@ -21,7 +21,7 @@ fn mapped() -> Rig {
 }
 
 #[test]
-fn maps() {
+fn mapped_devices_collections_and_events_are_shown() {
     let rig = mapped();
     let mappings = rig.vm.mappings(0).unwrap();
     assert_eq!(mappings.collections, [MappedCollection { id: 4, target: Some(2) }, MappedCollection { id: 11, target: Some(9) }]);
@@ -39,7 +39,7 @@ fn maps() {
 }
 
 #[test]
-fn refused() {
+fn a_command_with_a_wrong_id_or_target_is_refused() {
     for (command, result) in [
         (movi(70, 5, 4), its_error(0x01_0107)),
         (movi(70, 6, 5), its_error(0x01_0109)),
@@ -128,7 +128,7 @@ fn a_collection_before_its_target() {
 }
 
 #[test]
-fn moves() {
+fn movi_and_movall_move_lpis_and_not_collections() {
     let mut rig = mapped();
     rig.command(movi(70, 6, 11)).unwrap();
     assert_eq!(rig.vm.lpi(8300).unwrap().target, Some(vcpu(2).id));
@@ -139,7 +139,7 @@ fn moves() {
 }
 
 #[test]
-fn interrupts() {
+fn int_clear_and_messages_set_and_clear_pending() {
     let mut rig = mapped();
     rig.command(event(INT, 70, 6)).unwrap();
     assert!(rig.pending(8300) && !rig.pending(8400));
@@ -169,7 +169,7 @@ fn interrupts() {
 }
 
 #[test]
-fn configuration() {
+fn configuration_is_read_again_when_the_guest_asks() {
     let mut rig = mapped();
     let write = |rig: &Rig, intid: u64, config: u8| rig.memory.write_obj(config, GuestAddress(CONFIG + intid - 8192)).unwrap();
     let read = |rig: &Rig, intid| rig.vm.lpi(intid).map(|lpi| (lpi.priority, lpi.enabled)).unwrap();
@@ -196,7 +196,7 @@ fn configuration() {
 }
 
 #[test]
-fn unmaps() {
+fn what_is_unmapped_is_cleared_in_memory() {
     let mut rig = mapped();
     rig.write64(ITTS + 6 * 8, 0x1111);
     rig.write64(devices(0) + 3 * 8, 0x2222);

@@ -17,7 +17,7 @@ fn set(rig: &mut Rig, offset: u32, value: u32) {
 }
 
 #[test]
-fn silent_successes() {
+fn accesses_without_effect_succeed() {
     let mut rig = ready(1);
     // Unknown, unaligned, of interrupts that do not exist, of private interrupts, zero by definition; GICD_STATUSR reads as ones.
     for (offset, read) in [
@@ -42,7 +42,7 @@ fn silent_successes() {
 }
 
 #[test]
-fn control() {
+fn gicd_ctlr_keeps_the_enable_bits_that_kvm_has() {
     let mut rig = ready(0);
     assert_eq!(get(&rig, 0), 0x50, "affinity routing, one security state");
     set(&mut rig, 0, 0xffff_ffff);
@@ -69,7 +69,7 @@ fn control() {
 }
 
 #[test]
-fn identification() {
+fn identification_takes_its_own_values_and_known_revisions() {
     let mut rig = ready(0);
     for (value, answer, reads) in [
         (0x4b00_243b, Ok(()), 0x4b00_243b),
@@ -118,7 +118,7 @@ fn bits_that_are_set_and_cleared() {
 }
 
 #[test]
-fn pending() {
+fn user_space_sees_the_latch_and_not_the_line() {
     let mut rig = ready(0);
     // SPIs 32, 34, 36 are level-triggered.
     set(&mut rig, 0xc08, 0xaaaa_a888);
@@ -147,7 +147,7 @@ fn pending() {
 }
 
 #[test]
-fn line_levels() {
+fn line_levels_show_for_level_triggered_interrupts_alone() {
     let mut rig = ready(0);
     let levels = Attr::line_levels(VCPUS[1].1, 64);
     rig.gic.set(levels, 0x8000_0011).unwrap();

@@ -122,7 +122,7 @@ fn capital(text: &str) -> String {
 }
 
 #[test]
-fn documented() {
+fn docs_kernels_md_is_what_the_table_says() {
     let path = root().join("docs/kernels.md");
     let text = document();
     if std::env::var_os("VGIC_STATE_WRITE_DOCS").is_some() {

@@ -64,7 +64,7 @@ fn registers_of_the_gic() {
 }
 
 #[test]
-fn line_levels() {
+fn line_levels_are_asked_for_by_32_interrupts() {
     let rig = ready(0);
     for (attr, answer) in [
         (32, Ok(())),
@@ -154,7 +154,7 @@ fn what_there_is() {
 }
 
 #[test]
-fn maintenance_interrupt() {
+fn the_maintenance_interrupt_is_a_ppi_set_before_init() {
     let id = AttrId::from_raw(9, 0);
     let set = |rig: &Rig, mut value: u32| rig.gic.ioctl(Op::Set, id, User::U32(&mut value));
     let rig = created(0);

@@ -79,7 +79,7 @@ fn spis() -> Rig {
 }
 
 #[test]
-fn preemption() {
+fn a_guest_is_given_what_mask_group_and_priority_allow() {
     let rig = spis();
     rig.vm.set_spi_level(40, true).unwrap();
     let vm = rig.vm.clone();
@@ -224,7 +224,7 @@ fn private_interrupts_and_sgis() {
 }
 
 #[test]
-fn groups() {
+fn each_group_has_its_own_acknowledge_register() {
     let mut rig = spis();
     // 41 is in group 0: more urgent, and it hides 40 from the other register.
     rig.gic.set(Attr::dist(0x84), !(1 << 9)).unwrap();

@@ -18,7 +18,7 @@ fn set(rig: &mut Rig, instr: u16, value: u64) -> Result<(), Errno> {
 }
 
 #[test]
-fn fields() {
+fn a_cpu_interface_register_keeps_its_fields() {
     let mut rig = ready(0);
     for (instr, mask) in [
         (SYS_ICC_PMR_EL1, 0xff),
@@ -59,7 +59,7 @@ fn common_binary_point() {
 }
 
 #[test]
-fn active_priorities() {
+fn priority_bits_say_how_many_active_priority_registers_there_are() {
     // By KVM's own rule: 7 bits make four registers, 6 make two, and 8 make one.
     for (pri_bits, registers) in [(5, 1), (6, 2), (7, 4), (8, 1)] {
         let mut rig = ready_with(Host { pri_bits, ..Host::default() }, 0, new_memory());
@@ -76,7 +76,7 @@ fn active_priorities() {
 }
 
 #[test]
-fn control() {
+fn icc_ctlr_takes_no_bits_that_are_not_the_hosts() {
     let host = Host { pri_bits: 7, id_bits: 24, seis: true, a3v: false, ..Host::default() };
     let own = 6 << 8 | 1 << 11 | 1 << 14;
     let mut rig = ready_with(host, 0, new_memory());

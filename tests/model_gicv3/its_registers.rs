@@ -22,7 +22,7 @@ fn set(rig: &mut Rig, offset: u32, value: u64) {
 }
 
 #[test]
-fn fixed() {
+fn a_new_its_has_these_registers() {
     let mut rig = ready(1);
     for (offset, value) in [
         (0x0, 0x8000_0000),
@@ -52,7 +52,7 @@ fn fixed() {
 }
 
 #[test]
-fn tables() {
+fn gits_baser_keeps_the_shape_that_kvm_has() {
     let mut rig = ready(1);
     // Type, entry size and page size are KVM's; a collection table has one level.
     set(&mut rig, BASER0, u64::MAX);
@@ -64,7 +64,7 @@ fn tables() {
 }
 
 #[test]
-fn queue_registers() {
+fn queue_offsets_stay_inside_the_queue() {
     let mut rig = ready(1);
     set(&mut rig, CBASER, VALID | queue(0) | 1);
     for (offset, answer) in [(0x40, Ok(())), (0x1fe0, Ok(())), (0x2000, Err(Errno::EINVAL)), (0xf_ffe0, Err(Errno::EINVAL))] {
@@ -83,7 +83,7 @@ fn queue_registers() {
 }
 
 #[test]
-fn enable() {
+fn an_its_is_enabled_only_with_queue_and_tables() {
     // Without any of the three, nothing is enabled.
     for missing in [CBASER, BASER0, BASER1] {
         let mut rig = ready(1);
@@ -125,7 +125,7 @@ fn commands_wait_for_enable() {
 }
 
 #[test]
-fn reset() {
+fn a_reset_forgets_mappings_and_clears_valid_bits() {
     let mut rig = running();
     populate(&mut rig, 0);
     let kept = get(&rig, BASER0);

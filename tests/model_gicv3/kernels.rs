@@ -128,7 +128,7 @@ fn an_event_whose_collection_is_gone() {
 }
 
 #[test]
-fn stale_entries() {
+fn old_kernels_bring_unmapped_devices_back() {
     for kernel in Kernel::ALL {
         let mut rig = mapped(kernel);
         rig.its[0].command(Command::ItsSaveTables).unwrap();
@@ -158,7 +158,7 @@ fn wide_event_ids() {
 }
 
 #[test]
-fn identification() {
+fn a_written_revision_takes_effect_where_the_kernel_has_it() {
     for kernel in Kernel::ALL {
         let mut rig = ready_with(on(kernel), 0, new_memory());
         assert_eq!(rig.gic.set(Attr::dist(8), 0x4b00_243b), Ok(()), "{kernel:?}");
@@ -292,7 +292,7 @@ fn active_interrupts_and_list_registers() {
 }
 
 #[test]
-fn releases() {
+fn a_release_is_found_by_its_name_or_unknown() {
     for (release, expected) in [
         ("7.3.4", Kernel::V7_3_4),
         ("7.3-rc7", Kernel::V7_3),

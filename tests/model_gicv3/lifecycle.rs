@@ -19,7 +19,7 @@ fn empty(host: Host) -> Vm {
 }
 
 #[test]
-fn devices() {
+fn a_vm_creates_the_devices_of_its_host_in_order() {
     let vm = empty(Host::default());
     vm.create_vcpu(vcpu(0)).unwrap();
     assert_eq!(vm.create_device(KVM_DEV_TYPE_ARM_VGIC_V2).err(), Some(Errno::ENODEV));
@@ -46,7 +46,7 @@ fn devices() {
 }
 
 #[test]
-fn vcpus() {
+fn a_vcpu_is_refused_by_number_id_and_initialised_device() {
     let vm = empty(Host { max_vcpus: 4, ..Host::default() });
     let at = |id: u32| Vcpu { id: VcpuId::new(id).unwrap(), mpidr: vcpu(0).mpidr };
     for (id, answer) in [(3, Ok(())), (3, Err(Errno::EEXIST)), (4, Err(Errno::EINVAL)), (0, Ok(())), (1, Ok(())), (2, Ok(()))] {
@@ -58,7 +58,7 @@ fn vcpus() {
 }
 
 #[test]
-fn frame_addresses() {
+fn frame_addresses_are_aligned_inside_and_set_once() {
     let limit = 1_u64 << 40;
     let rows = |size: u64| {
         [
@@ -103,7 +103,7 @@ fn region(gic: &Device, index: u64) -> Result<u64, Errno> {
 }
 
 #[test]
-fn redistributor_regions() {
+fn redistributor_regions_follow_each_other_without_overlap() {
     let mut rig = created(0);
     let of = |count: u64, base: u64, flags: u64, index: u64| count << 52 | base | flags << 12 | index;
     for (value, answer) in [
@@ -163,7 +163,7 @@ fn number_of_interrupts() {
 }
 
 #[test]
-fn init() {
+fn init_needs_no_lock_and_may_be_repeated() {
     let mut rig = created(1);
     rig.vm.hold_vcpu(vcpu(1).id, true);
     assert_eq!(rig.gic.command(Command::Init), Ok(()), "needs no vCPU's lock");
@@ -174,7 +174,7 @@ fn init() {
 }
 
 #[test]
-fn first_run() {
+fn a_first_run_without_addresses_kills_the_vm() {
     let (first, second) = (vcpu(0).id, vcpu(1).id);
     assert_eq!(created(0).vm.run(VcpuId::new(6).unwrap(), |_| ()), Err(Errno::EBADF));
     let mut rig = created(0);

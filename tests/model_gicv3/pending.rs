@@ -41,7 +41,7 @@ fn mapped_on(host: Host) -> Rig {
 }
 
 #[test]
-fn saved() {
+fn pending_bits_are_saved_and_those_of_nobody_stay() {
     let mut rig = mapped();
     for event in [1, 3, 4] {
         rig.vm.signal_msi(doorbell(0), 70, event).unwrap();

@@ -51,7 +51,7 @@ fn one_line_for_each_access() {
 }
 
 #[test]
-fn faults() {
+fn a_fault_hits_the_access_it_is_set_for_once() {
     let mut rig = ready(2);
     // The third access from now, whatever device it is to.
     rig.vm.set_fault(Fault::access(2, Errno::EINTR));
@@ -78,7 +78,7 @@ fn faults() {
 }
 
 #[test]
-fn several_threads() {
+fn a_vm_is_shared_between_threads() {
     fn is_shared<T: Send + Sync + Clone>() {}
     is_shared::<Vm>();
     is_shared::<Device>();

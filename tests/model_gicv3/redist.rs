@@ -16,7 +16,7 @@ fn get64(rig: &Rig, index: usize, offset: u32) -> u64 {
 }
 
 #[test]
-fn identification() {
+fn redistributor_identification_ignores_writes() {
     let mut rig = ready(1);
     for (index, (id, mpidr)) in VCPUS.into_iter().enumerate() {
         for offset in [0x4, 0x8, 0xc, 0x10, 0x14] {
@@ -32,7 +32,7 @@ fn identification() {
 }
 
 #[test]
-fn lpi_registers() {
+fn lpi_table_registers_drop_reserved_bits_and_freeze() {
     let mut rig = ready(1);
     assert_eq!(get64(&rig, 0, 0x70), 0x580, "GICR_PROPBASER of a VM with an ITS");
     assert_eq!((get64(&rig, 2, 0x78), get64(&ready(0), 0, 0x70)), (0x580, 0));
@@ -66,7 +66,7 @@ fn lpi_registers() {
 }
 
 #[test]
-fn private_interrupts() {
+fn private_interrupts_have_their_reset_values() {
     let mut rig = ready(0);
     for (offset, reset) in [
         (0x10080, u32::MAX),

@@ -38,7 +38,7 @@ const ITE: u64 = ITTS + 2 * 8;
 const LAST_ITE: u64 = ITTS + 17 * 8;
 
 #[test]
-fn refused() {
+fn entries_that_kvm_refuses_are_refused_with_its_errno() {
     let memory = saved(false);
     let rig = target(&memory, Kernel::V7_3, false);
     let (dte, cte, ite) = (rig.read64(DTE), rig.read64(CTE), rig.read64(ITE));
@@ -125,7 +125,7 @@ fn believed() {
 }
 
 #[test]
-fn level_1() {
+fn level_1_entries_are_believed() {
     let memory = saved(true);
     let entry = VALID | level2(0, 0);
     for (what, entries, devices) in [
@@ -169,7 +169,7 @@ fn wide_event_ids_of_an_older_kernel() {
 }
 
 #[test]
-fn twice() {
+fn a_second_restore_fails_and_frees_collections() {
     let memory = saved(false);
     let mut rig = target(&memory, Kernel::V7_3, false);
     rig.its[0].command(Command::ItsRestoreTables).unwrap();

@@ -10,7 +10,7 @@ use vgic_state::{AttrDevice, Command, Errno};
 use vm_memory::GuestMemoryMmap;
 
 #[test]
-fn formats() {
+fn tables_have_the_documented_format() {
     let mut rig = running();
     for command in [mapc(11, 9), mapc(4, 2), mapd(70, 4, ITTS + 0x1200), mapd(3, 5, ITTS), mapti(70, 0, 8300, 4)] {
         rig.command(command).unwrap();
@@ -130,7 +130,7 @@ fn forwarded_interrupts() {
 }
 
 #[test]
-fn missing_memory() {
+fn a_save_without_memory_is_efault_and_loses_nothing() {
     let mut rig = running();
     populate(&mut rig, 0);
     rig.vm.set_memory(GuestMemoryMmap::new());

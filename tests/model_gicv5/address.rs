@@ -44,7 +44,7 @@ fn address_set_checks_in_order() {
 }
 
 #[test]
-fn address_types() {
+fn the_irs_address_is_the_only_one() {
     let mut vm = created();
     for attr in [0, 1, 2, 3, 4, 5, 7, 6 | 1 << 32] {
         let id = AttrId::from_raw(0, attr);
@@ -67,7 +67,7 @@ fn address_reads_back() {
 }
 
 #[test]
-fn address_limits() {
+fn the_irs_address_is_aligned_and_inside_the_address_space() {
     for (ipa_bits, address, result) in [
         (40, 0, Ok(())),
         (40, (1 << 40) - 0x2_0000, Ok(())),
@@ -142,7 +142,7 @@ fn nr_irqs_reads_back() {
 }
 
 #[test]
-fn control_attributes() {
+fn control_attributes_are_init_and_userspace_ppis() {
     let mut vm = created();
     for id in [AttrId::INIT, PPIS] {
         assert_eq!(has(&mut vm, id), Ok(()));
@@ -159,7 +159,7 @@ fn control_attributes() {
 }
 
 #[test]
-fn userspace_ppis() {
+fn userspace_ppis_are_told_after_init() {
     let mut vm = created();
     assert_eq!(vm.get(Attr::userspace_ppis()), Ok([0, 0]), "before INIT");
     vm.command(vgic_state::Command::Init).unwrap();

@@ -79,7 +79,7 @@ fn iaffid_bits_follow_the_greatest_id() {
 }
 
 #[test]
-fn refused_values() {
+fn values_that_no_host_has_are_refused() {
     for (offset, value, why) in [
         (IDR0, 0x14, "secure domain"),
         (IDR0, 0x16, "EL3's domain"),
@@ -115,7 +115,7 @@ fn refused_values() {
 }
 
 #[test]
-fn kept_values() {
+fn a_register_keeps_the_bits_that_kvm_keeps() {
     for (offset, value, kept, why) in [
         (IDR0, 0xabcd_003d, 0xabcd_003d, "PA_RANGE and IRSID unchecked"),
         (IDR0, 0x15 | 7 << 13, 0x15, "reserved bits"),

@@ -173,7 +173,7 @@ fn left_by(vm: &mut Vm, spi: Memory<'_>, lpi: Memory<'_>) -> (Errno, u32, u32, b
 }
 
 #[test]
-fn partial_failure() {
+fn a_restore_that_fails_leaves_what_the_kernel_would() {
     let (spi, lpi) = (two_spis(), [0x0f; LPI_BYTES]);
     let written = (0b1100, 0x3008, true);
     type Case<'a> = (&'a str, Option<Fault>, &'a [u8], &'a [u8], Errno, (u32, u32, bool));

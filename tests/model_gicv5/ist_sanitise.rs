@@ -107,7 +107,7 @@ fn save_does_not_sanitise() {
 }
 
 #[test]
-fn planting() {
+fn a_table_is_planted_only_into_an_initialised_device() {
     let mut vm = created();
     assert_eq!(vm.plant_lpi_ist(8, &[0; LPI_BYTES]), Err(Errno::EBUSY));
     assert_eq!(vm.plant_spi_ist(&[0; SPI_BYTES]), Err(Errno::EBUSY));

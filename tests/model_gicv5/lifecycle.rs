@@ -140,7 +140,7 @@ fn two_vcpus_may_share_an_affinity_and_the_first_is_reached() {
 }
 
 #[test]
-fn init_checks() {
+fn init_checks_its_conditions_in_order() {
     let mut vm = Vm::new(Host::default());
     vm.create_device(V5).unwrap();
     assert_eq!(vm.command(Command::Init), Err(Errno::ENODEV), "no vCPU");

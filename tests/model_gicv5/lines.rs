@@ -20,7 +20,7 @@ fn pending_ppis(vm: &Vm, index: usize) -> u64 {
 }
 
 #[test]
-fn spi_checks() {
+fn an_spi_line_is_checked_in_order() {
     let mut vm = Vm::new(Host::default());
     assert_eq!(vm.set_spi_level(0, true), Err(Errno::ENXIO), "no device");
     let mut vm = created();
@@ -33,7 +33,7 @@ fn spi_checks() {
 }
 
 #[test]
-fn ppi_checks() {
+fn a_ppi_line_is_checked_in_order() {
     let mut vm = Vm::new(Host::default());
     assert_eq!(vm.set_ppi_level(vcpu_id(5), 3, true), Err(Errno::ENXIO), "no device");
     let mut vm = created();
@@ -47,7 +47,7 @@ fn ppi_checks() {
 }
 
 #[test]
-fn edge_spi() {
+fn an_edge_stays_pending_when_its_line_falls() {
     let mut vm = ready();
     vm.set_spi_level(13, false).unwrap();
     assert!(!pending(&vm, 13));
@@ -59,7 +59,7 @@ fn edge_spi() {
 }
 
 #[test]
-fn level_spi() {
+fn a_level_is_pending_as_long_as_its_line_is_high() {
     let mut vm = ready();
     let mut table = [0; SPI_BYTES];
     table[13 * 4] = 0b100;

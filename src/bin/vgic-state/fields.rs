@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn values() {
+    fn a_register_is_shown_with_its_fields_and_reserved_bits() {
         assert_eq!(decode("IRS_CR0", 1, false), "IRSEN=1 IDLE=0");
         assert_eq!(decode("IRS_CR0", 5, false), "IRSEN=1 IDLE=0 reserved=0x4");
         assert!(decode("GITS_BASER0", 1 << 63 | 0x4004_0000 | 2 << 8, false).contains("Valid=1"));

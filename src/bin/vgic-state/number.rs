@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers() {
+    fn numbers_take_hex_underscores_and_units_and_nothing_else() {
         for (text, value) in
             [("0", 0), ("4096", 4096), ("0x4000_0000", 1 << 30), ("4K", 4096), ("2g", 2 << 30), ("0x10M", 16 << 20)]
         {

@@ -50,7 +50,7 @@ fn section(image: &[u8]) -> std::ops::Range<usize> {
 }
 
 #[test]
-fn layout() {
+fn the_layout_of_section_19_is_the_documented_one() {
     let image = small().to_image().expect("image");
     let bytes = &image[section(&image)];
     let mut text = format!("section 19, {} bytes, of an image of {}\n", bytes.len(), image.len());

@@ -252,7 +252,7 @@ proptest! {
     #![proptest_config(crate::seeds::cases(16))]
 
     #[test]
-    fn any_mappings(mappings in arbitrary(), copy_on_write in any::<bool>()) {
+    fn any_mappings_that_the_reader_takes_are_restored(mappings in arbitrary(), copy_on_write in any::<bool>()) {
         let (mut state, memory) = saved();
         // The configuration is the guest's.
         for lpi in &mappings.configuration {
