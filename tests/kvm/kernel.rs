@@ -302,10 +302,14 @@ impl Rig for KernelRig {
         let mut intids = Vec::new();
         let (vm, line_vcpu) = (&self.vm, line_vcpu(self.config, vcpu));
         let fd = self.vcpus[vcpu].as_mut().expect("vCPU is not running");
+        // There is none when there is none twice: KVM fills list registers when the guest is entered, and an interrupt that was ended
+        // since then has left one empty.
+        let mut is_first = true;
         run(fd, ACKNOWLEDGE_AT, 0, |intid| {
             if (1020..1024).contains(&intid) {
-                return false;
+                return std::mem::replace(&mut is_first, false);
             }
+            is_first = true;
             lower(vm, line_vcpu, intid);
             intids.push(intid);
             assert!(intids.len() < 0x1_0000, "the guest is never done: {:?}", &intids[..100]);

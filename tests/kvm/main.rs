@@ -96,6 +96,7 @@ scenarios! {
     errors::values_that_no_kernel_takes,
     kernels::before_init,
     kernels::active_interrupts_and_list_registers,
+    kernels::pending_interrupts_and_list_registers,
     kernels::one_lpi_for_two_events,
     kernels::whose_lpis_are_moved,
     kernels::vcpus_numbered_by_their_creation,

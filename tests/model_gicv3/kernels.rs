@@ -291,6 +291,37 @@ fn active_interrupts_and_list_registers() {
     }
 }
 
+/// Six SGIs pend, of one priority and four list registers: which of group 1 the guest is given when those before are of group 0.
+#[test]
+fn pending_interrupts_and_list_registers() {
+    for kernel in Kernel::ALL {
+        for (group1, active, expected) in [
+            // The first four fill the list registers.
+            (0b11_0000, 0, &[][..]),
+            (0b01_1000, 0, &[3, 4]),
+            (0b11_1111, 0, &[0, 1, 2, 3, 4, 5]),
+            // One that is active is the first of them, or the last.
+            (0b01_1000, 1, if kernel.has(Behaviour::PendingBeforeActive) { &[3, 4] } else { &[] }),
+        ] {
+            let mut rig = running_with(on(kernel), 0, false);
+            rig.gic.set(Attr::dist(0), 2).unwrap();
+            rig.gic.set(Attr::redist(VCPUS[0].1, 0x1_0080), group1).unwrap();
+            rig.gic.set(Attr::redist(VCPUS[0].1, 0x1_0200), 0b11_1111).unwrap();
+            rig.gic.set(Attr::redist(VCPUS[0].1, 0x1_0300), active << 8).unwrap();
+            let served = rig.vm.run(vcpu(0).id, |guest| {
+                guest.enable_interface();
+                let mut served = Vec::new();
+                while let Some(intid) = guest.acknowledge() {
+                    guest.eoi(intid);
+                    served.push(intid);
+                }
+                served
+            });
+            assert_eq!(served.unwrap(), expected, "{kernel:?}, {group1:#b}, {active}");
+        }
+    }
+}
+
 #[test]
 fn a_release_is_found_by_its_name_or_unknown() {
     for (release, expected) in [

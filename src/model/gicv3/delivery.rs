@@ -8,7 +8,7 @@
 use super::behaviour::Behaviour;
 use super::guest::Guest;
 use super::icc::Icc;
-use super::irq::{FIRST_LPI, SGIS};
+use super::irq::{FIRST_LPI, Irq, SGIS};
 use crate::VcpuId;
 
 /// Priority of a vCPU that handles nothing.
@@ -88,7 +88,9 @@ impl Guest<'_> {
 
     /// Reads `ICC_IAR1_EL1`: acknowledges the group 1 interrupt of the highest priority that is signalled; `None` for 1023.
     ///
-    /// Of several with one priority: the lowest ID. The architecture leaves that choice open.
+    /// Of several with one priority: the lowest ID. The architecture leaves that choice open. Where more interrupts are pending or active
+    /// than there are [list registers](super::Host::list_registers), the first ones that KVM finds fill them, and the guest sees no other:
+    /// not even where none of those can be signalled, as interrupts of a group that is not enabled.
     pub fn acknowledge(&mut self) -> Option<u32> {
         self.acknowledge_group(true)
     }
@@ -103,15 +105,12 @@ impl Guest<'_> {
         self.state(|state| {
             state.irqs.prune();
             let bits = state.host.pri_bits;
-            // Each takes a list register, and there is none left for one that is pending.
-            let crowded = state.irqs.active(vcpu) >= state.host.list_registers as usize;
-            if crowded && !state.host.kernel.has(Behaviour::PendingBeforeActive) {
-                return None;
-            }
+            let registers = state.host.list_registers as usize;
+            let pending_first = state.host.kernel.has(Behaviour::PendingBeforeActive);
             let icc = &mut state.cpus.get_mut(vcpu)?.icc;
-            let enabled = |of1: bool| if of1 { icc.igrpen1 } else { icc.igrpen0 };
-            let signalled = state.irqs.signalled(vcpu).filter(|(_, irq)| enabled(irq.group1));
-            let (priority, intid, of1) = signalled.map(|(intid, irq)| (irq.priority, intid, irq.group1)).min()?;
+            let enables = |irq: &Irq| if irq.group1 { icc.igrpen1 } else { icc.igrpen0 };
+            let (intid, irq) = state.irqs.signalled(vcpu, registers, pending_first, enables)?;
+            let (priority, of1) = (irq.priority, irq.group1);
             // The highest one decides: one of the other group hides what comes after it.
             if of1 != group1 || !icc.preempts(priority, of1, bits) {
                 return None;

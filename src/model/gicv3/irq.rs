@@ -1,7 +1,7 @@
 //! One interrupt as KVM keeps it, and all of them.
 //!
 //! Source: `include/kvm/arm_vgic.h`, `struct vgic_irq`; `arch/arm64/kvm/vgic/vgic.c`, `vgic_target_oracle`,
-//! `vgic_queue_irq_unlock`, `vgic_prune_ap_list`, `vgic_put_irq`.
+//! `vgic_queue_irq_unlock`, `vgic_prune_ap_list`, `vgic_irq_cmp`, `vgic_flush_lr_state`, `vgic_put_irq`.
 //!
 //! Rule: an interrupt reaches a vCPU only by being put on its list, which happens at an event and not by looking at its state.
 
@@ -31,6 +31,8 @@ pub(super) struct Irq {
     pub(super) target: Option<usize>,
     /// Index of the vCPU on whose list it is.
     pub(super) queued: Option<usize>,
+    /// Its place there: behind those with a lesser one.
+    pub(super) place: u64,
     /// Translations of this LPI.
     pub(super) references: u32,
     /// Forwarded by a physical GICv4.
@@ -50,11 +52,22 @@ impl Irq {
         if self.enabled && self.is_pending() && distributor_on { self.target } else { None }
     }
 
-    /// Puts it on a list, unless it is on one or belongs on none.
-    pub(super) fn queue(&mut self, distributor_on: bool) {
+    /// Puts it at the end of a list, unless it is on one or belongs on none.
+    fn queue(&mut self, distributor_on: bool, last_place: &mut u64) {
         if self.queued.is_none() {
             self.queued = self.oracle(distributor_on);
+            *last_place += 1;
+            self.place = *last_place;
         }
+    }
+
+    /// Before which others it gets a list register, where there are not enough for all on its list. Whether the interrupt can be
+    /// signalled, which its group decides too, does not count.
+    fn order(&self, pending_first: bool) -> (bool, u8, u64) {
+        let last = self.active == pending_first;
+        // Of those that are active, older kernels do not compare the priority.
+        let priority = if self.active && !pending_first { 0 } else { self.priority };
+        (last, priority, self.place)
     }
 }
 
@@ -68,6 +81,8 @@ pub(super) struct Irqs {
     pub(super) spis: Vec<Irq>,
     /// LPIs that a translation or a list refers to.
     pub(super) lpis: BTreeMap<u32, Irq>,
+    /// The last place on a list that was given away.
+    last_place: u64,
 }
 
 impl Irqs {
@@ -103,16 +118,17 @@ impl Irqs {
 
     /// Changes an interrupt, then looks whether it goes on a list. No effect for an interrupt that does not exist.
     pub(super) fn change(&mut self, vcpu: usize, intid: u32, change: impl FnOnce(&mut Irq)) {
-        let on = self.on;
+        let (on, mut last_place) = (self.on, self.last_place);
         if let Some(irq) = self.get_mut(vcpu, intid) {
             change(irq);
-            irq.queue(on);
+            irq.queue(on, &mut last_place);
         }
+        self.last_place = last_place;
     }
 
     /// A line of user space, or an edge. A level that does not change is no event.
     pub(super) fn inject(&mut self, vcpu: usize, intid: u32, level: bool) -> Result<(), Errno> {
-        let on = self.on;
+        let (on, mut last_place) = (self.on, self.last_place);
         let irq = self.get_mut(vcpu, intid).ok_or(Errno::EINVAL)?;
         if irq.level && irq.line != level {
             irq.line = level;
@@ -121,7 +137,8 @@ impl Irqs {
         } else {
             return Ok(());
         }
-        irq.queue(on);
+        irq.queue(on, &mut last_place);
+        self.last_place = last_place;
         Ok(())
     }
 
@@ -138,27 +155,59 @@ impl Irqs {
     /// Every interrupt moves to the list where it belongs. KVM does that when the vCPU of the list runs; the model, as if every
     /// vCPU did so all the time.
     pub(super) fn prune(&mut self) {
-        let on = self.on;
+        let (on, mut last_place) = (self.on, self.last_place);
         for irq in self.private.iter_mut().flatten().chain(&mut self.spis).chain(self.lpis.values_mut()) {
-            if irq.queued.is_some() {
+            if let Some(vcpu) = irq.queued {
                 irq.queued = irq.oracle(on);
+                if irq.queued.is_some_and(|other| other != vcpu) {
+                    last_place += 1;
+                    irq.place = last_place;
+                }
             }
         }
+        self.last_place = last_place;
         self.lpis.retain(|_, irq| irq.references > 0 || irq.queued.is_some());
     }
 
-    /// The interrupts on a vCPU's list that could be signalled to it, by ID.
-    pub(super) fn signalled(&self, vcpu: usize) -> impl Iterator<Item = (u32, &Irq)> {
+    /// What is on a vCPU's list, by ID.
+    fn listed(&self, vcpu: usize) -> impl Iterator<Item = (u32, &Irq)> {
         let private = self.private.get(vcpu).into_iter().flatten();
         let spis = (0..).zip(private.chain(&self.spis));
         let lpis = self.lpis.iter().map(|(intid, irq)| (*intid, irq));
-        spis.chain(lpis).filter(move |(_, irq)| irq.queued == Some(vcpu) && !irq.active && irq.oracle(self.on) == Some(vcpu))
+        spis.chain(lpis).filter(move |(_, irq)| irq.queued == Some(vcpu) && irq.oracle(self.on) == Some(vcpu))
     }
 
-    /// How many active interrupts are on a vCPU's list.
-    pub(super) fn active(&self, vcpu: usize) -> usize {
-        let private = self.private.get(vcpu).into_iter().flatten();
-        private.chain(&self.spis).filter(|irq| irq.active && irq.queued == Some(vcpu)).count()
+    /// The list of a vCPU that runs is sorted, and stays so, if the list registers do not hold all that is on it.
+    pub(super) fn sort(&mut self, vcpu: usize, registers: usize, pending_first: bool) {
+        let mut list: Vec<_> = self.listed(vcpu).map(|(intid, irq)| (irq.order(pending_first), intid)).collect();
+        if list.len() > registers {
+            list.sort_unstable();
+            for ((_, intid), place) in list.into_iter().zip(self.last_place + 1..) {
+                if let Some(irq) = self.get_mut(vcpu, intid) {
+                    irq.place = place;
+                    self.last_place = place;
+                }
+            }
+        }
+    }
+
+    /// The interrupt that is signalled to a vCPU: of those of an enabled group that are in list registers, the one of the highest
+    /// priority. Of several with one priority, the lowest ID, unless only another one is in a list register.
+    pub(super) fn signalled(
+        &self,
+        vcpu: usize,
+        registers: usize,
+        pending_first: bool,
+        enables: impl Fn(&Irq) -> bool,
+    ) -> Option<(u32, &Irq)> {
+        let could_be = || self.listed(vcpu).filter(|(_, irq)| !irq.active && enables(irq));
+        let lowest = could_be().min_by_key(|(intid, irq)| (irq.priority, *intid))?;
+        let first = could_be().min_by_key(|(_, irq)| irq.order(pending_first))?;
+        let in_register = |(_, irq): &(u32, &Irq)| {
+            let order = irq.order(pending_first);
+            self.listed(vcpu).filter(|(_, other)| other.order(pending_first) < order).take(registers).count() < registers
+        };
+        [lowest, first].into_iter().find(in_register)
     }
 
     /// The LPIs for a vCPU.

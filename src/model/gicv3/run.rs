@@ -5,6 +5,7 @@
 //!
 //! Rule: the lock is not held while guest code runs.
 
+use super::behaviour::Behaviour;
 use super::cpu::Cpu;
 use super::el2::DEFAULT_MAINTENANCE;
 use super::guest::Guest;
@@ -72,6 +73,7 @@ impl State {
             }
         }
         self.irqs.prune();
+        self.irqs.sort(index, host.list_registers as usize, host.kernel.has(Behaviour::PendingBeforeActive));
         Ok(index)
     }
 }
