@@ -13,12 +13,12 @@ use crate::model::ModelRig;
 use crate::program::{self, Devices, Table};
 use crate::rig::{Config, Memory, Rig};
 use proptest::prelude::*;
-use proptest::test_runner::{Config as Limits, RngAlgorithm, TestCaseError, TestRng, TestRunner};
+use proptest::test_runner::{Config as Limits, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use std::cell::Cell;
 use vgic_state::TableStrategy;
 use vgic_state::uapi::vgic_v3::{dist, icc, its, redist};
 use vgic_state::{Attr, AttrDevice, Command, DynInterruptState, InterruptState};
-use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend};
+use vm_memory::{Bytes, GuestAddress};
 
 const CONFIG: Config = Config {
     vcpus: 2,
@@ -195,7 +195,7 @@ fn begin<R: Rig>(mapped: bool) -> R {
 }
 
 /// Does a step; what came of it goes to the log. The VM may be another one after it.
-fn act<R: Rig>(mut rig: R, step: &Step, log: &mut Log) -> R {
+fn act<R: Rig>(mut rig: R, step: &Step, detail: bool, log: &mut Log) -> R {
     let vcpu = |n: usize| CONFIG.mpidr(n);
     let line = match step.clone() {
         Step::Dist(offset, value) => {
@@ -256,7 +256,12 @@ fn act<R: Rig>(mut rig: R, step: &Step, log: &mut Log) -> R {
                         target.gicv3().options_mut().refuse_at = None;
                     }
                     let restored = target.gicv3().restore(&state).map_err(|error| error.to_string());
-                    let line = format!("{state:x?} {restored:x?}");
+                    let line = if detail {
+                        format!("{state:x?} {restored:x?}")
+                    } else {
+                        let image = state.to_image().map_or(0, |image| sum(image.iter().map(|byte| (*byte).into())));
+                        format!("{image:x} {restored:x?}")
+                    };
                     // A VM whose restore failed is thrown away.
                     if restored.is_ok() {
                         rig = target;
@@ -284,7 +289,7 @@ fn fresh() -> Memory {
 /// Does something with each page that is not empty, and its place.
 fn for_pages(memory: &Memory, mut act: impl FnMut(u64, &[u8; PAGE])) {
     let mut page = [0; PAGE];
-    for at in (layout::RAM..memory.last_addr().0).step_by(PAGE) {
+    for at in memory::touched(memory) {
         memory.read_slice(&mut page, GuestAddress(at)).expect("memory");
         if words(&page).fold(0, |all, word| all | word) != 0 {
             act(at, &page);
@@ -302,24 +307,27 @@ fn copy(memory: &Memory) -> Memory {
     copy
 }
 
+fn sum(words: impl Iterator<Item = u64>) -> u64 {
+    words.fold(0xcbf2_9ce4_8422_2325_u64, |sum, word| (sum ^ word).wrapping_mul(0x100_0000_01b3))
+}
+
 /// Guest memory but for the guest's code, a number for each page that is not empty.
 fn sums<R: Rig>(rig: &R) -> Vec<(u64, u64)> {
     let mut sums = Vec::new();
     for_pages(rig.memory(), |at, page| {
-        let sum = words(page).fold(0xcbf2_9ce4_8422_2325_u64, |sum, word| (sum ^ word).wrapping_mul(0x100_0000_01b3));
-        sums.push((at, sum));
+        sums.push((at, sum(words(page))));
     });
     sums.retain(|(at, _)| *at >= layout::CONFIGURATION);
     sums
 }
 
 /// What a VM says, and how many steps it lived.
-fn talk<R: Rig>(conversation: &Conversation, steps: usize, alive: impl Fn(&R) -> bool) -> (Log, usize) {
+fn talk<R: Rig>(conversation: &Conversation, steps: usize, detail: bool, alive: impl Fn(&R) -> bool) -> (Log, usize) {
     let mut log = Log::default();
     let mut rig: R = begin(conversation.mapped);
     for (n, step) in conversation.steps.iter().take(steps).enumerate() {
         let before = log.len();
-        rig = act(rig, step, &mut log);
+        rig = act(rig, step, detail, &mut log);
         if !alive(&rig) {
             log.truncate(before);
             return (log, n);
@@ -330,17 +338,18 @@ fn talk<R: Rig>(conversation: &Conversation, steps: usize, alive: impl Fn(&R) ->
 }
 
 /// The model first: where it says that the host would crash, the conversation ends before. The steps that were taken, or the difference.
-fn differs(conversation: &Conversation) -> Result<usize, String> {
+/// Without detail, of a state there is a sum: emulated, to print it takes longer than to save it.
+fn differs(conversation: &Conversation, detail: bool) -> Result<usize, String> {
     let steps = conversation.steps.len();
-    let (mut model, lived) = talk::<ModelRig>(conversation, steps, ModelRig::is_alive);
+    let (mut model, lived) = talk::<ModelRig>(conversation, steps, detail, ModelRig::is_alive);
     if lived < steps {
-        model = talk::<ModelRig>(conversation, lived, ModelRig::is_alive).0;
+        model = talk::<ModelRig>(conversation, lived, detail, ModelRig::is_alive).0;
     }
     #[cfg(all(target_arch = "aarch64", target_os = "linux"))]
-    let other = talk::<crate::kernel::KernelRig>(conversation, lived, |_| true).0;
+    let other = talk::<crate::kernel::KernelRig>(conversation, lived, detail, |_| true).0;
     // Nothing but the seed decides.
     #[cfg(not(all(target_arch = "aarch64", target_os = "linux")))]
-    let other = talk::<ModelRig>(conversation, lived, ModelRig::is_alive).0;
+    let other = talk::<ModelRig>(conversation, lived, detail, ModelRig::is_alive).0;
     model.difference(&other).map_or(Ok(lived), Err)
 }
 
@@ -358,11 +367,16 @@ fn random_conversations() {
     let mut runner = TestRunner::new_with_rng(limits, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
     let steps = Cell::new(0);
     let result = runner.run(&conversation(), |conversation| {
-        steps.set(steps.get() + differs(&conversation).map_err(TestCaseError::fail)?);
+        steps.set(steps.get() + differs(&conversation, false).map_err(TestCaseError::fail)?);
         Ok(())
     });
-    if let Err(error) = result {
-        panic!("seed {seed}: {error}");
+    match result {
+        Err(TestError::Fail(_, conversation)) => {
+            let difference = differs(&conversation, true).err();
+            panic!("seed {seed}: {}\n{conversation:#x?}", difference.expect("the same difference again"));
+        }
+        Err(error) => panic!("seed {seed}: {error}"),
+        Ok(()) => {}
     }
     println!("{count} conversations of {} steps from seed {seed}", steps.get());
 }

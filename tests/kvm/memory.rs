@@ -3,10 +3,11 @@
 use crate::layout;
 use crate::rig::Memory;
 use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use vgic_state::GuestRange;
-use vm_memory::{Bytes, FileOffset, GuestAddress, GuestMemoryBackend, GuestMemoryRegion};
+use vm_memory::{Bytes, FileOffset, GuestAddress, GuestMemoryBackend, GuestMemoryRegion, MemoryRegionAddress};
 
 /// Guest memory of a VM, all zero: in so many regions, anonymous or in files, which a copy-on-write shadow needs.
 pub(crate) fn fresh(regions: usize, in_files: bool) -> Memory {
@@ -19,6 +20,26 @@ pub(crate) fn of(regions: impl Iterator<Item = (u64, usize, bool)>) -> Memory {
     let file = |bytes: usize| FileOffset::new(file(bytes as u64), 0);
     let regions = regions.map(|(start, bytes, in_file)| (GuestAddress(start), bytes, in_file.then(|| file(bytes))));
     Memory::from_ranges_with_files(regions.collect::<Vec<_>>()).expect("memory")
+}
+
+/// Addresses of the pages of 4 KiB that may not be zero: anonymous memory that nobody has touched has no pages. All of them where the
+/// kernel does not tell.
+pub(crate) fn touched(memory: &Memory) -> Vec<u64> {
+    const STEP: usize = 4096;
+    let pagemap = File::open("/proc/self/pagemap").ok();
+    let page = page();
+    let mut touched = Vec::new();
+    for region in memory.iter() {
+        let host = region.get_host_address(MemoryRegionAddress(0)).expect("address") as u64;
+        let mut entries = vec![u8::MAX; (region.len() / page) as usize * 8];
+        if let Some(pagemap) = &pagemap {
+            pagemap.read_exact_at(&mut entries, host / page * 8).expect("pagemap");
+        }
+        // Bit 63: present; bit 62: swapped.
+        let here = |at: u64| entries[(at / page) as usize * 8 + 7] & 0xc0 != 0;
+        touched.extend((0..region.len()).step_by(STEP).filter(|at| here(*at)).map(|at| region.start_addr().0 + at));
+    }
+    touched
 }
 
 /// Bytes of a page of this machine.

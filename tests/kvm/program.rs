@@ -2,6 +2,7 @@
 
 use crate::layout;
 use crate::rig::{Config, Rig};
+use std::sync::OnceLock;
 use vgic_state::Errno;
 use vgic_state::model::gicv3::Behaviour;
 use vgic_state::uapi::vgic_v3::{dist, icc, its, redist};
@@ -125,8 +126,10 @@ pub(crate) fn commands<R: Rig>(rig: &mut R, n: usize, commands: &[Command]) {
 
 /// CPU interfaces, redistributors and distributor as an operating system has them: priority mask open, group 1 on, LPIs on.
 pub(crate) fn basics<R: Rig>(rig: &mut R) {
-    let configuration: Vec<u8> = (FIRST_LPI..0x1_0000).map(|lpi| lpi_priority(lpi) | 2 | u8::from(lpi_enabled(lpi))).collect();
-    rig.memory().write_slice(&configuration, GuestAddress(layout::CONFIGURATION)).expect("memory");
+    static CONFIGURATION: OnceLock<Vec<u8>> = OnceLock::new();
+    let configuration =
+        CONFIGURATION.get_or_init(|| (FIRST_LPI..0x1_0000).map(|lpi| lpi_priority(lpi) | 2 | u8::from(lpi_enabled(lpi))).collect());
+    rig.memory().write_slice(configuration, GuestAddress(layout::CONFIGURATION)).expect("memory");
     rig.set_dist(dist::GICD_CTLR, 2);
     let lpis = rig.config().its != 0;
     for vcpu in 0..rig.config().vcpus {
