@@ -42,7 +42,8 @@ pub struct Options {
     pub el2: El2Policy,
     /// GICv3: by which number the host's kernel names a vCPU in ITS commands and tables. If that is its place in the order of creation, and
     /// some `vcpu_id` is another number, a flush and a check refuse the VM: its guest does not run there, and other kernels would deliver
-    /// its interrupts to other vCPUs. With the feature `kvm`, `kvm::vcpu_numbers` asks the host. Default: not told, and nothing is refused.
+    /// its interrupts to other vCPUs. With the feature `kvm`, `kvm::vcpu_numbers` asks the host. Default: not told; such a VM is refused if
+    /// it has an ITS, unless the kernel shows that it is the `vcpu_id`, as kernels do from Linux 6.15 on.
     pub vcpu_numbers: VcpuNumbers,
     /// GICv3, tables in the state: which LPI configuration is restored if the guest's configuration table seems overwritten. Default: what
     /// was saved.

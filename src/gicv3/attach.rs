@@ -37,6 +37,8 @@ pub struct Gicv3<D, M> {
     pub(super) its: Vec<D>,
     pub(super) memory: M,
     pub(super) target: Target,
+    /// The kernel is one of those that take the `vcpu_id` for the number of a vCPU: it has an attribute that came later.
+    pub(super) shows_vcpu_ids: bool,
     pub(super) options: Options,
     /// Restores that were begun: what was flushed before is not what a save would save.
     pub(super) restores: u32,
@@ -100,14 +102,14 @@ impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
             units.push((base, ItsIdentity::read(|row| read_its(its, base, row))?));
         }
         let first = vcpus.iter().next().map_or(Mpidr::from_packed(0), |vcpu| vcpu.mpidr);
-        let el2 = el2::shown(&gic, first)?;
+        let (el2, has_maintenance_irq) = el2::shown(&gic, first)?;
         if let TargetEl2::Shown { .. } = el2 {
             for of_vcpu in &mut per_vcpu {
                 of_vcpu.el2 = Some(el2::identity(&gic, of_vcpu.vcpu.mpidr, &mut once)?);
             }
         }
         let target = Target { nr_irqs, identity, vcpus, per_vcpu, its: units, el2 };
-        Ok(Gicv3 { gic, its, memory, target, options: Options::default(), restores: 0 })
+        Ok(Gicv3 { gic, its, memory, target, shows_vcpu_ids: has_maintenance_irq, options: Options::default(), restores: 0 })
     }
 
     /// The same backend with other options.

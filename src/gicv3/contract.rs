@@ -29,11 +29,14 @@ impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
     /// Whether the kernel means the same vCPU as the guest by a number.
     fn check_vcpu_numbers(&self) -> Result<(), Refusal> {
         let mut places = self.target.vcpus.iter().enumerate();
-        match places.find(|(place, vcpu)| u32::try_from(*place) != Ok(vcpu.id.get())) {
-            Some((place, vcpu)) if self.options.vcpu_numbers == VcpuNumbers::CreationOrder => {
-                Err(Refusal::VcpuNumber { vcpu, place })
+        let Some((place, vcpu)) = places.find(|(place, vcpu)| u32::try_from(*place) != Ok(vcpu.id.get())) else { return Ok(()) };
+        match self.options.vcpu_numbers {
+            VcpuNumbers::CreationOrder => Err(Refusal::VcpuNumber { vcpu, place }),
+            // Numbers are in the tables of an ITS and nowhere else.
+            VcpuNumbers::NotTold if !self.its.is_empty() && !self.shows_vcpu_ids => {
+                Err(Refusal::VcpuNumbersNotTold { vcpu, place })
             }
-            _ => Ok(()),
+            VcpuNumbers::NotTold | VcpuNumbers::VcpuId => Ok(()),
         }
     }
 
@@ -121,7 +124,8 @@ impl<D: AttrDevice, M: GuestMemoryRead> DynInterruptState for Gicv3<D, M> {
     /// - [`Error::Shadow`]: memory could not be diverted, or not be put back.
     /// - [`Error::Tables`]: tables of the guest overlap, so that the kernel's writes destroy each other, or lie outside of guest memory.
     ///   With [`Options::verify_flush`](crate::Options::verify_flush) also: guest memory was written and lacks mappings.
-    /// - [`Error::Refused`]: no other kernel would understand the tables ([`Options::vcpu_numbers`](crate::Options::vcpu_numbers)).
+    /// - [`Error::Refused`]: other kernels would not understand the tables, or nobody tells whether they would
+    ///   ([`Options::vcpu_numbers`](crate::Options::vcpu_numbers)).
     fn flush_tables(&mut self) -> Result<Flushed, Error> {
         self.check_vcpu_numbers()?;
         self.flush()

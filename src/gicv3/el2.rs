@@ -15,15 +15,18 @@ use crate::topology::Mpidr;
 use crate::uapi::vgic_v3::ich::SYS_ICH_VTR_EL2;
 use crate::{Attr, AttrDevice, Errno, Error, Operation};
 
-/// What the device shows.
-pub(super) fn shown(gic: &impl AttrDevice, vcpu: Mpidr) -> Result<TargetEl2, Error> {
+/// What the device shows, and whether it has the attribute `MAINT_IRQ`, as every kernel has since Linux 6.15.
+pub(super) fn shown(gic: &impl AttrDevice, vcpu: Mpidr) -> Result<(TargetEl2, bool), Error> {
     let vtr = Attr::cpu_sysreg(vcpu, SYS_ICH_VTR_EL2);
     match gic.get(vtr) {
-        Ok(_) => Ok(TargetEl2::Shown { maintenance_irq: maintenance_irq(get(gic, Attr::maintenance_irq(), None)?) }),
+        Ok(_) => {
+            let maintenance_irq = maintenance_irq(get(gic, Attr::maintenance_irq(), None)?);
+            Ok((TargetEl2::Shown { maintenance_irq }, true))
+        }
         Err(Errno::ENOENT | Errno::ENXIO) => match gic.get(Attr::maintenance_irq()) {
             // Kernels that have vCPUs with EL2 and no registers for user space do not give this one after INIT.
-            Err(Errno::EBUSY) => Ok(TargetEl2::Unknown),
-            _ => Ok(TargetEl2::Absent),
+            Err(Errno::EBUSY) => Ok((TargetEl2::Unknown, true)),
+            other => Ok((TargetEl2::Absent, other.is_ok())),
         },
         Err(errno) => Err(AccessError::new(Operation::Get, vtr.id(), errno).into()),
     }

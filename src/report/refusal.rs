@@ -49,6 +49,18 @@ pub enum Refusal {
         /// Its place, from 0.
         place: usize,
     },
+    /// The VM has an ITS and a `vcpu_id` that is not the vCPU's place in the order of creation, and neither the VMM
+    /// ([`Options::vcpu_numbers`](crate::Options::vcpu_numbers)) nor the kernel says which of the two an ITS takes for the number of a
+    /// vCPU. Kernels from Linux 6.15 on show that it is the `vcpu_id`.
+    #[error(
+        "{vcpu} is number {place} in the order of creation: the VMM must tell which of the two this kernel takes (vcpu_numbers)"
+    )]
+    VcpuNumbersNotTold {
+        /// The first such vCPU.
+        vcpu: Vcpu,
+        /// Its place, from 0.
+        place: usize,
+    },
     /// The number of SPIs differs.
     #[error("the state has {found} SPIs, the device {expected}", found = found.get(), expected = expected.get())]
     SpiCount {

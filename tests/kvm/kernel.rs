@@ -242,7 +242,8 @@ impl Rig for KernelRig {
         let faults = Faults::default();
         let its = its.map(|its| Faulty::new(its, &faults)).collect();
         let guest = Shadowed::new(memory.clone(), Faulty::new(slots, &faults), config.shadow);
-        let gicv3 = Gicv3::attach(Faulty::new(gic, &faults), its, guest, config.vcpus()).expect("attach");
+        let mut gicv3 = Gicv3::attach(Faulty::new(gic, &faults), its, guest, config.vcpus()).expect("attach");
+        gicv3.options_mut().vcpu_numbers = config.vcpu_numbers();
         KernelRig { gicv3, faults, vcpus: vcpus.into_iter().map(Some).collect(), vm, config, memory }
     }
 

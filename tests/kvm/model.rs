@@ -87,7 +87,8 @@ impl Rig for ModelRig {
         let faults = Faults::default();
         let its = its.map(|its| Faulty::new(its, &faults)).collect();
         let guest = Shadowed::new(memory.clone(), Faulty::new(Slots::new(&vm), &faults), config.shadow);
-        let gicv3 = Gicv3::attach(Faulty::new(gic, &faults), its, guest, config.vcpus()).expect("attach");
+        let mut gicv3 = Gicv3::attach(Faulty::new(gic, &faults), its, guest, config.vcpus()).expect("attach");
+        gicv3.options_mut().vcpu_numbers = config.vcpu_numbers();
         ModelRig { gicv3, faults, vm, config, memory }
     }
 

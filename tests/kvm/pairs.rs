@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 use vgic_state::gicv3::Gicv3State;
+use vgic_state::uapi::vgic_v3::dist::GICD_CTLR;
 use vgic_state::{DynInterruptState, Error, TableStrategy};
 use vm_memory::{Bytes, GuestAddress};
 
@@ -156,17 +157,18 @@ fn restored(case: &Case, saved: &Saved) -> Outcome {
     for (at, page) in &saved.pages {
         memory.write_slice(page, GuestAddress(*at)).expect("memory");
     }
-    let before = memory::copy(&memory);
     let mut rig = KernelRig::with_memory(case.config, memory);
     rig.ask_for_vcpu_numbers();
     let checked = rig.gicv3().check_image(&saved.image);
-    match (rig.gicv3().restore_image(&saved.image), checked) {
-        (Ok(_), Ok(_)) => {}
-        (Err(refused @ (Error::Refused(_) | Error::Image(_))), Err(_)) => {
+    let before = checked.is_err().then(|| (memory::copy(rig.memory()), rig.dist(GICD_CTLR)));
+    match (rig.gicv3().restore_image(&saved.image), before) {
+        (Ok(_), None) => {}
+        (Err(refused @ (Error::Refused(_) | Error::Image(_))), Some((before, ctlr))) => {
             assert_eq!(memory::changed(&before, rig.memory()).first(), None, "nothing is written");
+            assert_eq!(rig.dist(GICD_CTLR), ctlr, "nothing is written");
             return Outcome::Refused(refused.to_string());
         }
-        (restored, checked) => return Outcome::Failed(format!("check: {checked:?}, restore: {restored:?}")),
+        (restored, _) => return Outcome::Failed(format!("check: {checked:?}, restore: {restored:?}")),
     }
     // The same state again, before the guest goes on.
     rig.gicv3().options_mut().tables = if saved.in_image { TableStrategy::Image } else { TableStrategy::GuestMemory };

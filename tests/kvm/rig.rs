@@ -7,7 +7,7 @@ use vgic_state::gicv3::Gicv3;
 use vgic_state::model::gicv3::Kernel;
 use vgic_state::shadow::{Memslots, ShadowKind, Shadowed};
 use vgic_state::uapi::vgic_v3::{KVM_DEV_ARM_VGIC_GRP_MAINT_IRQ, dist};
-use vgic_state::{Attr, AttrDevice, AttrId, Command, Errno, Mpidr, Vcpu, Vcpus};
+use vgic_state::{Attr, AttrDevice, AttrId, Command, Errno, Mpidr, Vcpu, VcpuNumbers, Vcpus};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 pub(crate) type Memory = GuestMemoryMmap<()>;
@@ -44,6 +44,11 @@ impl Config {
 
     pub(crate) fn vcpu(&self, n: usize) -> Vcpu {
         Vcpu::with_default_mpidr((n * self.id_step) as u32).expect("vCPU id")
+    }
+
+    /// What a VMM tells whose guest gets along with its kernel: [`program`](crate::program) names vCPUs as the kernel does.
+    pub(crate) fn vcpu_numbers(&self) -> VcpuNumbers {
+        if self.id_step == 1 { VcpuNumbers::NotTold } else { VcpuNumbers::VcpuId }
     }
 
     pub(crate) fn mpidr(&self, n: usize) -> Mpidr {

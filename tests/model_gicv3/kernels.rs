@@ -322,6 +322,26 @@ fn pending_interrupts_and_list_registers() {
     }
 }
 
+/// An LPI that is pending on a vCPU's list stays there, and in what is saved, until that vCPU runs: whatever became of its mapping, and
+/// whichever other vCPU runs. What random conversations found (seed 6001).
+#[test]
+fn a_list_changes_when_its_vcpu_runs() {
+    for kernel in Kernel::ALL {
+        let mut rig = mapped(kernel);
+        rig.gic.set(Attr::dist(0), 2).unwrap();
+        rig.vm.signal_msi(doorbell(0), 3, 6).unwrap();
+        assert_eq!(rig.vm.lpi(8300).unwrap().target, Some(vcpu(1).id));
+        // The distributor is disabled: nothing belongs on a list.
+        rig.gic.set(Attr::dist(0), 0).unwrap();
+        rig.vm.run(vcpu(0).id, |_| ()).unwrap();
+        rig.its[0].command(Command::ItsReset).unwrap();
+        rig.gic.command(Command::SavePendingTables).unwrap();
+        assert!(rig.pending(8300), "{kernel:?}");
+        rig.vm.run(vcpu(1).id, |_| ()).unwrap();
+        assert!(rig.vm.lpi(8300).is_none(), "{kernel:?}");
+    }
+}
+
 #[test]
 fn a_release_is_found_by_its_name_or_unknown() {
     for (release, expected) in [

@@ -103,7 +103,6 @@ impl Guest<'_> {
     fn acknowledge_group(&mut self, group1: bool) -> Option<u32> {
         let vcpu = self.index;
         self.state(|state| {
-            state.irqs.prune();
             let bits = state.host.pri_bits;
             let registers = state.host.list_registers as usize;
             let pending_first = state.host.kernel.has(Behaviour::PendingBeforeActive);
@@ -155,7 +154,7 @@ impl Guest<'_> {
                     irq.latch &= !irq.level;
                 }
             });
-            state.irqs.prune();
+            state.irqs.prune(self.index);
         });
     }
 

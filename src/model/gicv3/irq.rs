@@ -152,12 +152,12 @@ impl Irqs {
         }
     }
 
-    /// Every interrupt moves to the list where it belongs. KVM does that when the vCPU of the list runs; the model, as if every
-    /// vCPU did so all the time.
-    pub(super) fn prune(&mut self) {
+    /// What is on a vCPU's list and belongs on none leaves it, and what belongs on another's goes to the end of that. KVM does so whenever
+    /// the vCPU comes out of the guest, and at no other time: until then, an LPI that nothing maps any more is pending, and is saved.
+    pub(super) fn prune(&mut self, vcpu: usize) {
         let (on, mut last_place) = (self.on, self.last_place);
         for irq in self.private.iter_mut().flatten().chain(&mut self.spis).chain(self.lpis.values_mut()) {
-            if let Some(vcpu) = irq.queued {
+            if irq.queued == Some(vcpu) {
                 irq.queued = irq.oracle(on);
                 if irq.queued.is_some_and(|other| other != vcpu) {
                     last_place += 1;

@@ -45,7 +45,7 @@ struct Running<'a> {
 impl Drop for Running<'_> {
     fn drop(&mut self) {
         let mut state = self.vm.lock();
-        state.irqs.prune();
+        state.irqs.prune(self.index);
         if let Some(cpu) = state.cpus.get_mut(self.index) {
             cpu.running = false;
         }
@@ -72,7 +72,6 @@ impl State {
                 }
             }
         }
-        self.irqs.prune();
         self.irqs.sort(index, host.list_registers as usize, host.kernel.has(Behaviour::PendingBeforeActive));
         Ok(index)
     }

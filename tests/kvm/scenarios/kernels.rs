@@ -164,9 +164,28 @@ pub(crate) fn vcpus_numbered_by_their_creation<R: Rig>(log: &mut Log) {
     assert_eq!(changed(&before, target.memory()).first(), None);
     assert_ne!(ctlr, state.dist.ctlr);
     assert_eq!(target.dist(GICD_CTLR), ctlr, "nothing is written");
-    // Told otherwise, or not told, the state goes where it came from.
+    // Not told, only a kernel that shows that it means the id.
+    target.gicv3().options_mut().vcpu_numbers = VcpuNumbers::NotTold;
+    let gicv3 = target.gicv3();
+    if has::<R>(Behaviour::HasMaintenanceIrq) {
+        gicv3.check(&state).expect("check");
+    } else {
+        let refused = Error::from(Refusal::VcpuNumbersNotTold { vcpu: config.vcpu(1), place: 1 });
+        log.add(refused.to_string());
+        assert_eq!(gicv3.check(&state).map(drop), Err(refused.clone()));
+        assert_eq!(gicv3.restore(&state).map(drop), Err(refused.clone()));
+        assert_eq!(gicv3.flush_tables().map(drop), Err(refused));
+        assert_eq!(changed(&before, target.memory()).first(), None);
+        assert_eq!(target.dist(GICD_CTLR), ctlr, "nothing is written");
+    }
+    // Told otherwise, the state goes where it came from.
     target.gicv3().options_mut().vcpu_numbers = VcpuNumbers::VcpuId;
     target.gicv3().restore(&state).expect("restore");
+    // Nor does it matter where there is no ITS.
+    let mut without = R::new(Config { its: 0, ..config });
+    without.gicv3().options_mut().vcpu_numbers = VcpuNumbers::NotTold;
+    let state = save(&mut without);
+    without.gicv3().check(&state).expect("check");
     // Numbers that are both are nobody's problem.
     let mut dense = set_up::<R>(Config { id_step: 1, ..config });
     dense.gicv3().options_mut().vcpu_numbers = VcpuNumbers::CreationOrder;
