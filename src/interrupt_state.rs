@@ -22,7 +22,7 @@
 //! 3. Restore. The image is not trusted: it is checked first, and a refusal leaves the device as it was, without a single access. A GICv5
 //!    is then asked whether it is fresh, which writes nothing either ([`DeviceError::NotFresh`](crate::DeviceError::NotFresh) says what
 //!    that finds; [`DeviceError::RestoredBefore`](crate::DeviceError::RestoredBefore): this backend has restored it before). After an error
-//!    behind that point, discard the VM.
+//!    of a later step, discard the VM.
 //! 4. Of a GICv5 and of a GICv2, drive every interrupt line that a device holds high: lines are not part of their state
 //!    ([`Report::level_spis`], [`Report::level_ppis`]). Line levels of a GICv3 are restored.
 

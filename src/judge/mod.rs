@@ -1,8 +1,8 @@
 //! Judges a state before anything acts on it: what an image or a guest has put into registers, tables and mappings.
 //!
-//! KVM believes most of what lies in an ITS's tables: a crafted table makes it read and write wherever the guest has memory, two tables
+//! KVM checks little of what is in the tables of an ITS: a crafted table makes it read and write wherever the guest has memory, two tables
 //! in one place destroy each other, and a chain that ends early loses interrupts without an error. A judgement reads the tables as
-//! `RESTORE_TABLES` does, touches no device, and says what would come of it.
+//! `RESTORE_TABLES` does, accesses no device, and reports what KVM would make of them.
 //!
 //! - [`gicv3::problems`]: registers, and tables in guest memory or mappings in the state; [`gicv3::fit`]: whether the VM is one for it.
 //! - [`gicv2::problems`], [`gicv2::fit`], [`gicv5::problems`], [`gicv5::fit`]: likewise.
@@ -22,21 +22,21 @@
 //! # }
 //! ```
 //!
-//! What no judgement can find: an entry that was changed to another that means something as well, another vCPU, another LPI that is free,
-//! an empty table elsewhere. And a device or an event before the first one of its chain, or in a gap too wide for a distance: KVM does
-//! not record where a chain begins, and believes it.
+//! A judgement cannot find an entry that was changed to another valid one: to another vCPU, to another LPI that is free, to an empty table
+//! elsewhere. Nor can it find a device or an event that was added before the first one of its chain, or in a gap too wide for a distance:
+//! KVM does not record where a chain begins, and takes it.
 //!
-//! What is found and may be no attack: kernels before November 2024 leave the entries of devices and events that a guest has unmapped
+//! These findings need not be an attack: kernels before November 2024 leave the entries of devices and events that a guest has unmapped
 //! ([`Problem::EntryBehindChain`](crate::report::Problem::EntryBehindChain),
 //! [`Problem::EntryJumpedOver`](crate::report::Problem::EntryJumpedOver),
 //! [`Problem::EntryOffChain`](crate::report::Problem::EntryOffChain)).
 //!
 //! # Work
 //!
-//! [`Limits::entries`] bounds what is read, in entries of 8 bytes: of collection tables and device tables all entries, once for each
-//! place that leads to a table; of each device that KVM would take, as many as it has EventIDs; four for each command that is queued;
-//! one for 8 LPIs in the configuration table, one for 64 in a pending table. What turns out not to be memory is asked for once more,
-//! entry by entry. What is kept grows with the tables found, at most one for each DeviceID, and not with what is in them.
+//! [`Limits::entries`] bounds the reads, counted in entries of 8 bytes: all entries of collection tables and device tables, once for each
+//! place that leads to a table; as many as a device has EventIDs, for each device that KVM would take; four for each queued command; one
+//! for 8 LPIs in the configuration table, one for 64 in a pending table. A piece that is not all memory is read once more, entry by entry.
+//! The memory that a judgement takes grows with the number of tables, at most one for each DeviceID, and not with their contents.
 //!
 //! Source: `arch/arm64/kvm/vgic/vgic-its.c`; Documentation/virt/kvm/devices/arm-vgic-its.rst.
 //!

@@ -4,9 +4,8 @@
 //!
 //! Rule: nothing here knows a backend of this crate, so that a model cannot share a backend's mistake.
 //!
-//! A model answers device attributes as the kernel does, down to the error number and the order in which the conditions are looked
-//! at. It has what a real device cannot offer a test: a guest that is a Rust closure, a [record](Access) of every access, and
-//! [faults](Fault) on demand.
+//! A model answers device attributes as the kernel does, with its error numbers, and checks conditions in the kernel's order. For a test it
+//! offers what a real device cannot: a guest that is a Rust closure, a [record](Access) of every access, and [faults](Fault) on demand.
 
 // Its kernels are those of a GICv3.
 #[cfg(feature = "vm-memory")]

@@ -7,7 +7,7 @@
 //!
 //! Source: `arch/arm64/kvm/vgic/`: which values KVM refuses, drops, or believes.
 //!
-//! Rule: nothing here judges; it is said here, once, what a judgement can say.
+//! Rule: nothing here judges. What a judgement can say is listed here, once.
 
 mod finding;
 mod findings;
