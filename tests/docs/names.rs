@@ -86,6 +86,30 @@ fn every_item_in_backticks_is_in_the_source() {
     none(&messages);
 }
 
+/// `a_test` in `tests/of_it`.
+#[test]
+fn every_test_that_is_named_with_its_place_is_there() {
+    let mut messages = Vec::new();
+    for document in documents() {
+        for text in &document.texts {
+            let names = document.code.iter().filter(|code| is_name(code));
+            for (name, place) in names.flat_map(|name| document.code.iter().map(move |place| (name, place))) {
+                if !place.starts_with("tests/") || !text.contains(&format!("{name} in {place}")) {
+                    continue;
+                }
+                let files = tree::files().iter().filter(|file| file.starts_with(place.as_str()) && file.ends_with(".rs"));
+                let is_there = |file: &String| {
+                    std::fs::read_to_string(tree::root().join(file)).expect("source").contains(&format!("fn {name}"))
+                };
+                if !files.clone().any(is_there) {
+                    messages.push(format!("{}: `{name}` is not in {place}", document.path));
+                }
+            }
+        }
+    }
+    none(&messages);
+}
+
 #[test]
 fn every_code_of_a_finding_is_one() {
     let codes: Vec<&str> = Problem::ALL.iter().map(|problem| problem.code()).collect();

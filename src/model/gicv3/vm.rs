@@ -130,8 +130,8 @@ impl Vm {
         self.lock().dead
     }
 
-    /// Arms a fault for the accesses to all devices; [`Device::set_fault`](super::Device::set_fault) does so for one. Faults add up. Those of a GICv5
-    /// ([`Fault::NotQuiesced`], [`Fault::Host`]) have no effect.
+    /// Arms a fault for the accesses to all devices; [`Device::set_fault`](super::Device::set_fault) does so for one. Several may be armed.
+    /// Those of a GICv5 ([`Fault::NotQuiesced`], [`Fault::Host`]) have no effect.
     pub fn set_fault(&self, fault: Fault) {
         self.lock().faults.arm(fault);
     }
