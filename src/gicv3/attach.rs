@@ -31,6 +31,52 @@ const NAMES: u64 = GICR_TYPER_AFFINITY_VALUE & (u64::MAX >> 8) | GICR_TYPER_PROC
 /// `D` is a device: a `KvmDevice`, a reference to one, or a device of the model. `M` is guest memory, in which KVM keeps the tables of an
 /// ITS; it is read after a flush, to tell what the kernel has written, and by a check. Without an ITS it is
 /// [`NoGuestMemory`](crate::NoGuestMemory).
+///
+#[cfg_attr(all(feature = "model", feature = "vm-memory"), doc = "```")]
+#[cfg_attr(not(all(feature = "model", feature = "vm-memory")), doc = "```ignore")]
+/// use vgic_state::gicv3::Gicv3;
+/// use vgic_state::model::gicv3::{Device, Host, Vm};
+/// use vgic_state::uapi::device::{KVM_DEV_TYPE_ARM_VGIC_ITS, KVM_DEV_TYPE_ARM_VGIC_V3};
+/// use vgic_state::{Attr, AttrDevice, Command, DynInterruptState, InterruptState, Vcpus};
+/// use vm_memory::{GuestAddress, GuestMemoryMmap};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// // A VM as every VMM makes it; here on the model, elsewhere with `KvmDevice::create_gicv3` and `create_its`.
+/// fn new_vm(
+///     vcpus: &Vcpus,
+///     memory: &GuestMemoryMmap,
+/// ) -> Result<Gicv3<Device, GuestMemoryMmap>, Box<dyn std::error::Error>> {
+///     let vm = Vm::new(Host::default(), memory.clone());
+///     for vcpu in vcpus.iter() {
+///         vm.create_vcpu(vcpu)?;
+///     }
+///     let mut gic = vm.create_device(KVM_DEV_TYPE_ARM_VGIC_V3)?;
+///     gic.set(Attr::dist_address(), 0x0800_0000)?;
+///     gic.set(Attr::redist_address(), 0x080a_0000)?;
+///     gic.set(Attr::nr_irqs(), 64)?;
+///     let mut its = vm.create_device(KVM_DEV_TYPE_ARM_VGIC_ITS)?;
+///     its.set(Attr::its_address(), 0x0808_0000)?;
+///     gic.command(Command::Init)?;
+///     its.command(Command::Init)?;
+///     Ok(Gicv3::attach(gic, vec![its], memory.clone(), vcpus.clone())?)
+/// }
+///
+/// let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0x4000_0000), 2 << 20)])?;
+/// let vcpus = Vcpus::with_default_mpidrs(2)?;
+/// let mut source = new_vm(&vcpus, &memory)?;
+/// // Guest memory is saved after the flush: `flushed.written()` lists what the kernel wrote.
+/// let flushed = source.flush_tables()?;
+/// let state = source.save(flushed)?;
+///
+/// // The destination has guest memory as it was after the flush.
+/// let mut destination = new_vm(&vcpus, &memory)?;
+/// let report = destination.restore(&state)?;
+/// assert!(report.findings.is_empty());
+/// let flushed = destination.flush_tables()?;
+/// assert_eq!(destination.save(flushed)?, state);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Gicv3<D, M> {
     pub(super) gic: D,
