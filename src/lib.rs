@@ -85,6 +85,7 @@ extern crate alloc;
 
 mod attr;
 mod buffer;
+mod device;
 mod errno;
 mod error;
 mod flushed;
@@ -113,8 +114,9 @@ mod topology;
 #[path = "../uapi/mod.rs"]
 pub mod uapi;
 
-pub use attr::{Attr, AttrDevice, AttrId, AttributeError, Command, IstDevice, Operation, Word};
+pub use attr::{Attr, AttrId, AttributeError, Command, Operation, Word};
 pub use buffer::{BufferError, IstKind, IstSizes};
+pub use device::{AttrDevice, IstDevice};
 pub use errno::Errno;
 pub use error::{AccessError, Applied, DeviceError, Error, ReadBackError};
 pub use flushed::Flushed;

@@ -22,6 +22,8 @@ use crate::topology::{SpiSet, VcpuNumbers};
 pub struct Options {
     /// The least severity of a finding that refuses a state; findings below it are reported. `None`: only what no kernel could restore is
     /// refused. [`Severity::Low`]: a state with any finding is refused. Default: [`Severity::DEFAULT_THRESHOLD`].
+    /// No threshold refuses [`Problem::NewerRevision`](crate::report::Problem::NewerRevision), which only a write shows:
+    /// [`accept_newer_revision`](Self::accept_newer_revision) decides.
     ///
     /// Kernels before the end of 2024 leave stale entries in the tables, of devices and events that the guest unmapped between two flushes.
     /// A restore skips them. The table alone does not show whether such an entry is stale or was lost from a chain that was cut short: it

@@ -119,11 +119,13 @@ pub fn save(gic: &mut dyn DynInterruptState) -> Result<Vec<u8>, Error> {
     Ok(image)
 }
 
-/// An image into a controller, whichever it is.
+/// An image into a controller, whichever it is. What was found in it goes to the log.
 ///
 /// # Errors
 ///
 /// What the crate says.
 pub fn restore(gic: &mut dyn DynInterruptState, image: &[u8]) -> Result<(), Error> {
-    gic.restore_image(image).map(drop)
+    let report = gic.restore_image(image)?;
+    eprint!("{report}");
+    Ok(())
 }

@@ -20,7 +20,7 @@ impl<D: AttrDevice> InterruptState for Gicv2<D> {
     type State<'a> = Gicv2State;
 
     fn save(&self, flushed: Flushed) -> Result<Gicv2State, Error> {
-        if !flushed.is_of(Kind::Gicv2, core::iter::empty(), 0) {
+        if !flushed.is_nothing(Kind::Gicv2) {
             return Err(DeviceError::OtherFlush.into());
         }
         self.read_state()

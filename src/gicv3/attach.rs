@@ -8,6 +8,7 @@ use super::access::{get, read_dist, read_its, read_redist};
 use super::el2;
 use super::once::Once;
 use crate::error::DeviceError;
+use crate::flushed::Flush;
 use crate::judge::Ranges;
 use crate::judge::gicv3::{Target, TargetEl2, TargetVcpu};
 use crate::memory::{GuestMemoryRead, GuestRange};
@@ -86,8 +87,8 @@ pub struct Gicv3<D, M> {
     /// The kernel is one of those that take the `vcpu_id` for the number of a vCPU: it has an attribute that came later.
     pub(super) shows_vcpu_ids: bool,
     pub(super) options: Options,
-    /// Restores that were begun: what was flushed before is not what a save would save.
-    pub(super) restores: u32,
+    /// The flush that a save can be of: none before the first, nor behind a restore that was begun.
+    pub(super) last_flush: Option<Flush>,
 }
 
 impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
@@ -155,7 +156,7 @@ impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
             }
         }
         let target = Target { nr_irqs, identity, vcpus, per_vcpu, its: units, el2 };
-        Ok(Gicv3 { gic, its, memory, target, shows_vcpu_ids: has_maintenance_irq, options: Options::default(), restores: 0 })
+        Ok(Gicv3 { gic, its, memory, target, shows_vcpu_ids: has_maintenance_irq, options: Options::default(), last_flush: None })
     }
 
     /// The same backend with other options.

@@ -49,7 +49,8 @@ impl<D: AttrDevice, M: GuestMemoryRead> InterruptState for Gicv3<D, M> {
     type State<'a> = Gicv3State;
 
     fn save(&self, flushed: Flushed) -> Result<Gicv3State, Error> {
-        if !flushed.is_of(Kind::Gicv3, self.target.its.iter().map(|(base, _)| *base), self.restores) {
+        let is_mine = if self.its.is_empty() { flushed.is_nothing(Kind::Gicv3) } else { flushed.is_of(self.last_flush.as_ref()) };
+        if !is_mine {
             return Err(DeviceError::OtherFlush.into());
         }
         self.loses_nothing()?;
@@ -73,7 +74,8 @@ impl<D: AttrDevice, M: GuestMemoryRead> InterruptState for Gicv3<D, M> {
 
     fn restore(&mut self, state: &Gicv3State) -> Result<Report, Error> {
         let mut report = self.check(state)?;
-        self.restores += 1;
+        // Tables that were flushed before are not those of this guest.
+        self.last_flush = None;
         self.replay(state, &mut report)?;
         if !state.its.is_empty() && state.lpis.is_none() {
             let tables = state.vcpus.iter().map(|vcpu| super::written::pending_table(&vcpu.redist));

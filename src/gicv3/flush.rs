@@ -9,7 +9,7 @@ use super::access::{read_its, read_redist};
 use super::attach::Gicv3;
 use super::once::Once;
 use super::{lpis, written};
-use crate::flushed::Flushed;
+use crate::flushed::{Flush, Flushed};
 use crate::image::Kind;
 use crate::its::{LpiState, TableError};
 use crate::judge::gicv3::{check_memory, check_slots};
@@ -48,12 +48,13 @@ impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
         }
         let read = redists.iter().flat_map(|(vcpu, redist)| words(*vcpu, redist)).collect();
         let registers = Layout::new(redists, &units, self.target.its.iter().copied());
-        let bases = self.its_bases();
+        // What was flushed before is older.
+        let flush = self.last_flush.insert(Flush::default()).clone();
         match self.options.tables {
             TableStrategy::Image => {
                 let mut saved = self.save_to_shadow(&registers)?;
                 lpis::read_configuration(&mut saved, &self.memory, &registers);
-                Ok(Flushed::for_state(bases, self.restores, saved).with_registers(read))
+                Ok(Flushed::for_state(flush, saved).with_registers(read))
             }
             TableStrategy::GuestMemory => {
                 let mapped = self.options.verify_flush.then(|| self.save_to_shadow(&registers)).transpose()?;
@@ -66,7 +67,7 @@ impl<D: AttrDevice, M: GuestMemoryRead> Gicv3<D, M> {
                 for (registers, (_, identity)) in units.iter().zip(&self.target.its) {
                     written::written_by_save(identity, registers, &self.memory, &mut ranges);
                 }
-                Ok(Flushed::written_to(bases, self.restores, join(ranges)).with_registers(read))
+                Ok(Flushed::written_to(flush, join(ranges)).with_registers(read))
             }
         }
     }

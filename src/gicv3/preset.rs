@@ -23,7 +23,8 @@ pub fn preset<D: AttrDevice>(gic: &mut D, identity: &DistIdentity) -> Result<boo
             Ok(()) => {}
             Err(Errno::EBUSY) => return Ok(false),
             Err(errno) => {
-                return Err(Error::from(AccessError::new(Operation::Set, Attr::dist(offset).id(), errno)).while_setting_up());
+                let failed = AccessError::new(Operation::Set, Attr::dist(offset).id(), errno);
+                return Err(Error::from(AccessError { value: Some(value.into()), ..failed }).while_setting_up());
             }
         }
     }

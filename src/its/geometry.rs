@@ -136,25 +136,33 @@ pub(crate) const fn pending_bits(pendbaser: u64) -> GuestRange {
     GuestRange { start: table + FIRST_LPI as u64 / 8, end: table + LPI_LIMIT as u64 / 8 }
 }
 
+/// Each table that begins within one before it, behind that one: of those before it, the one that reaches farthest. Empty tables are left
+/// out.
+pub(crate) fn overlapping(tables: &mut [TableRange]) -> impl Iterator<Item = (TableRange, TableRange)> + '_ {
+    tables.sort_unstable_by_key(|table| (table.range, table.table));
+    let mut reach: Option<TableRange> = None;
+    tables.iter().filter(|table| table.range.start < table.range.end).filter_map(move |table| {
+        let before = reach.filter(|before| table.range.start < before.range.end);
+        reach = reach.filter(|before| before.range.end >= table.range.end).or(Some(*table));
+        before.map(|before| (before, *table))
+    })
+}
+
+/// Whether two registers give one address to these tables.
+pub(crate) fn same_address(one: &TableRange, other: &TableRange) -> bool {
+    one.range.start == other.range.start && one.table.is_in_register() && other.table.is_in_register()
+}
+
 /// Whether no two tables have an address in common.
 pub(crate) fn check_overlap(tables: &mut [TableRange]) -> Result<(), TableError> {
-    tables.sort_unstable_by_key(|table| (table.range.start, table.range.end));
-    let mut furthest: Option<TableRange> = None;
-    for table in tables.iter().filter(|table| table.range.start < table.range.end) {
-        if let Some(before) = furthest
-            && table.range.start < before.range.end
-        {
+    match overlapping(tables).next() {
+        None => Ok(()),
+        Some((before, table)) => {
             let (one, other, address) = (before.table, table.table, table.range.start);
-            let same = before.range.start == address && one.is_in_register() && other.is_in_register();
-            return Err(match same {
+            Err(match same_address(&before, &table) {
                 true => TableError::SameAddress { one, other, address },
                 false => TableError::Overlap { one, other },
-            });
+            })
         }
-        furthest = Some(match furthest {
-            Some(before) if before.range.end > table.range.end => before,
-            _ => *table,
-        });
     }
-    Ok(())
 }

@@ -87,7 +87,7 @@ const RES1: u8 = 1 << 1;
 
 impl LpiState {
     /// LPIs whose byte of the configuration table has bit 1, which is RES1, clear: the guest may have put other data there.
-    pub fn doubtful_configuration(&self) -> impl Iterator<Item = &LpiConfiguration> {
+    pub(crate) fn doubtful_configuration(&self) -> impl Iterator<Item = &LpiConfiguration> {
         self.configuration.iter().filter(|lpi| lpi.byte & RES1 == 0)
     }
 

@@ -35,7 +35,8 @@
 #![expect(unsafe_code, reason = "the kernel reads and writes through addresses inside of ioctl arguments")]
 
 use crate::Errno;
-use crate::attr::{Attr, AttrDevice, AttrId, Command, IstDevice, Word};
+use crate::attr::{Attr, AttrId, Command, Word};
+use crate::device::{AttrDevice, IstDevice};
 use crate::uapi::device::{KVM_GET_DEVICE_ATTR, KVM_HAS_DEVICE_ATTR, KVM_SET_DEVICE_ATTR, kvm_device_attr};
 use crate::uapi::vgic_v5::kvm_vgic_v5_ist;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};

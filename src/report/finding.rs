@@ -13,7 +13,7 @@ use core::fmt;
 pub struct Finding {
     /// What is wrong.
     pub problem: Problem,
-    /// Where it is first.
+    /// Where it is first; where some are refused and others not, the first that is.
     pub first: Place,
     /// In how many places it is.
     pub count: u64,

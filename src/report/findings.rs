@@ -82,7 +82,10 @@ impl Report {
         for finding in same {
             if finding.first.is_like(&new.first) && (!is_of_register || finding.first.is_same_register(&new.first)) {
                 finding.count += new.count;
-                finding.refused |= new.refused;
+                // A refusal names what is refused.
+                if new.refused && !finding.refused {
+                    (finding.first, finding.refused) = (new.first, true);
+                }
                 return;
             }
             end += 1;

@@ -38,6 +38,10 @@ pub struct Place {
 impl Place {
     fn describe_value(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.value, self.allowed) {
+            // No number of bytes is as large: the value of a register.
+            (Some(value), Some((least, greatest))) if least == greatest && value >> 24 != 0 => {
+                write!(f, " is {value:#x}, must be {least:#x}")
+            }
             (Some(value), None) => write!(f, " is {value:#x}"),
             (Some(value), Some((least, greatest))) if least == greatest => write!(f, " is {value}, must be {least}"),
             (Some(value), Some((least, greatest))) => write!(f, " is {value}, must be {least} to {greatest}"),

@@ -238,10 +238,4 @@ impl Vcpus {
     pub fn len(&self) -> usize {
         self.0.len()
     }
-
-    /// Whether a vCPU has this id.
-    #[must_use]
-    pub fn contains_id(&self, id: u16) -> bool {
-        self.0.binary_search_by_key(&id, |vcpu| vcpu.id.iaffid()).is_ok()
-    }
 }

@@ -87,15 +87,15 @@ fn a_vm_that_does_not_fit_refuses_the_image() {
 #[test]
 fn an_spi_without_a_vcpu_is_found_as_that() {
     let (mut state, ..) = guests::gicv3();
-    // SPI 33 is enabled, SPI 32 is not.
+    // SPI 33 is enabled, SPI 32 is not, but the guest has routed it.
     state.spis[0].router[..2].copy_from_slice(&[0x0700, 0x0700]);
     guests::write(guests::directory(), "spi.img", &state.to_image().expect("image"));
     let (code, value) = run(&["spi.img"]);
     let finding = serde_json::json!({
         "severity": "medium",
         "code": "spi-target-unknown",
-        "where": "GICD_IROUTER33 is 0x700, SPI 33",
-        "count": 1,
+        "where": "GICD_IROUTER32 is 0x700, SPI 32",
+        "count": 2,
         "what": "GICD_IROUTER names no vCPU",
         "consequence": "the SPI cannot be delivered, without an error",
         "refused": false,

@@ -39,8 +39,7 @@ pub(crate) const LAYERS: &[&[Module]] = &[
         all_below(
             "attr",
             "src/attr/",
-            "`Attr<W>`: group, attribute and width in one type; `AttrId`, `Word`; `AttrDevice`, `IstDevice`; what an error number \
-             means where",
+            "`Attr<W>`: group, attribute and width in one type; `AttrId`, `Word`, `Command`; what an error number means where",
         ),
         all_below("buffer", "src/buffer.rs", "sizes of tables, and the check of the caller's buffers against them"),
         all_below("memory", "src/memory/", "reading guest memory; the contract of shadow memory"),
@@ -84,7 +83,15 @@ pub(crate) const LAYERS: &[&[Module]] = &[
         "src/judge/",
         "what is wrong with a state (`problems`), and whether a VM is one for it (`fit`); the walker of ITS tables; no device",
     )],
-    &[all_below("options", "src/options.rs", "what a VMM decides")],
+    &[
+        all_below("options", "src/options.rs", "what a VMM decides"),
+        only(
+            "device",
+            "src/device.rs",
+            &["uapi", "errno", "attr"],
+            "`AttrDevice`, `IstDevice`: above what is data and what judges it",
+        ),
+    ],
     &[all_below("interrupt_state", "src/interrupt_state.rs", "the contract, in prose and as two traits")],
     &[
         all_below("gicv2", "src/gicv2/", "the backend of a GICv2: attach, save, sequence"),
@@ -111,13 +118,13 @@ pub(crate) const LAYERS: &[&[Module]] = &[
         only(
             "kvm",
             "src/kvm/",
-            &["uapi", "errno", "topology", "attr", "memory", "image", "state", "shadow"],
+            &["uapi", "errno", "topology", "attr", "memory", "image", "state", "device", "shadow"],
             "`KvmDevice`, `probe`; memory slots of a VM; all by any descriptor",
         ),
         only(
             "model",
             "src/model/",
-            &["uapi", "errno", "topology", "attr", "memory", "shadow"],
+            &["uapi", "errno", "topology", "attr", "memory", "device", "shadow"],
             "the in-process models of KVM's devices: no state, no judgement and no backend, so that they cannot agree with a mistake",
         ),
     ],

@@ -20,7 +20,7 @@ enum GicState {
 /// The VMM's seam to the hypervisor's controller.
 trait Vgic: Send + Sync {
     fn state(&self) -> Result<GicState, Error>;
-    fn set_state(&mut self, state: &GicState) -> Result<(), Error>;
+    fn set_state(&mut self, state: &GicState) -> Result<(), Box<dyn std::error::Error>>;
     fn save_data_tables(&self) -> Result<(), Error>;
 }
 
@@ -40,7 +40,7 @@ impl Vgic for Adapter {
         save(&self.0.devices_and_memory).map(GicState::Image)
     }
 
-    fn set_state(&mut self, state: &GicState) -> Result<(), Error> {
+    fn set_state(&mut self, state: &GicState) -> Result<(), Box<dyn std::error::Error>> {
         let report = match (state, &self.0.vm) {
             (GicState::Image(image), _) => restore(&self.0.devices_and_memory, image)?,
             (GicState::Gicv3Its(old), Some(vm)) => {
@@ -103,7 +103,8 @@ fn a_snapshot_that_was_changed_is_an_error_and_no_panic() {
         let mut image = pair.image;
         image[40] ^= 1;
         let mut destination = Adapter(VgicConfig { devices_and_memory: pair.destination, vm: None });
-        assert!(matches!(destination.set_state(&GicState::Image(image)), Err(Error::Image(_))));
+        let error = destination.set_state(&GicState::Image(image)).expect_err("a changed image");
+        assert!(matches!(error.downcast_ref(), Some(Error::Image(_))), "{error}");
     }
 }
 

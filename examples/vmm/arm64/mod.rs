@@ -70,5 +70,6 @@ fn between_gicv5s(options: &Options) -> Result<()> {
     let length = source.gic.save_image(flushed, &mut image)?;
     let report = destination.gic.restore_image(image.get(..length).unwrap_or_default())?;
     println!("{}: an image of {length} bytes; {} findings; no guest ran", source.gic.kind(), report.findings.len());
+    print!("{report}");
     Ok(())
 }

@@ -13,34 +13,34 @@ use crate::its::scan::{Exhausted, InGuest, Scan};
 use crate::its::{ENTRY_BYTES, FIRST_LPI, Table, TableRange};
 use crate::memory::{GuestMemoryRead, GuestRange};
 use crate::report::{Place, Problem};
-use crate::state::gicv3::{Gicv3State, VcpuState};
+use crate::state::gicv3::Gicv3State;
 use crate::topology::IntId;
 use alloc::vec::Vec;
-
-/// Whether a vCPU's pending table is in use: KVM reads it for each LPI routed to the vCPU, without asking whether LPIs are enabled.
-fn pending_is_used(judge: &Judge<'_>, at: usize, vcpu: &VcpuState) -> bool {
-    vcpu.redist.lpis_enabled() || judge.targets.get(at).is_some_and(|targeted| *targeted)
-}
 
 /// Notes the tables that are in use, which are to be read; of a pending table, with the place of its vCPU.
 pub(super) fn add_tables(state: &Gicv3State, judge: &mut Judge<'_>) -> Vec<(TableRange, usize)> {
     let mut tables = Vec::new();
     let Some(first) = state.vcpus.first() else { return tables };
-    let mut add = |judge: &mut Judge<'_>, table, start, bytes, place| {
+    let mut add = |judge: &mut Judge<'_>, table, start, bytes, place, is_used| {
         let table = TableRange { range: GuestRange::new(start, bytes), table };
         if bytes > 0 {
-            judge.add_table(table);
+            if is_used {
+                judge.add_table(table);
+            }
             tables.push((table, place));
         }
     };
     if !judge.mapped.is_empty() || state.vcpus.iter().any(|vcpu| vcpu.redist.lpis_enabled()) {
         let start = configuration_table(first.redist.propbaser);
-        add(judge, Table::LpiConfiguration, start, u64::from(judge.intid_end - FIRST_LPI), 0);
+        add(judge, Table::LpiConfiguration, start, u64::from(judge.intid_end - FIRST_LPI), 0, true);
     }
     for (at, vcpu) in state.vcpus.iter().enumerate() {
-        if pending_is_used(judge, at, vcpu) {
+        // KVM reads it for each LPI that is routed to the vCPU, without asking whether LPIs are enabled, and for no other: whatever lies
+        // in the table of a vCPU that none is routed to, nobody destroys it.
+        let is_used = judge.targets.get(at).is_some_and(|targeted| *targeted);
+        if is_used || vcpu.redist.lpis_enabled() {
             let bytes = u64::from((judge.intid_end - FIRST_LPI) / 8);
-            add(judge, Table::LpiPending { vcpu: vcpu.vcpu.id }, pending_bits(vcpu.redist.pendbaser).start, bytes, at);
+            add(judge, Table::LpiPending { vcpu: vcpu.vcpu.id }, pending_bits(vcpu.redist.pendbaser).start, bytes, at, is_used);
         }
     }
     tables

@@ -4,35 +4,24 @@
 //!
 //! Rule: sort, then one sweep; each table that begins within one before it is counted once.
 
+use crate::its::geometry::{overlapping, same_address};
 use crate::its::{Table, TableRange};
 use crate::report::{Finding, Place, Problem, Report};
 use alloc::vec::Vec;
 
 /// Reports every table that overlaps one that begins before it; `refused` if no threshold accepts that.
 pub(super) fn overlaps(mut tables: Vec<TableRange>, refused: bool, report: &mut Report) {
-    tables.retain(|table| table.range.start < table.range.end);
-    tables.sort_unstable_by_key(|table| (table.range, table.table));
-    let mut tables = tables.into_iter();
-    // The table that reaches farthest so far.
-    let Some(mut reach) = tables.next() else { return };
-    for table in tables {
-        // A queued command may map a device again, to the table that it has.
-        if table.range.start < reach.range.end && table != reach {
-            let problem = match (table.table, reach.table) {
-                (Table::Level2 { .. }, Table::Level2 { .. }) => Problem::Level2Shared,
-                (Table::LpiPending { .. }, Table::LpiPending { .. }) => Problem::PendingTablesShared,
-                (one, other) if one.is_in_register() && other.is_in_register() && table.range.start == reach.range.start => {
-                    Problem::TablesAtOneAddress
-                }
-                _ => Problem::TablesOverlap,
-            };
-            let place =
-                Place { table: Some(table.table), other: Some(reach.table), address: Some(table.range.start), ..Place::default() };
-            report.add_finding(Finding { problem, first: place, count: 1, refused });
-        }
-        if table.range.end > reach.range.end {
-            reach = table;
-        }
+    // A queued command may map a device again, to the table that it has.
+    for (before, table) in overlapping(&mut tables).filter(|(before, table)| before != table) {
+        let problem = match (table.table, before.table) {
+            (Table::Level2 { .. }, Table::Level2 { .. }) => Problem::Level2Shared,
+            (Table::LpiPending { .. }, Table::LpiPending { .. }) => Problem::PendingTablesShared,
+            _ if same_address(&before, &table) => Problem::TablesAtOneAddress,
+            _ => Problem::TablesOverlap,
+        };
+        let place =
+            Place { table: Some(table.table), other: Some(before.table), address: Some(table.range.start), ..Place::default() };
+        report.add_finding(Finding { problem, first: place, count: 1, refused });
     }
 }
 

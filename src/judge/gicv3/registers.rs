@@ -101,8 +101,9 @@ fn spis(state: &Gicv3State, report: &mut Report) {
             if target & !GICD_IROUTER_AFF2_0 != 0 {
                 report.add(Problem::IgnoredBits, place);
             }
+            // A guest that never configured the interrupt leaves 0, whether or not there is a vCPU with affinity 0.
             let enabled = spis.interrupts.enable >> n & 1 != 0;
-            if enabled && affinities.binary_search(&Mpidr::from_packed(target & GICD_IROUTER_AFF2_0)).is_err() {
+            if (enabled || target != 0) && affinities.binary_search(&Mpidr::from_packed(target & GICD_IROUTER_AFF2_0)).is_err() {
                 report.add(Problem::SpiTargetUnknown, Place { interrupt: Some(IntId::Spi(intid)), ..place });
             }
         }

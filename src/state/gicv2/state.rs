@@ -9,7 +9,7 @@ use super::{CpuIdentity, CpuInterface, DistIdentity, DistState, InterruptBlock, 
 use crate::topology::{IntId, NrIrqs, SpiCount, SpiSet, TopologyError, Vcpu, VcpuId, Vcpus};
 use alloc::vec::Vec;
 
-/// The whole state of a virtual GICv2, as far as the interface carries it: see [`NOT_STATE`](super::NOT_STATE).
+/// The whole state of a virtual GICv2, as far as the interface carries it: see `docs/limits.md`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Gicv2State {

@@ -70,17 +70,20 @@ impl Layout {
             tables.extend(geometry.has_collections().then(|| geometry.collections(geometry.collection_entries() as usize)));
         }
         for (vcpu, pendbaser) in self.pending() {
-            tables.push(TableRange { range: pending_bits(pendbaser), table: Table::LpiPending { vcpu: vcpu.id } });
+            tables.push(pending_table(vcpu, pendbaser));
         }
         tables
     }
 
     /// Every table that the kernel writes or reads for these mappings, but for level-2 device tables, which are nobody else's.
     pub(crate) fn tables(&self, lpis: &LpiState) -> Vec<TableRange> {
-        let mut tables: Vec<TableRange> = Vec::new();
-        for (vcpu, pendbaser) in self.pending() {
-            tables.push(TableRange { range: pending_bits(pendbaser), table: Table::LpiPending { vcpu: vcpu.id } });
-        }
+        let pending = self.pending().map(|(vcpu, pendbaser)| pending_table(vcpu, pendbaser));
+        pending.chain(self.mapped_tables(lpis)).collect()
+    }
+
+    /// Device tables, collection tables, and the tables of devices.
+    fn mapped_tables(&self, lpis: &LpiState) -> Vec<TableRange> {
+        let mut tables = Vec::new();
         for mappings in &lpis.its {
             let Some(geometry) = self.its.iter().find(|geometry| geometry.its == mappings.base) else { continue };
             if geometry.has_devices() {
@@ -95,12 +98,14 @@ impl Layout {
     }
 
     /// The bytes of every table that the kernel reads or writes for these mappings, whose pending bits these are
-    /// ([`pending_bytes`](Self::pending_bytes)). The pending table of a vCPU that no LPI is for is none.
+    /// ([`pending_bytes`](Self::pending_bytes)). The pending table of a vCPU that no LPI is for is none; whether its LPIs are enabled, the
+    /// kernel does not ask.
     pub(crate) fn used_tables(&self, lpis: &LpiState, pending: &[TableRange]) -> Vec<TableRange> {
         let mut used: Vec<Table> = pending.iter().map(|bytes| bytes.table).collect();
         used.sort_unstable();
-        let mut tables = self.tables(lpis);
-        tables.retain(|table| !matches!(table.table, Table::LpiPending { .. }) || used.binary_search(&table.table).is_ok());
+        let pending = self.redists.iter().map(|(vcpu, redist)| pending_table(*vcpu, redist.pendbaser));
+        let mut tables: Vec<TableRange> = pending.filter(|table| used.binary_search(&table.table).is_ok()).collect();
+        tables.extend(self.mapped_tables(lpis));
         tables.extend(self.configuration(lpis));
         tables
     }
@@ -138,6 +143,10 @@ impl Layout {
         let length = u64::from(last.saturating_sub(first)) + 1;
         Some(TableRange { range: GuestRange::new(start, length), table: Table::LpiConfiguration })
     }
+}
+
+fn pending_table(vcpu: Vcpu, pendbaser: u64) -> TableRange {
+    TableRange { range: pending_bits(pendbaser), table: Table::LpiPending { vcpu: vcpu.id } }
 }
 
 fn geometry(base: u64, identity: &ItsIdentity, registers: &ItsState) -> Geometry {

@@ -54,23 +54,36 @@ fn what_was_flushed_says_how_large_the_image_is() {
 
 /// Which tables a state has, the flush has decided.
 #[test]
-fn what_was_flushed_belongs_to_one_controller() {
+fn what_was_flushed_belongs_to_one_attachment() {
     let mut rig = Rig::filled(config(), ShadowKind::Zero);
     let other = |its| {
         let (_, mut gic) = filled(Config { its, ..config() });
         gic.flush_tables().expect("flush")
     };
+    rig.gic.flush_tables().expect("flush").written();
     rig.vm.clear_trace();
-    for its in [0, 1, 3] {
+    // Of a VM with as many ITSes as this one, at the same addresses, too.
+    for its in [0, 1, 2, 3] {
         assert_eq!(rig.gic.save(other(its)), Err(Error::from(DeviceError::OtherFlush)));
         assert_eq!(rig.gic.save_image(other(its), &mut vec![0; 1 << 20]), Err(Error::from(DeviceError::OtherFlush)));
     }
     assert_eq!(trace(&rig.vm), "");
-    // Attached anew between the two, as a VMM may.
+    // The same devices attached anew between the two: the guest may have run, or another have been restored.
     let flushed = rig.gic.flush_tables().expect("flush");
     let (gic, its, memory) = rig.gic.into_parts();
-    let again = vgic_state::gicv3::Gicv3::attach(gic, its, memory, crate::common::vcpus(2)).expect("attach");
+    let mut again = vgic_state::gicv3::Gicv3::attach(gic, its, memory, crate::common::vcpus(2)).expect("attach");
+    assert_eq!(again.save(flushed), Err(Error::from(DeviceError::OtherFlush)));
+    again.set_options(vgic_state::Options::default().with_tables(TableStrategy::Image));
+    let flushed = again.flush_tables().expect("flush");
     assert!(again.save(flushed).expect("save").lpis.is_some());
+}
+
+#[test]
+fn what_is_older_than_the_last_flush_cannot_be_saved() {
+    let mut rig = Rig::filled(config(), ShadowKind::Zero);
+    let [older, newer] = [(); 2].map(|()| rig.gic.flush_tables().expect("flush"));
+    assert_eq!(rig.gic.save(older), Err(Error::from(DeviceError::OtherFlush)));
+    assert!(rig.gic.save(newer).is_ok());
 }
 
 #[test]

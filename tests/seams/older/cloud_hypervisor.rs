@@ -2,6 +2,7 @@
 
 use super::{Move, OF_PRIVATE, OF_SPIS, VmConfig, assert_report, spi_words};
 use crate::restore;
+use std::error::Error as StdError;
 use vgic_state::gicv3::{Attributes, Gicv3State};
 use vgic_state::report::Problem;
 use vgic_state::report::Report;
@@ -69,8 +70,16 @@ fn is_listed(instr: u16, ctlr: u32) -> bool {
     }
 }
 
-/// The state that an older snapshot is.
-pub(crate) fn convert(old: &Gicv3ItsState, config: &VmConfig) -> Result<(Gicv3State, Report), Error> {
+/// The state that an older snapshot is. Values have no names: a list that is too long is one of another VM, and nothing of it is believed.
+pub(crate) fn convert(old: &Gicv3ItsState, config: &VmConfig) -> Result<(Gicv3State, Report), Box<dyn StdError>> {
+    for (name, expected, found) in [
+        ("dist", dist_words(config.nr_irqs.get()).count(), old.dist.len()),
+        ("rdist", redist_words(config).count(), old.rdist.len()),
+    ] {
+        if found > expected {
+            return Err(format!("{name} has {found} words, and this VM {expected}").into());
+        }
+    }
     let mut attributes = Attributes::default();
     let gic = &mut attributes.gic;
     gic.push((DIST, GICD_CTLR.into(), old.gicd_ctlr.into()));
@@ -86,6 +95,9 @@ pub(crate) fn convert(old: &Gicv3ItsState, config: &VmConfig) -> Result<(Gicv3St
             ctlr = if instr == SYS_ICC_CTLR_EL1 { *value } else { ctlr };
             gic.push((ICC, vcpu.mpidr.to_attr() | u64::from(instr), (*value).into()));
         }
+    }
+    if values.next().is_some() {
+        return Err("icc has more words than the vCPUs of this VM".into());
     }
     let first = [GITS_CTLR, GITS_IIDR, GITS_CBASER, GITS_CWRITER, GITS_CREADR];
     let values = first.into_iter().zip([old.its_ctlr, old.its_iidr, old.its_cbaser, old.its_cwriter, old.its_creadr]);
@@ -146,5 +158,21 @@ fn a_snapshot_that_was_cut_short_is_a_finding_or_an_error() {
     assert_eq!((priorities.problem, priorities.count), (Problem::AttributeMissing, 1), "the last of the priorities, by its name");
     old.icc.truncate(9);
     // ICC_CTLR_EL1 of the second vCPU.
-    assert!(matches!(convert(&old, &vms.config), Err(Error::Attribute(_))));
+    let error = convert(&old, &vms.config).expect_err("too few");
+    assert!(matches!(error.downcast_ref(), Some(Error::Attribute(_))), "{error}");
+}
+
+#[test]
+fn a_list_that_is_too_long_is_an_error() {
+    let vms = Move::new();
+    let old = old_save(&vms);
+    type Longer = fn(&mut Gicv3ItsState);
+    let cases: [(&str, Longer); 3] =
+        [("dist", |old| old.dist.push(0)), ("rdist", |old| old.rdist.push(0)), ("icc", |old| old.icc.push(0))];
+    for (name, longer) in cases {
+        let mut old = old.clone();
+        longer(&mut old);
+        let error = convert(&old, &vms.config).expect_err("too long").to_string();
+        assert!(error.starts_with(name), "{error}");
+    }
 }
