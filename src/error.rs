@@ -244,7 +244,7 @@ pub enum DeviceError {
         /// The vCPU.
         vcpu: Vcpu,
     },
-    /// Tables were flushed from another controller than the one that is saved, or before a restore of it.
+    /// Tables were flushed through another attachment than the one that saves, or before its last flush or restore.
     #[error("the tables that were flushed are not those that this controller has now: flush it again before the save")]
     OtherFlush,
     /// A value that the interface does not allow.

@@ -84,8 +84,8 @@ pub trait DynInterruptState {
     fn set_options(&mut self, options: Options);
 
     /// Has the kernel write the tables that it keeps for the controller: into guest memory ([`GuestMemoryUse`]), or to where the save
-    /// takes them from. Returns what was flushed, which the save consumes; [`Flushed::written`] lists the guest memory that was written.
-    /// Does nothing if the controller has no such tables.
+    /// takes them from. Returns what was flushed, which the save consumes, through the same attachment and before another flush or restore;
+    /// [`Flushed::written`] lists the guest memory that was written. Does nothing if the controller has no such tables.
     ///
     /// Call it only when a save follows, not on every pause. The implementation documents what is written, and where.
     ///

@@ -48,5 +48,6 @@ pub mod gicv3;
 pub mod gicv5;
 mod identity;
 mod ranges;
+mod words;
 
 pub use ranges::{Limits, Ranges};

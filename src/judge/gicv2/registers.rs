@@ -4,25 +4,17 @@
 //!
 //! Rule: what a kernel would refuse halfway is accepted by no threshold; a bit that it drops is reported.
 
+use crate::judge::words::{FIRST_REVISION, ICFGR_RES0, PRIORITY_IGNORED, PRIVATE_CONFIG};
 use crate::registers::RegisterTable;
 use crate::report::{Place, Problem, Report};
 use crate::state::gicv2::block::{BlockAt, BlockRow, sgi_sources};
 use crate::state::gicv2::{Gicv2State, InterruptBlock, VcpuState};
 use crate::topology::VcpuId;
-use crate::uapi::vgic_v2::cpu::{GICC_ABPR, GICC_BPR, GICC_CTLR, GICC_PMR};
 use crate::uapi::vgic_v3::dist::{GICD_CTLR, GICD_IIDR};
 use crate::{Attr, AttrId};
 
-/// The first revision of KVM's distributor that kernels since Linux 4.20 can have.
-const FIRST_REVISION: u32 = 2;
-/// Bits of a word of four priorities that KVM does not keep: it has five bits of each.
-const PRIORITY_IGNORED: u32 = 0x0707_0707;
-/// Bits of a word of trigger modes that KVM does not keep.
-const CONFIG_IGNORED: u32 = 0x5555_5555;
 /// The bit that KVM has of `GICD_CTLR`.
 const CTLR_KEPT: u32 = 1;
-/// The trigger modes of SGIs and of PPIs: fixed.
-const PRIVATE_CONFIG: [u32; 2] = [0xaaaa_aaaa, 0];
 /// Bits of SGIs among those of 32 private interrupts.
 const SGIS: u32 = 0xffff;
 
@@ -46,7 +38,9 @@ pub(super) fn registers(state: &Gicv2State, report: &mut Report) {
     for spis in &state.spis {
         let at = BlockAt { vcpu: VcpuId::ZERO, first: spis.first };
         words(at, &InterruptBlock::TARGETS, &spis.interrupts.targets, no_targets * 0x0101_0101, report);
-        words(at, &InterruptBlock::CONFIG, &spis.interrupts.config, CONFIG_IGNORED, report);
+        for (n, value) in (0..).zip(spis.interrupts.config).filter(|(_, value)| value & ICFGR_RES0 != 0) {
+            report.add_refused(Problem::TriggerMode, Place::register(at.attr(&InterruptBlock::CONFIG, n).id(), value));
+        }
         words(at, &InterruptBlock::PRIORITY, &spis.interrupts.priority, PRIORITY_IGNORED, report);
     }
 }
@@ -55,21 +49,15 @@ fn of_vcpu(vcpu: &VcpuState, senders: u8, report: &mut Report) {
     let (id, private) = (vcpu.vcpu.id, &vcpu.private);
     let at = BlockAt::private(id);
     words(at, &InterruptBlock::PRIORITY, &private.priority, PRIORITY_IGNORED, report);
-    for (n, (found, fixed)) in (0..).zip(private.config.iter().zip(PRIVATE_CONFIG)) {
-        ignored(at.attr(&InterruptBlock::CONFIG, n).id(), *found, found ^ fixed, report);
+    for (n, (found, _)) in (0..).zip(private.config.into_iter().zip(PRIVATE_CONFIG)).filter(|(_, (found, fixed))| found != fixed) {
+        report.add_refused(Problem::TriggerMode, Place::register(at.attr(&InterruptBlock::CONFIG, n).id(), found));
     }
     let [targets, ..] = private.targets;
     for (n, found) in (0..).zip(private.targets) {
         ignored(at.attr(&InterruptBlock::TARGETS, n).id(), found, found ^ targets, report);
     }
     for (row, value) in vcpu.gicc.rows() {
-        let kept = match row.key {
-            GICC_CTLR => 0x21f,
-            GICC_PMR => 0x1f,
-            GICC_BPR | GICC_ABPR => 7,
-            _ => u32::MAX,
-        };
-        ignored(Attr::gicv2_cpu(id, row.key).id(), value as u32, value as u32 & !kept, report);
+        ignored(Attr::gicv2_cpu(id, row.key).id(), value as u32, (value & !row.known_bits()) as u32, report);
     }
     let [pending] = private.pending;
     let by_senders = (0..16).filter(|sgi| vcpu.sources_of(*sgi) != 0).fold(0, |bits, sgi| bits | 1 << sgi);

@@ -6,6 +6,7 @@
 
 use super::el2;
 use crate::Attr;
+use crate::judge::words::{FIRST_REVISION, ICFGR_RES0, PRIORITY_IGNORED, PRIVATE_CONFIG};
 use crate::registers::RegisterTable;
 use crate::report::{Place, Problem, Report};
 use crate::state::gicv3::block::{BlockAt, router};
@@ -15,13 +16,6 @@ use crate::uapi::vgic_v3::dist::*;
 use crate::uapi::vgic_v3::icc::{ICC_SRE_EL1_SRE, SYS_ICC_SRE_EL1};
 use crate::uapi::vgic_v3::redist::{GICR_CTLR, GICR_PROPBASER, GICR_TYPER_PLPIS};
 use alloc::vec::Vec;
-
-/// The first revision of KVM's distributor that kernels since Linux 4.20 can have.
-const FIRST_REVISION: u32 = 2;
-/// Bits of a word of four priorities that KVM does not keep: it has five bits of each.
-const PRIORITY_IGNORED: u32 = 0x0707_0707;
-/// Bit 0 of each interrupt in `ICFGR`.
-const ICFGR_RES0: u32 = 0x5555_5555;
 
 /// Judges the registers of a state, but for those of ITSes.
 pub(super) fn registers(state: &Gicv3State, report: &mut Report) {
@@ -75,7 +69,7 @@ fn of_vcpu(vcpu: &VcpuState, propbaser: u64, report: &mut Report) {
         }
     }
     let private = BlockAt::Private(mpidr);
-    for (n, (value, kept)) in (0..).zip(vcpu.private.config.into_iter().zip(InterruptBlock::CONFIG.private_reset)) {
+    for (n, (value, kept)) in (0..).zip(vcpu.private.config.into_iter().zip(PRIVATE_CONFIG)) {
         if value != kept {
             let place = Place::register(private.attr(&InterruptBlock::CONFIG, n).id(), value);
             report.add_refused(Problem::TriggerMode, place);

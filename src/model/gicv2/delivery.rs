@@ -6,18 +6,18 @@
 //! Rule: what is acknowledged is what hardware would signal out of the interrupts that KVM has on the vCPU's list.
 
 use super::cpu::Gicc;
-use super::guest::Guest;
 use super::irq::SGIS;
 use super::state::State;
 use crate::model::gicv3::Behaviour;
 
 /// Priority of a vCPU that handles nothing.
-const IDLE: u8 = 0xff;
+pub(super) const IDLE: u8 = 0xff;
 /// Nothing is pending.
-const SPURIOUS: u32 = 1023;
+pub(super) const SPURIOUS: u32 = 1023;
 /// A group 1 interrupt that this register does not acknowledge.
 const OTHER_GROUP: u32 = 1022;
-const SENDER: u32 = 10;
+/// First bit of the sender of an SGI.
+pub(super) const SENDER: u32 = 10;
 
 impl Gicc {
     fn group_priority(&self, priority: u8, group1: bool) -> u8 {
@@ -26,15 +26,15 @@ impl Gicc {
     }
 
     /// The highest priority that is active, as an index of active priorities.
-    fn highest_active(&self) -> Option<u32> {
+    pub(super) fn highest_active(&self) -> Option<u32> {
         (0..).step_by(32).zip(self.apr).find(|(_, apr)| *apr != 0).map(|(base, apr): (u32, u32)| base + apr.trailing_zeros())
     }
 
-    fn running_priority(&self, pri_bits: u32) -> u8 {
+    pub(super) fn running_priority(&self, pri_bits: u32) -> u8 {
         self.highest_active().map_or(IDLE, |index| (index << (8 - pri_bits)) as u8)
     }
 
-    fn active_bit(&mut self, index: u32) -> Option<&mut u32> {
+    pub(super) fn active_bit(&mut self, index: u32) -> Option<&mut u32> {
         self.apr.get_mut((index / 32) as usize)
     }
 }
@@ -42,7 +42,7 @@ impl Gicc {
 impl State {
     /// The pending interrupt of the highest priority that a vCPU's interface has enabled: priority, INTID, group 1. Of several with one
     /// priority: the lowest ID. The architecture leaves that choice open.
-    fn highest_pending(&self, vcpu: usize) -> Option<(u8, u32, bool)> {
+    pub(super) fn highest_pending(&self, vcpu: usize) -> Option<(u8, u32, bool)> {
         // Each takes a list register, and there is none left for one that is pending.
         let crowded = self.irqs.active(vcpu) >= self.host.list_registers as usize;
         if crowded && !self.host.kernel.has(Behaviour::PendingBeforeActive) {
@@ -53,7 +53,7 @@ impl State {
         signalled.map(|(intid, irq)| (irq.priority, intid, irq.group1)).min()
     }
 
-    fn acknowledge(&mut self, vcpu: usize, alias: bool) -> u32 {
+    pub(super) fn acknowledge(&mut self, vcpu: usize, alias: bool) -> u32 {
         self.irqs.prune();
         let bits = self.host.pri_bits;
         let Some((priority, intid, group1)) = self.highest_pending(vcpu) else { return SPURIOUS };
@@ -81,54 +81,5 @@ impl State {
         irq.source &= !(1 << sender);
         irq.latch = irq.source != 0;
         intid | sender << SENDER
-    }
-}
-
-impl Guest<'_> {
-    pub(super) fn read_iar(&mut self, alias: bool) -> u32 {
-        self.state(|state| state.acknowledge(self.index, alias)).unwrap_or(0)
-    }
-
-    /// `GICC_RPR`: the running priority, 255 when nothing is active.
-    #[must_use]
-    pub fn running_priority(&self) -> u8 {
-        let running = self.state(|state| Some(state.cpus.get(self.index)?.gicc.running_priority(state.host.pri_bits)));
-        running.flatten().unwrap_or(IDLE)
-    }
-
-    pub(super) fn highest_pending(&self) -> u32 {
-        let found = self.state(|state| {
-            state.irqs.prune();
-            let (_, intid, _) = state.highest_pending(self.index)?;
-            let source = state.irqs.get(self.index, intid)?.source;
-            Some(if intid < SGIS { intid | (source.trailing_zeros() & 7) << SENDER } else { intid })
-        });
-        found.flatten().unwrap_or(SPURIOUS)
-    }
-
-    /// The priority drops; unless `GICC_CTLR.EOImodeNS` is set, the interrupt is deactivated too.
-    pub(super) fn end(&mut self, value: u32) {
-        let deactivates = self.state(|state| {
-            let gicc = &mut state.cpus.get_mut(self.index)?.gicc;
-            let index = gicc.highest_active()?;
-            *gicc.active_bit(index)? &= !(1 << (index % 32));
-            Some(gicc.eoi_deactivates())
-        });
-        if deactivates.flatten() == Some(true) {
-            self.deactivate(value);
-        }
-    }
-
-    /// The interrupt is no longer active. The latch of a level interrupt goes with it. The sender of an SGI is not compared: a GIC may.
-    pub(super) fn deactivate(&mut self, value: u32) {
-        self.state(|state| {
-            state.irqs.change(self.index, value & 0x3ff, |irq| {
-                if irq.active {
-                    irq.active = false;
-                    irq.latch &= !irq.level;
-                }
-            });
-            state.irqs.prune();
-        });
     }
 }

@@ -4,6 +4,8 @@
 //!
 //! Rule: a guest has no way in that a real one lacks: offsets in frames.
 
+use super::delivery::{IDLE, SENDER, SPURIOUS};
+use super::irq::SGIS;
 use super::registers::By;
 use super::state::State;
 use super::vm::Vm;
@@ -110,5 +112,52 @@ impl<'a> Guest<'a> {
     /// Writes `GICC_EOIR` with what [`Guest::acknowledge`] gave.
     pub fn eoi(&mut self, iar: u32) {
         self.cpu_write32(GICC_EOIR, iar);
+    }
+
+    fn read_iar(&mut self, alias: bool) -> u32 {
+        self.state(|state| state.acknowledge(self.index, alias)).unwrap_or(0)
+    }
+
+    /// `GICC_RPR`: the running priority, 255 when nothing is active.
+    #[must_use]
+    pub fn running_priority(&self) -> u8 {
+        let running = self.state(|state| Some(state.cpus.get(self.index)?.gicc.running_priority(state.host.pri_bits)));
+        running.flatten().unwrap_or(IDLE)
+    }
+
+    fn highest_pending(&self) -> u32 {
+        let found = self.state(|state| {
+            state.irqs.prune();
+            let (_, intid, _) = state.highest_pending(self.index)?;
+            let source = state.irqs.get(self.index, intid)?.source;
+            Some(if intid < SGIS { intid | (source.trailing_zeros() & 7) << SENDER } else { intid })
+        });
+        found.flatten().unwrap_or(SPURIOUS)
+    }
+
+    /// The priority drops; unless `GICC_CTLR.EOImodeNS` is set, the interrupt is deactivated too.
+    fn end(&mut self, value: u32) {
+        let deactivates = self.state(|state| {
+            let gicc = &mut state.cpus.get_mut(self.index)?.gicc;
+            let index = gicc.highest_active()?;
+            *gicc.active_bit(index)? &= !(1 << (index % 32));
+            Some(gicc.eoi_deactivates())
+        });
+        if deactivates.flatten() == Some(true) {
+            self.deactivate(value);
+        }
+    }
+
+    /// The interrupt is no longer active. The latch of a level interrupt goes with it. The sender of an SGI is not compared: a GIC may.
+    fn deactivate(&mut self, value: u32) {
+        self.state(|state| {
+            state.irqs.change(self.index, value & 0x3ff, |irq| {
+                if irq.active {
+                    irq.active = false;
+                    irq.latch &= !irq.level;
+                }
+            });
+            state.irqs.prune();
+        });
     }
 }

@@ -11,7 +11,7 @@ use vgic_state::uapi::vgic_v3::{
     KVM_DEV_ARM_VGIC_GRP_DIST_REGS as DIST, KVM_DEV_ARM_VGIC_GRP_ITS_REGS as ITS, KVM_DEV_ARM_VGIC_GRP_REDIST_REGS as REDIST,
 };
 use vgic_state::uapi::vgic_v3::{dist::*, icc::*, its::*, redist::*};
-use vgic_state::{Attr, AttrDevice as _, Error, Mpidr};
+use vgic_state::{Attr, AttrDevice as _, AttributeError, Mpidr};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Gicv3ItsState {
@@ -159,7 +159,7 @@ fn a_snapshot_that_was_cut_short_is_a_finding_or_an_error() {
     old.icc.truncate(9);
     // ICC_CTLR_EL1 of the second vCPU.
     let error = convert(&old, &vms.config).expect_err("too few");
-    assert!(matches!(error.downcast_ref(), Some(Error::Attribute(_))), "{error}");
+    assert!(error.is::<AttributeError>(), "{error}");
 }
 
 #[test]
