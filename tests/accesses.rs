@@ -249,6 +249,48 @@ fn a_flush_and_the_save_behind_it_read_each_register_of_a_redistributor_once() {
     }
 }
 
+/// The table "Many vCPUs" of docs/performance.md, measured on a real kernel: the model makes as many accesses.
+#[test]
+fn the_document_has_these_counts() {
+    let text = include_str!("../docs/performance.md");
+    let (_, section) = text.split_once("\n## Many vCPUs\n").expect("a section");
+    let rows = section.lines().filter_map(|line| {
+        let cells: Vec<u32> = line
+            .split('|')
+            .map_while(|cell| match cell.trim().replace(',', "").parse() {
+                Ok(number) => Some(number),
+                Err(_) => cell.trim().is_empty().then_some(0),
+            })
+            .collect();
+        // vCPUs, us, calls of a save before and now.
+        (line.starts_with("| ") && cells.len() >= 5).then(|| (cells[1], cells[4], line))
+    });
+    let mut seen = 0;
+    for (vcpus, save, line) in rows {
+        seen += 1;
+        let config = rig3::Config { vcpus, nr_irqs: 128, its: 0, ..rig3::Config::default() };
+        let attach = |(vm, gic): (Vm, rig3::Gic)| {
+            let (gic, its, memory) = gic.into_parts();
+            vm.clear_trace();
+            (Gicv3::attach(gic, its, memory, rig3::vcpus(vcpus)).expect("attach"), vm)
+        };
+        let (mut source, vm) = attach(rig3::fresh(config, rig3::memory()));
+        let state = source.flush_and_save().expect("save");
+        assert_eq!(vm.trace().len(), save as usize, "{line}");
+        assert_eq!(save, 15 + 47 * 3 + 28 * vcpus);
+        let (mut destination, vm) = attach(rig3::fresh(config, rig3::memory()));
+        destination.restore(&state).expect("restore");
+        let restore = format!("| {} |", thousands(vm.trace().len()));
+        assert!(line.contains(&restore), "{line}: {restore}");
+        assert_eq!(vm.trace().len() as u32, 14 + 50 * 3 + 31 * vcpus);
+    }
+    assert_eq!(seen, 6);
+}
+
+fn thousands(number: usize) -> String {
+    if number < 1000 { number.to_string() } else { format!("{},{:03}", number / 1000, number % 1000) }
+}
+
 #[test]
 fn a_check_and_a_refusal_access_nothing() {
     let (_, mut state) = gicv3_save(2, 96);

@@ -1,7 +1,7 @@
 //! How much of a save and of a restore is spent inside of the kernel, on a real one.
 //!
 //! ```sh
-//! cargo bench --target aarch64-unknown-linux-musl --bench kernel
+//! cargo bench --target aarch64-unknown-linux-musl --bench kernel           # VGIC_STATE_BENCH=lpis, vcpus or vcpus-its: a part
 //! ```
 //!
 //! Rule: shares, not times: the machine may be an emulated one. Each operation is done in turns with the others, and the least of each
@@ -52,13 +52,9 @@ fn main() {
     #[cfg(all(target_arch = "aarch64", target_os = "linux"))]
     if kvm_ioctls::Kvm::new().is_ok() {
         // A part of it by its name.
-        let asked = |part: &str| std::env::var("VGIC_STATE_BENCH").map_or(true, |asked| asked == part);
-        if asked("lpis") {
-            measure::all();
-        }
-        if asked("vcpus") {
-            vcpus::all();
-        }
+        let parts: [(&str, fn()); 3] = [("lpis", measure::all), ("vcpus", vcpus::without_its), ("vcpus-its", vcpus::with_its)];
+        let asked = std::env::var("VGIC_STATE_BENCH").ok();
+        parts.iter().filter(|(name, _)| asked.as_deref().is_none_or(|asked| asked == *name)).for_each(|(_, run)| run());
         return;
     }
     println!("skipped: no arm64 KVM here");

@@ -100,13 +100,20 @@ fn plot(rows: &[Row]) -> String {
     text
 }
 
-pub(crate) fn all() {
-    let clock = clock();
-    for (lpis, strategy, what) in [
-        (0, TableStrategy::GuestMemory, "no ITS"),
+pub(crate) fn without_its() {
+    all(&[(0, TableStrategy::GuestMemory, "no ITS")]);
+}
+
+pub(crate) fn with_its() {
+    all(&[
         (LPIS, TableStrategy::GuestMemory, "1,024 LPIs, tables in guest memory"),
         (LPIS, TableStrategy::Image, "1,024 LPIs, tables in the image"),
-    ] {
+    ]);
+}
+
+fn all(configurations: &[(u32, TableStrategy, &str)]) {
+    let clock = clock();
+    for (lpis, strategy, what) in configurations.iter().copied() {
         let mut table = comfy_table::Table::new();
         table.load_style(presets::ASCII_MARKDOWN);
         table.set_header(["vCPUs", "us an access", "operation", "calls", "us a call", "ms", "in the kernel"]);

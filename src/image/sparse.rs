@@ -201,6 +201,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "minutes, for loops that are as long as a table")]
     fn a_sparse_table_is_as_long_as_the_format_says() {
         let mut table = vec![0; 65536 * 4];
         assert_eq!(encode(&table).len(), 128);
@@ -213,6 +214,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "minutes, for loops that are as long as a table")]
     fn a_sparse_table_is_at_most_4_percent_and_16_bytes_longer_than_raw() {
         for entries in 0..=65536 {
             assert!(overhead(entries) * 100 <= entries * 4 * 4 + 1600, "{entries} entries");
