@@ -237,6 +237,7 @@ mod tests {
 
     /// Every LPI mapped once, on the largest number of devices, with all others empty, all collections, all LPIs pending.
     #[test]
+    #[cfg_attr(miri, ignore = "minutes, for loops that are as long as a table")]
     fn the_largest_state_fits() {
         let device = |id: u32| {
             let event = Event { id: 65_535, intid: FIRST_LPI + id, icid: 0 };
