@@ -1,6 +1,6 @@
 //! Mappings and LPIs as data: the same judgement.
 
-use crate::common::{CONFIGURATION, its_base};
+use crate::common::{CONFIGURATION, its_base, pending};
 use crate::rig::*;
 use crate::snapshot::snapshot;
 use vgic_state::its::{Collection, Device, Event, ItsMappings, LpiConfiguration, LpiState, PendingLpis};
@@ -109,6 +109,40 @@ fn pending_lpis_of_a_vcpu_whose_lpis_are_disabled() {
     let finding = report.find(PendingLpisDisabled).expect("found");
     assert!(finding.refused && report.findings.len() == 1, "{report}");
     assert_eq!(finding.first.table, Some(vgic_state::its::Table::LpiPending { vcpu: subject.state.vcpus[1].vcpu.id }));
+}
+
+/// Nothing is lost in the pending table of a vCPU that no LPI is for, wherever the mappings are: in memory or in the state.
+#[test]
+fn pending_tables_at_one_address_matter_if_lpis_are_for_both() {
+    const ONE: Program = &[(3, 4, 0, &[(0, 8300, 7), (1, 8301, 7)]), (4, 4, 0x1000, &[(0, 8400, 7)])];
+    // ICID 8 is that of vCPU 1.
+    const BOTH: Program = &[(3, 4, 0, &[(0, 8300, 7), (1, 8301, 8)]), (4, 4, 0x1000, &[(0, 8400, 7)])];
+    for (program, expected) in [(ONE, &[][..]), (BOTH, &[PendingTablesShared])] {
+        let mut subject = programmed(1, false, program);
+        subject.state.vcpus[1].redist.pendbaser = pending(0);
+        assert_eq!(problems(&subject.audit()), expected);
+        let mut lpis = as_data(&subject);
+        lpis.pending = vec![PendingLpis { vcpu: subject.state.vcpus[0].vcpu, intids: vec![8300, 8400] }];
+        assert_eq!(problems(&judged_as_data(&subject, lpis)), expected);
+    }
+}
+
+#[test]
+fn a_refusal_names_what_is_refused() {
+    let subject = subject(2, false);
+    let mut lpis = as_data(&subject);
+    // GICR_PROPBASER has room for neither, and a table for the first.
+    let mut state = subject.state.clone();
+    for vcpu in &mut state.vcpus {
+        vcpu.redist.propbaser = CONFIGURATION | 0xd;
+    }
+    lpis.its[0].devices[0].events[0].intid = 16500;
+    lpis.its[0].devices[0].events[1].intid = 70000;
+    state.lpis = Some(lpis);
+    let report = judge::gicv3::problems(&state, &subject.memory, &subject.ranges, &Limits::default());
+    let finding = report.find(LpiBeyondTable).expect("found");
+    assert!(finding.refused && finding.count == 2, "{report}");
+    assert_eq!(finding.first.interrupt, Some(vgic_state::IntId::Lpi(70000)));
 }
 
 #[test]

@@ -2,39 +2,9 @@
 //!
 //! Source: the library's register tables, which define each field once.
 //!
-//! Rule: nothing is defined here. Whoever shows a register, or compares two, finds its fields by its name.
+//! Rule: nothing is defined here. A register that is shown, or compared with another, has the fields of its row.
 
-use std::collections::BTreeMap;
-use std::sync::LazyLock;
-use vgic_state::{Field, Meaning, Row, gicv2, gicv3, gicv5};
-
-/// Every register that is state, by its name without the vCPU.
-static ROWS: LazyLock<BTreeMap<String, &'static Row>> = LazyLock::new(|| {
-    let tables = [
-        gicv2::CpuIdentity::REGISTERS,
-        gicv2::CpuInterface::REGISTERS,
-        // Those of a GICv2 have fewer fields, at the same places.
-        gicv3::DistIdentity::REGISTERS,
-        gicv3::DistState::REGISTERS,
-        gicv3::RedistIdentity::REGISTERS,
-        gicv3::RedistState::REGISTERS,
-        gicv3::CpuInterface::REGISTERS,
-        gicv3::El2Identity::REGISTERS,
-        gicv3::El2State::REGISTERS,
-        gicv3::ItsIdentity::REGISTERS,
-        gicv3::ItsState::REGISTERS,
-        gicv5::IrsIdentity::REGISTERS,
-        gicv5::IrsState::REGISTERS,
-        gicv5::CpuInterface::REGISTERS,
-    ];
-    let name = |row: &Row| row.id().to_string().split(" of vCPU").next().unwrap_or_default().to_owned();
-    tables.into_iter().flatten().map(|row| (name(row), row)).collect()
-});
-
-/// The fields of a register, by its name; none if it is one number.
-pub(crate) fn fields(register: &str) -> &'static [Field] {
-    ROWS.get(register).map_or(&[], |row| row.fields)
-}
+use vgic_state::{Field, Meaning};
 
 /// The value of a field, and what it means.
 pub(crate) fn show(field: &Field, register: u64) -> String {
@@ -56,12 +26,11 @@ pub(crate) fn show(field: &Field, register: u64) -> String {
 const FEW: usize = 6;
 
 /// The fields of a value: all if there are few or if `all`, otherwise those that are not zero. Bits of no field come last.
-pub(crate) fn decode(register: &str, value: u64, all: bool) -> String {
-    let fields = fields(register);
+pub(crate) fn decode(fields: &[Field], value: u64, all: bool) -> String {
     let all = all || fields.len() <= FEW;
     let shown = fields.iter().filter(|field| all || field.of(value) != 0);
     let mut words: Vec<String> = shown.map(|field| format!("{}={}", field.name, show(field, value))).collect();
-    let rest = value & !known(register);
+    let rest = value & !known(fields);
     if !fields.is_empty() && rest != 0 {
         words.push(format!("reserved={rest:#x}"));
     }
@@ -69,8 +38,8 @@ pub(crate) fn decode(register: &str, value: u64, all: bool) -> String {
 }
 
 /// The bits of a register that are some field; all of them if it is one number.
-pub(crate) fn known(register: &str) -> u64 {
-    match fields(register) {
+pub(crate) fn known(fields: &[Field]) -> u64 {
+    match fields {
         [] => u64::MAX,
         fields => fields.iter().fold(0, |mask, field| mask | field.mask),
     }
@@ -78,15 +47,40 @@ pub(crate) fn known(register: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+
+    use vgic_state::{Row, gicv2, gicv3, gicv5};
+
+    /// Every register that is state.
+    fn rows() -> Vec<&'static Row> {
+        let tables = [
+            gicv2::DistIdentity::REGISTERS,
+            gicv2::DistState::REGISTERS,
+            gicv2::CpuIdentity::REGISTERS,
+            gicv2::CpuInterface::REGISTERS,
+            gicv3::DistIdentity::REGISTERS,
+            gicv3::DistState::REGISTERS,
+            gicv3::RedistIdentity::REGISTERS,
+            gicv3::RedistState::REGISTERS,
+            gicv3::CpuInterface::REGISTERS,
+            gicv3::El2Identity::REGISTERS,
+            gicv3::El2State::REGISTERS,
+            gicv3::ItsIdentity::REGISTERS,
+            gicv3::ItsState::REGISTERS,
+            gicv5::IrsIdentity::REGISTERS,
+            gicv5::IrsState::REGISTERS,
+            gicv5::CpuInterface::REGISTERS,
+        ];
+        tables.into_iter().flatten().collect()
+    }
 
     #[test]
     fn no_two_fields_of_a_register_have_a_bit_in_common() {
-        assert!(ROWS.values().filter(|row| !row.fields.is_empty()).count() > 20);
-        for (name, row) in ROWS.iter() {
+        let rows = rows();
+        assert!(rows.iter().filter(|row| !row.fields.is_empty()).count() > 20);
+        for row in rows {
             let mut seen = 0;
             for field in row.fields {
-                assert!(field.mask != 0 && field.mask <= row.max && seen & field.mask == 0, "{name}.{}", field.name);
+                assert!(field.mask != 0 && field.mask <= row.max && seen & field.mask == 0, "{}.{}", row.id(), field.name);
                 seen |= field.mask;
             }
         }
@@ -94,6 +88,10 @@ mod tests {
 
     #[test]
     fn a_register_is_shown_with_its_fields_and_reserved_bits() {
+        let decode = |register: &str, value, all| {
+            let row = rows().into_iter().find(|row| row.id().to_string().split(" of vCPU").next() == Some(register));
+            super::decode(row.expect("a register").fields, value, all)
+        };
         assert_eq!(decode("IRS_CR0", 1, false), "IRSEN=1 IDLE=0");
         assert_eq!(decode("IRS_CR0", 5, false), "IRSEN=1 IDLE=0 reserved=0x4");
         assert!(decode("GITS_BASER0", 1 << 63 | 0x4004_0000 | 2 << 8, false).contains("Valid=1"));
