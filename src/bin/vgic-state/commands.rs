@@ -24,10 +24,10 @@ use vgic_state::uapi::vgic_v3::its::{GITS_CMD_OFFSET, GITS_CTLR_ENABLE};
 
 /// Decode the command queue of an ITS: what ran, what waits, and what KVM's ITS would answer.
 ///
-/// The queue is in a dump of guest memory, at the place that GITS_CBASER says; or in a file of its own, with its offsets. A command that
-/// KVM's ITS cannot execute is skipped, and the guest is told nothing: the answer is the number that the architecture has for it. The
-/// answer is judged by what is mapped: by the image if it has the mappings in it, otherwise by the commands that ran before as far as they
-/// are still in the queue; with --tables by the tables in the dump. A question mark: that does not say.
+/// The queue is in a dump of guest memory, where GITS_CBASER says; or in a file of its own, with its offsets. KVM's ITS skips a command
+/// that it cannot execute, and does not tell the guest: the answer is the error that the architecture has for it. The answer depends on
+/// what is mapped. That is taken from the image, if it has the mappings in it; otherwise from the commands that ran before, as far as they
+/// are still in the queue; with --tables, from the tables in the dump. A question mark says that this does not decide the answer.
 #[derive(Debug, ClapArgs)]
 #[command(override_usage = "vgic-state commands --ram <DUMP> [--base <ADDRESS>] --image <FILE> [OPTIONS]
        vgic-state commands --ram <DUMP> [--base <ADDRESS>] --gits-cbaser <VALUE> [OPTIONS]
@@ -52,13 +52,13 @@ pub(crate) struct Args {
     ram: RamArgs,
     #[command(flatten)]
     units: UnitArgs,
-    /// What is mapped is what the tables in the dump say: they were flushed.
+    /// Take what is mapped from the tables in the dump. They must have been flushed.
     #[arg(long, requires = "ram", help_heading = "Options")]
     tables: bool,
-    /// Only what waits.
+    /// Show only commands that wait.
     #[arg(long, conflicts_with = "ran", help_heading = "Options")]
     pending: bool,
-    /// Of what ran, at most so many commands, the last ones.
+    /// Show at most this many of the commands that ran, the last ones.
     #[arg(long, value_name = "COUNT", help_heading = "Options")]
     ran: Option<usize>,
     #[command(flatten)]

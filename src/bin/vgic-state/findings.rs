@@ -43,7 +43,7 @@ impl From<&report::Finding> for Finding {
     next_help_heading = "Exit code: 0 nothing found, 3 low, 4 medium, 5 high or a VM that cannot take it, 6 critical; 2 an error"
 )]
 pub(crate) struct ExitArgs {
-    /// The exit code is 0 if nothing is this bad.
+    /// The least severity that makes the exit code other than 0.
     #[arg(long, default_value = "low", value_name = "SEVERITY")]
     fail_on: Level,
 }

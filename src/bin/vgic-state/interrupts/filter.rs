@@ -10,27 +10,27 @@ use clap::Args;
 
 /// Options that choose interrupts.
 #[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Which interrupts (default: pending, active, line high, or with an entry that is strange)")]
+#[command(next_help_heading = "Which interrupts (default: pending, active, line high, or with an unusual entry)")]
 pub(crate) struct Filter {
     /// Every interrupt, every register, every field.
     #[arg(long)]
     pub(crate) all: bool,
-    /// Of this kind; may be repeated.
+    /// Only interrupts of this kind; may be repeated.
     #[arg(long, value_name = "KIND")]
     kind: Vec<Kind>,
-    /// With an INTID in this range, such as 8192-8200 or 8192-; may be repeated. GICv5: the ID within its kind.
+    /// Only interrupts with an INTID in this range, such as 8192-8200 or 8192-; may be repeated. GICv5: the ID within its kind.
     #[arg(long, value_name = "RANGE", value_parser = span)]
     intid: Vec<Span>,
-    /// For the vCPU with this vcpu_id; may be repeated.
+    /// Only interrupts for the vCPU with this vcpu_id; may be repeated.
     #[arg(long, value_name = "ID", value_parser = number32)]
     vcpu: Vec<u32>,
-    /// That are pending.
+    /// Only pending interrupts.
     #[arg(long)]
     pending: bool,
-    /// That are active.
+    /// Only active interrupts.
     #[arg(long)]
     active: bool,
-    /// That are in use and disabled.
+    /// Only interrupts in use that are disabled.
     #[arg(long)]
     disabled: bool,
 }
