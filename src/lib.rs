@@ -121,7 +121,7 @@ pub use errno::Errno;
 pub use error::{AccessError, Applied, DeviceError, Error, ReadBackError};
 pub use flushed::Flushed;
 pub use interrupt_state::{DynInterruptState, GuestMemoryUse, InterruptState, Requirements};
-pub use memory::{GuestMemoryRead, GuestRange, NoGuestMemory};
+pub use memory::{GuestMemoryRead, GuestRange, MemoryError, NoGuestMemory};
 pub use options::{ConfigurationPolicy, El2Policy, Options, TableStrategy};
 #[doc(hidden)]
 pub use registers::{Field, Meaning, Row};

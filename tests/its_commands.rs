@@ -10,10 +10,10 @@ mod snapshot;
 use proptest::prelude::*;
 use snapshot::snapshot;
 use std::cell::RefCell;
-use vgic_state::GuestMemoryRead;
 use vgic_state::its::command::{
     CommandQueue, Decoded, ErrorWord, ItsCommand, QueueError, RdBase, UnknownCommand, Unreadable, Version, words,
 };
+use vgic_state::{GuestMemoryRead, MemoryError};
 
 const VALID: u64 = 1 << 63;
 const VERSIONS: [Version; 3] = [Version::V3, Version::V40, Version::V41];
@@ -198,13 +198,13 @@ struct Queue {
 }
 
 impl GuestMemoryRead for Queue {
-    fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
+    fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), MemoryError> {
         self.reads.borrow_mut().push(address);
         let Some(at) = address.checked_sub(self.base).and_then(|at| self.bytes.get(at as usize..)?.get(..bytes.len())) else {
-            return false;
+            return Err(MemoryError::NotMemory);
         };
         bytes.copy_from_slice(at);
-        true
+        Ok(())
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 use vgic_state::gicv5::Gicv5;
-use vgic_state::{GuestMemoryRead, GuestRange, SpiCount, Vcpus};
+use vgic_state::{GuestMemoryRead, GuestRange, MemoryError, SpiCount, Vcpus};
 use vgic_state_embed::{Memory, Vm, descriptor, offered, restore, save};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
@@ -26,9 +26,10 @@ fn memory_of_another_vm_memory() {
     let memory = memory();
     memory.0.write_slice(&[1, 2, 3], GuestAddress(RAM + 7)).expect("memory");
     let mut bytes = [0; 3];
-    assert!(memory.read(RAM + 7, &mut bytes) && bytes == [1, 2, 3]);
-    assert!(!memory.read(RAM - 1, &mut bytes));
-    assert!(!memory.read(RAM + RAM_BYTES as u64 - 2, &mut bytes));
+    assert_eq!((memory.read(RAM + 7, &mut bytes), bytes), (Ok(()), [1, 2, 3]));
+    for address in [RAM - 1, RAM + RAM_BYTES as u64 - 2] {
+        assert_eq!(memory.read(address, &mut bytes), Err(MemoryError::NotMemory));
+    }
     assert_eq!(memory.ranges(), Some(vec![GuestRange::new(RAM, RAM_BYTES as u64)]));
 }
 

@@ -8,7 +8,7 @@ use std::cell::Cell;
 use vgic_state::gicv3::Gicv3State;
 use vgic_state::judge::{Limits, Ranges, gicv3};
 use vgic_state::report::{Finding, Problem};
-use vgic_state::{GuestMemoryRead, GuestRange};
+use vgic_state::{GuestMemoryRead, GuestRange, MemoryError};
 
 const PAGE: u64 = 4096;
 pub const RAM: u64 = 0x4000_0000;
@@ -63,11 +63,11 @@ struct Memory {
 }
 
 impl GuestMemoryRead for Memory {
-    fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
+    fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), MemoryError> {
         self.read.set(self.read.get() + bytes.len().div_ceil(8) as u64);
-        let Some(end) = address.checked_add(bytes.len() as u64) else { return false };
+        let Some(end) = address.checked_add(bytes.len() as u64) else { return Err(MemoryError::NotMemory) };
         if (address / PAGE..end.div_ceil(PAGE)).any(|page| self.holes.contains(&(page as u16))) {
-            return false;
+            return Err(MemoryError::NotMemory);
         }
         // A page at a time: an judgement reads a lot.
         let mut left = bytes;
@@ -84,7 +84,7 @@ impl GuestMemoryRead for Memory {
             at += part.len() as u64;
             left = rest;
         }
-        true
+        Ok(())
     }
 }
 

@@ -3,8 +3,8 @@
 //! Rule: a command and what was reserved in it are all of its bits; a queue is left after as many commands as it holds.
 
 use arbitrary::Arbitrary;
-use vgic_state::GuestMemoryRead;
 use vgic_state::its::command::{CommandQueue, Decoded, ErrorWord, ItsCommand, Unreadable, Version};
+use vgic_state::{GuestMemoryRead, MemoryError};
 
 #[derive(Arbitrary, Debug)]
 struct Input {
@@ -22,12 +22,14 @@ struct Input {
 struct Memory<'a>(u64, &'a Input);
 
 impl GuestMemoryRead for Memory<'_> {
-    fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
-        let Some(at) = address.checked_sub(self.0).filter(|at| *at < self.1.end.into()) else { return false };
+    fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), MemoryError> {
+        let Some(at) = address.checked_sub(self.0).filter(|at| *at < self.1.end.into()) else {
+            return Err(MemoryError::NotMemory);
+        };
         let count = self.1.commands.len();
         let words = if count == 0 { [0; 4] } else { self.1.commands[(at / 32) as usize % count] };
         bytes.copy_from_slice(words.map(u64::to_le_bytes).as_flattened());
-        true
+        Ok(())
     }
 }
 

@@ -20,7 +20,7 @@ pub enum AttributeError {
         value: u64,
     },
     /// Of a vCPU that the VM does not have: another one, or its affinity in another form than that of an attribute.
-    #[error("{attribute} is {value:#x}: the VM has no such vCPU")]
+    #[error("{} is {value:#x}: the VM has no such vCPU", attribute.of_gicv3())]
     UnknownVcpu {
         /// The attribute.
         attribute: AttrId,
@@ -53,7 +53,7 @@ pub enum AttributeError {
         second: u64,
     },
     /// There is no value of a register whose reset value depends on the host.
-    #[error("{attribute} is missing, and its value in a new VM depends on the host")]
+    #[error("{} is missing, and its value in a new VM depends on the host", attribute.of_gicv3())]
     Missing {
         /// The attribute.
         attribute: AttrId,
@@ -66,8 +66,8 @@ struct Of(Option<u64>, AttrId);
 impl fmt::Display for Of {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Some(base) => write!(f, "{} of the ITS at {base:#x}", self.1),
-            None => self.1.fmt(f),
+            Some(base) => write!(f, "{} of the ITS at {base:#x}", self.1.of_gicv3()),
+            None => self.1.of_gicv3().fmt(f),
         }
     }
 }

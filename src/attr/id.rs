@@ -65,6 +65,11 @@ impl AttrId {
         }
     }
 
+    /// The attribute as one of a GICv3, whose distributor has no registers for each vCPU: an attribute alone does not tell a GICv2's.
+    pub(crate) const fn of_gicv3(self) -> impl fmt::Display {
+        OfGicv3(self)
+    }
+
     /// The name of the register, without the vCPU it belongs to; `None` for an attribute that is no register with a name.
     #[must_use]
     pub fn register_name(self) -> Option<impl fmt::Display> {
@@ -176,17 +181,43 @@ impl fmt::Display for RegisterName {
     }
 }
 
-impl fmt::Display for AttrId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl AttrId {
+    /// What it is, without the vCPU it belongs to.
+    fn describe(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.register(), self.plain_name()) {
-            (Some(name), _) => name.fmt(f)?,
-            (None, Some(name)) => f.write_str(name)?,
+            (Some(name), _) => fmt::Display::fmt(&name, f),
+            (None, Some(name)) => f.write_str(name),
             (None, None) if self.group == v3::KVM_DEV_ARM_VGIC_GRP_LEVEL_INFO => {
                 let first = self.attr as u32 & v3::KVM_DEV_ARM_VGIC_LINE_LEVEL_INTID_MASK;
-                write!(f, "line levels of INTIDs {first} to {}", first + 31)?;
+                write!(f, "line levels of INTIDs {first} to {}", first + 31)
             }
-            (None, None) => write!(f, "group {} attribute {:#x}", self.group, self.attr)?,
+            (None, None) => write!(f, "group {} attribute {:#x}", self.group, self.attr),
         }
+    }
+}
+
+/// An attribute of a GICv3.
+struct OfGicv3(AttrId);
+
+impl fmt::Display for OfGicv3 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let AttrId { group, attr } = self.0;
+        match self.0.mpidr() {
+            None if group == v3::KVM_DEV_ARM_VGIC_GRP_DIST_REGS && attr >> 32 != 0 => {
+                write!(f, "group {group} attribute {attr:#x}")
+            }
+            None => self.0.describe(f),
+            Some(mpidr) => {
+                self.0.describe(f)?;
+                write!(f, " of vCPU {mpidr}")
+            }
+        }
+    }
+}
+
+impl fmt::Display for AttrId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.describe(f)?;
         match (self.mpidr(), self.cpu_id()) {
             (Some(mpidr), _) => write!(f, " of vCPU {mpidr}"),
             (None, Some(cpu)) => write!(f, " of vCPU {cpu}"),

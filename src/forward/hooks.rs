@@ -9,10 +9,12 @@ use crate::memory::{GuestMemoryRead, GuestRange};
 /// What the untrusted side has written. Its memory may change at any time: an implementation reads each byte once (a volatile read), and
 /// gives a copy.
 pub trait Untrusted {
-    /// The command at this offset, in bytes from the start of the queue; `None` if there is no memory.
+    /// The command at this offset, in bytes from the start of the queue; `None` if there is no memory, or
+    /// if it cannot be read: the forwarder stops there, and may be asked again.
     fn fetch(&mut self, offset: u64) -> Option<[u8; 32]>;
 
-    /// The entry of a first level, as a number; `None` if there is no such entry.
+    /// The entry of a first level, as a number; `None` if there is no such entry, or if it cannot be
+    /// read: the command is refused.
     fn level1(&mut self, _table: IdTable, _index: u32) -> Option<u64> {
         None
     }
@@ -57,7 +59,7 @@ pub struct UntrustedMemory<M> {
 impl<M: GuestMemoryRead> Untrusted for UntrustedMemory<M> {
     fn fetch(&mut self, offset: u64) -> Option<[u8; 32]> {
         let mut bytes = [0; 32];
-        self.memory.read(self.queue.checked_add(offset)?, &mut bytes).then_some(bytes)
+        self.memory.read(self.queue.checked_add(offset)?, &mut bytes).ok().map(|()| bytes)
     }
 
     fn level1(&mut self, table: IdTable, index: u32) -> Option<u64> {
@@ -66,6 +68,6 @@ impl<M: GuestMemoryRead> Untrusted for UntrustedMemory<M> {
             IdTable::Vpes => self.vpes,
         };
         let mut bytes = [0; 8];
-        self.memory.read(base?.checked_add(8 * u64::from(index))?, &mut bytes).then(|| u64::from_le_bytes(bytes))
+        self.memory.read(base?.checked_add(8 * u64::from(index))?, &mut bytes).ok().map(|()| u64::from_le_bytes(bytes))
     }
 }

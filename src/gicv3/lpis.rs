@@ -11,7 +11,7 @@ use crate::its::geometry::{LPI_LIMIT, check_overlap, configuration_table, pendin
 use crate::its::read::{InShadow, Level2, Reader};
 use crate::its::scan::InGuest;
 use crate::its::{FIRST_LPI, ItsMappings, Lost, LpiConfiguration, LpiState, PendingLpis, Table, TableError};
-use crate::memory::{Divert, GuestMemoryRead, ShadowError, ShadowMemory};
+use crate::memory::{Divert, GuestMemoryRead, MemoryError, ShadowError, ShadowMemory};
 use crate::options::ConfigurationPolicy;
 use crate::state::gicv3::Gicv3State;
 use crate::state::gicv3::layout::Layout;
@@ -132,16 +132,17 @@ fn unreadable(error: TableError, shadow: &dyn ShadowMemory, registers: &Layout) 
     }
     let extra = shadow.extra();
     match error {
-        // The kernel has it in a slot, or there would be no such table; the shadow has not.
+        // Who knows slots and memory says what it is.
         TableError::Outside { table, address } if !(extra.start..extra.end).contains(&address) => {
-            TableError::NotDiverted { table, address }
+            TableError::NotDiverted { table, address, in_memory: false }
         }
         error => error,
     }
 }
 
-/// Adds the configuration of every LPI that an event is mapped to, from the guest's table. What is not memory reads as zero.
-pub(super) fn read_configuration(lpis: &mut LpiState, memory: &impl GuestMemoryRead, registers: &Layout) {
+/// Adds the configuration of every LPI that an event is mapped to, from the guest's table. What is not memory reads as zero; what nobody
+/// can read is an error.
+pub(super) fn read_configuration(lpis: &mut LpiState, memory: &impl GuestMemoryRead, registers: &Layout) -> Result<(), TableError> {
     const CHUNK: u32 = 512;
     let table = configuration_table(registers.propbaser());
     lpis.configuration = lpis.mapped(|intid| LpiConfiguration { intid, byte: 0 });
@@ -152,17 +153,22 @@ pub(super) fn read_configuration(lpis: &mut LpiState, memory: &impl GuestMemoryR
         if !read.contains(&lpi.intid) {
             read = lpi.intid..lpi.intid.saturating_add(CHUNK).min(LPI_LIMIT).max(lpi.intid.saturating_add(1));
             let address = table + u64::from(lpi.intid.saturating_sub(FIRST_LPI));
-            let Some(bytes) = bytes.get_mut(..read.len()) else { return };
-            if !memory.read(address, bytes) {
+            let Some(bytes) = bytes.get_mut(..read.len()) else { return Ok(()) };
+            if memory.read(address, bytes).is_err() {
                 // Perhaps some of it is memory.
                 for (at, byte) in (address..).zip(bytes) {
                     let mut one = [0];
-                    [*byte] = if memory.read(at, &mut one) { one } else { [0] };
+                    *byte = match memory.read(at, &mut one) {
+                        Ok(()) => one[0],
+                        Err(MemoryError::NotMemory) => 0,
+                        Err(error) => return Err(TableError::memory(error, Table::LpiConfiguration, at)),
+                    };
                 }
             }
         }
         lpi.byte = bytes.get((lpi.intid - read.start) as usize).copied().unwrap_or_default();
     }
+    Ok(())
 }
 
 /// Does some work, the restore of the kernel's tables, while it sees the tables of a state in shadow memory.

@@ -206,12 +206,14 @@ pub enum ImageError {
         id: u32,
     },
     /// A section that is shorter or longer than its contents.
-    #[error("{} has the wrong length: {found} bytes", Section(*id))]
+    #[error("{} has {found} bytes, and its contents take {}{expected}", Section(*id), if found < expected { "at least " } else { "" })]
     SectionLength {
         /// The section.
         id: u32,
         /// Its length.
         found: u64,
+        /// The length of its contents, as they say; if it ends before they have said all, at least.
+        expected: u64,
     },
     /// A virtual CPU interface of a vCPU that section 17 does not have, or has further in front.
     #[error("{}: a vCPU with the id {id} and the affinity {mpidr:#x} is not the next of section 17", Section(20))]

@@ -13,11 +13,13 @@ use alloc::vec::Vec;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cursor<'a> {
     rest: &'a [u8],
+    /// Bytes from the beginning.
+    length: usize,
 }
 
 impl<'a> Cursor<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Cursor { rest: bytes }
+        Cursor { rest: bytes, length: bytes.len() }
     }
 
     pub(crate) fn remaining(&self) -> usize {
@@ -40,6 +42,27 @@ impl<'a> Cursor<'a> {
         let (taken, rest) = self.rest.split_first_chunk()?;
         self.rest = rest;
         Some(u64::from_le_bytes(*taken))
+    }
+
+    /// The next bytes of a section, which has them.
+    pub(crate) fn take_of(&mut self, section: u32, count: usize) -> Result<&'a [u8], ImageError> {
+        self.take(count).ok_or_else(|| self.wrong_length(section, count))
+    }
+
+    /// The next number of a section.
+    pub(crate) fn u32_of(&mut self, section: u32) -> Result<u32, ImageError> {
+        self.u32().ok_or_else(|| self.wrong_length(section, size_of::<u32>()))
+    }
+
+    /// Nothing of a section is left.
+    pub(crate) fn end_of(&self, section: u32) -> Result<(), ImageError> {
+        if self.rest.is_empty() { Ok(()) } else { Err(self.wrong_length(section, 0)) }
+    }
+
+    /// A section whose contents take so many bytes from here on, and that has not as many.
+    pub(crate) fn wrong_length(&self, section: u32, needed: usize) -> ImageError {
+        let expected = (self.length - self.rest.len()).saturating_add(needed) as u64;
+        ImageError::SectionLength { id: section, found: self.length as u64, expected }
     }
 
     /// All that is left.

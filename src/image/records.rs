@@ -145,24 +145,23 @@ pub(crate) fn take_table<'a, R: Record>(
     section: u32,
     what: &'static str,
     max: u32,
-    length: ImageError,
 ) -> Result<Table<'a>, ImageError> {
-    let columns = cursor.u32().ok_or(length)?;
-    let count = cursor.u32().ok_or(length)?;
+    let columns = cursor.u32_of(section)?;
+    let count = cursor.u32_of(section)?;
     if columns > MAX_COLUMNS {
         return Err(ImageError::Count { id: section, what: "registers", found: columns.into(), max: MAX_COLUMNS.into() });
     }
     if count > max {
         return Err(ImageError::Count { id: section, what, found: count.into(), max: max.into() });
     }
-    let columns = cursor.take(columns as usize * COLUMN_BYTES).ok_or(length)?.as_chunks::<COLUMN_BYTES>().0;
+    let columns = cursor.take_of(section, columns as usize * COLUMN_BYTES)?.as_chunks::<COLUMN_BYTES>().0;
     let (record_bytes, sources) = if columns.iter().copied().eq(R::columns().map(Column::to_bytes)) {
         (record_bytes::<R>(), None)
     } else {
         let (words, sources) = match_columns::<R>(columns, section)?;
         (NAME_BYTES + 4 * words, Some(sources))
     };
-    let records = record_bytes.checked_mul(count as usize).and_then(|bytes| cursor.take(bytes)).ok_or(length)?;
+    let records = cursor.take_of(section, record_bytes.saturating_mul(count as usize))?;
     Ok(Table { records, record_bytes, sources })
 }
 
@@ -202,6 +201,11 @@ fn match_columns<R: Record>(columns: &[[u8; COLUMN_BYTES]], section: u32) -> Res
 }
 
 impl<'a> Table<'a> {
+    /// The only record of a table that has one.
+    pub(crate) fn single(&self, section: u32, what: &'static str) -> Result<(u32, u32, Values<'_>), ImageError> {
+        self.records().next().ok_or(ImageError::ExactCount { id: section, what, expected: 1, found: 0 })
+    }
+
     /// Number of records; each was there before memory is reserved for it.
     pub(crate) fn len(&self) -> usize {
         self.records.len() / self.record_bytes

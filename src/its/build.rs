@@ -6,13 +6,12 @@
 
 use super::geometry::{Geometry, configuration_table, pending_bits};
 use super::{Cte, Device, Dte, ENTRY_BYTES, FIRST_LPI, Ite, ItsMappings, Level1, PAGE_ENTRIES, Table, TableError};
-use crate::memory::GuestRange;
-use crate::memory::ShadowMemory;
+use crate::memory::{GuestRange, MemoryError, ShadowMemory};
 use crate::topology::VcpuId;
 
 /// Writes bytes of a table.
 fn write(shadow: &mut dyn ShadowMemory, table: Table, address: u64, bytes: &[u8]) -> Result<(), TableError> {
-    if shadow.write(address, bytes) { Ok(()) } else { Err(TableError::Outside { table, address }) }
+    shadow.write(address, bytes).map_err(|error| TableError::memory(error, table, address))
 }
 
 fn write_entry(shadow: &mut dyn ShadowMemory, table: Table, address: u64, entry: u64) -> Result<(), TableError> {
@@ -29,23 +28,31 @@ fn pages(range: GuestRange) -> impl Iterator<Item = GuestRange> {
 
 /// Makes a table all zeros.
 pub(crate) fn clear(shadow: &mut dyn ShadowMemory, table: Table, range: GuestRange) -> Result<(), TableError> {
-    if shadow.clear(range) {
+    if clear_all(shadow, table, range)? {
         return Ok(());
     }
-    match pages(range).find(|page| !shadow.read(page.start, &mut [0])) {
-        Some(page) => Err(TableError::Outside { table, address: page.start }),
-        None => Err(TableError::Unclear { table }),
+    for page in pages(range) {
+        shadow.read(page.start, &mut [0]).map_err(|error| TableError::memory(error, table, page.start))?;
     }
+    Err(TableError::Unclear { table })
+}
+
+/// False if not all of it is memory, or if it is too much.
+fn clear_all(shadow: &mut dyn ShadowMemory, table: Table, range: GuestRange) -> Result<bool, TableError> {
+    shadow.clear(range).map_err(|errno| TableError::Unreadable { table, address: range.start, errno })
 }
 
 /// Makes all zeros of a table what is memory. The kernel says so if it needs the rest.
 pub(crate) fn clear_memory(shadow: &mut dyn ShadowMemory, table: Table, range: GuestRange) -> Result<(), TableError> {
-    if shadow.clear(range) {
+    if clear_all(shadow, table, range)? {
         return Ok(());
     }
     for page in pages(range) {
-        if shadow.read(page.start, &mut [0]) && !shadow.clear(page) {
-            return Err(TableError::Unclear { table });
+        match shadow.read(page.start, &mut [0]) {
+            Ok(()) if clear_all(shadow, table, page)? => {}
+            Ok(()) => return Err(TableError::Unclear { table }),
+            Err(MemoryError::NotMemory) => {}
+            Err(error) => return Err(TableError::memory(error, table, page.start)),
         }
     }
     Ok(())

@@ -3,6 +3,8 @@
 //! Rule: names the table or the mapping, and what must hold.
 
 use super::Table;
+use crate::Errno;
+use crate::memory::MemoryError;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -37,24 +39,35 @@ pub enum TableError {
         /// Guest physical address.
         address: u64,
     },
-    /// After a flush into shadow memory: a table is not where the kernel's accesses were diverted. It is in a memory slot that was not
-    /// given, which only the kernel's own table could tell: **guest memory there may have been written**.
-    #[error(
-        "{table}: {address:#x} is in none of the writable memory slots that were given: the kernel may have written guest memory there"
-    )]
+    /// After a flush into shadow memory: a table is not where the kernel's accesses were diverted, which only the kernel's own table could
+    /// tell. If it is in a memory slot that was not given, **guest memory there may have been written**.
+    #[error("{table}: {address:#x} is in none of the writable memory slots that were given: {}", not_diverted(*in_memory))]
     NotDiverted {
         /// The table.
         table: Table,
         /// Guest physical address.
         address: u64,
+        /// The guest memory that was given has that address. Otherwise there may be no memory at all, as the guest chose the address.
+        in_memory: bool,
     },
-    /// A table lies outside of guest memory, or where it cannot be read.
-    #[error("{table}: {address:#x} is not guest memory")]
+    /// A table lies outside of guest memory, or in memory that is mapped and cannot be accessed.
+    #[error("{table}: {address:#x} is not guest memory that can be accessed")]
     Outside {
         /// The table.
         table: Table,
         /// Guest physical address.
         address: u64,
+    },
+    /// What is in a table is not known, nor whether there is memory: the means of reading guest memory are missing, such as two descriptors
+    /// for a pipe (`docs/seccomp.md`). From a flush, unless it was verifying itself: the kernel has written nothing to guest memory.
+    #[error("{table}: guest memory at {address:#x} cannot be read: {errno}")]
+    Unreadable {
+        /// The table.
+        table: Table,
+        /// Guest physical address.
+        address: u64,
+        /// What the system said.
+        errno: Errno,
     },
     /// An entry that the kernel does not write.
     #[error("{table}: the entry at {address:#x} is {word:#018x}: {rule}")]
@@ -94,6 +107,25 @@ pub enum TableError {
     /// from them would lose interrupts.
     #[error("{0}")]
     Lost(Lost),
+}
+
+/// What it can mean that a table is not where accesses were diverted.
+const fn not_diverted(in_memory: bool) -> &'static str {
+    if in_memory {
+        "the kernel may have written guest memory there, unless it is read-only"
+    } else {
+        "there is no memory, or the kernel may have written to a slot that was not given"
+    }
+}
+
+impl TableError {
+    /// A part of a table that was not read or not written.
+    pub(crate) const fn memory(error: MemoryError, table: Table, address: u64) -> Self {
+        match error {
+            MemoryError::NotMemory => TableError::Outside { table, address },
+            MemoryError::Failed(errno) => TableError::Unreadable { table, address, errno },
+        }
+    }
 }
 
 /// Which mapping.

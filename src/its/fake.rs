@@ -2,9 +2,9 @@
 //!
 //! Rule: what nobody wrote reads as one word, zero or not, wherever there is memory.
 
+use crate::Errno;
 use crate::its::scan::Tables;
-use crate::memory::ShadowMemory;
-use crate::memory::{GuestMemoryRead, GuestRange};
+use crate::memory::{GuestMemoryRead, GuestRange, MemoryError, ShadowMemory};
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use core::cell::Cell;
@@ -48,7 +48,7 @@ impl Fake {
     }
 
     pub(crate) fn put(&mut self, address: u64, word: u64) {
-        assert!(self.write(address, &word.to_le_bytes()));
+        assert_eq!(self.write(address, &word.to_le_bytes()), Ok(()));
     }
 
     pub(crate) fn word(&self, address: u64) -> u64 {
@@ -66,7 +66,7 @@ impl Fake {
 }
 
 impl GuestMemoryRead for Fake {
-    fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
+    fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), MemoryError> {
         self.bytes_read.set(self.bytes_read.get() + bytes.len() as u64);
         let unwritten = [self.unwritten; PAGE_WORDS];
         let mut at = address;
@@ -81,24 +81,26 @@ impl GuestMemoryRead for Fake {
             at += length as u64;
             left = rest;
         }
-        Fake::is_memory(GuestRange { start: address, end: at })
+        if Fake::is_memory(GuestRange { start: address, end: at }) { Ok(()) } else { Err(MemoryError::NotMemory) }
     }
 }
 
 impl ShadowMemory for Fake {
-    fn write(&mut self, address: u64, bytes: &[u8]) -> bool {
-        let is_memory = Fake::is_memory(GuestRange::new(address, bytes.len() as u64));
-        for (at, byte) in (address..).zip(bytes).filter(|_| is_memory) {
+    fn write(&mut self, address: u64, bytes: &[u8]) -> Result<(), MemoryError> {
+        if !Fake::is_memory(GuestRange::new(address, bytes.len() as u64)) {
+            return Err(MemoryError::NotMemory);
+        }
+        for (at, byte) in (address..).zip(bytes) {
             let word = &mut self.page(at)[(at % PAGE / 8) as usize];
             let shift = at % 8 * 8;
             *word = *word & !(0xff << shift) | u64::from(*byte) << shift;
         }
-        is_memory
+        Ok(())
     }
 
-    fn clear(&mut self, range: GuestRange) -> bool {
+    fn clear(&mut self, range: GuestRange) -> Result<bool, Errno> {
         let Some(left) = self.clearable.checked_sub(range.end - range.start).filter(|_| Fake::is_memory(range)) else {
-            return false;
+            return Ok(false);
         };
         self.clearable = left;
         let mut at = range.start;
@@ -108,7 +110,7 @@ impl ShadowMemory for Fake {
             self.page(at)[words].fill(0);
             at = end;
         }
-        true
+        Ok(true)
     }
 
     fn data(&self, within: GuestRange) -> Option<GuestRange> {
@@ -133,7 +135,7 @@ impl ShadowMemory for Fake {
 }
 
 impl Tables for Fake {
-    fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
+    fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), MemoryError> {
         GuestMemoryRead::read(self, address, bytes)
     }
 

@@ -8,7 +8,7 @@ use super::geometry::{Geometry, LPI_LIMIT};
 use super::scan::{Budget, CHUNK, Scan, Tables};
 use super::{Collection, Cte, Device, Dte, ENTRY_BYTES, Event, FIRST_LPI, Ite, ItsMappings, Level1, PAGE_BYTES, PAGE_ENTRIES};
 use super::{Table, TableError};
-use crate::memory::{GuestRange, ShadowMemory};
+use crate::memory::{GuestRange, MemoryError, ShadowMemory};
 use alloc::vec::Vec;
 use core::ops::ControlFlow;
 
@@ -22,7 +22,7 @@ pub(crate) const COUNTED: u64 = 1 << 17;
 pub(crate) struct InShadow<'a>(pub(crate) &'a dyn ShadowMemory);
 
 impl Tables for InShadow<'_> {
-    fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
+    fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), MemoryError> {
         self.0.read(address, bytes)
     }
 
@@ -72,7 +72,7 @@ impl<'a, T: Tables> Reader<'a, T> {
         let mut collections: Vec<Collection> = Vec::new();
         let mut scan = Scan::new(geometry.collection_table(), geometry.collection_entries());
         while let Some(entry) = scan.next(self.tables, &mut self.budget).map_err(|_| too_long(name))? {
-            let word = entry.word.ok_or(TableError::Outside { table: name, address: entry.address })?;
+            let word = entry.word.map_err(|error| TableError::memory(error, name, entry.address))?;
             let cte = Cte::from_bits(word);
             // Not a chain: the first that is not valid ends it, zero or not; zeros may have been passed over.
             if !cte.valid() || entry.index != collections.len() as u64 {
@@ -118,9 +118,7 @@ impl<'a, T: Tables> Reader<'a, T> {
     fn level1(&mut self, geometry: &Geometry, index: u64) -> Result<Option<u64>, TableError> {
         let (table, address) = (Table::Devices { its: geometry.its }, geometry.device_table() + index * ENTRY_BYTES);
         let mut word = [0; ENTRY_BYTES as usize];
-        if !self.tables.read(address, &mut word) {
-            return Err(TableError::Outside { table, address });
-        }
+        self.tables.read(address, &mut word).map_err(|error| TableError::memory(error, table, address))?;
         let entry = Level1::from_bits(u64::from_le_bytes(word));
         Ok(entry.valid().then(|| entry.address()))
     }
@@ -207,7 +205,7 @@ impl<'a, T: Tables> Reader<'a, T> {
     ) -> Result<bool, TableError> {
         let mut scan = Scan::new(table, count);
         while let Some(entry) = scan.next(self.tables, &mut self.budget).map_err(|_| too_long(name))? {
-            let word = entry.word.ok_or(TableError::Outside { table: name, address: entry.address })?;
+            let word = entry.word.map_err(|error| TableError::memory(error, name, entry.address))?;
             if word != 0 {
                 match visit(entry.index, word, scan.ahead())? {
                     ControlFlow::Continue(distance) => scan.go_to(entry.index + distance),
@@ -224,7 +222,10 @@ impl<'a, T: Tables> Reader<'a, T> {
         let mut intids: Vec<u32> = Vec::new();
         let mut scan = Scan::new(bits.start, bits.end.saturating_sub(bits.start) / ENTRY_BYTES);
         while let Some(entry) = scan.next(self.tables, &mut self.budget).map_err(|_| too_long(name))? {
-            let mut word = entry.word.unwrap_or_default();
+            let mut word = match entry.word {
+                Err(MemoryError::NotMemory) => 0,
+                word => word.map_err(|error| TableError::memory(error, name, entry.address))?,
+            };
             if intids.capacity() - intids.len() < word.count_ones() as usize {
                 let ahead = scan.ahead().iter().map(|word| u64::from_le_bytes(*word).count_ones());
                 intids.reserve_exact((word.count_ones() + ahead.sum::<u32>()) as usize);

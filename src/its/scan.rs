@@ -6,14 +6,14 @@
 //! not memory behind the last entry that somebody needs is nobody's error.
 
 use super::ENTRY_BYTES;
-use crate::memory::{GuestMemoryRead, GuestRange};
+use crate::memory::{GuestMemoryRead, GuestRange, MemoryError};
 
 /// Bytes that are read at a time.
 pub(crate) const CHUNK: u64 = 4096;
 
 /// Memory with tables in it.
 pub(crate) trait Tables {
-    fn read(&self, address: u64, bytes: &mut [u8]) -> bool;
+    fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), MemoryError>;
 
     /// As [`ShadowMemory::data`](crate::memory::ShadowMemory::data).
     fn data(&self, within: GuestRange) -> Option<GuestRange> {
@@ -30,7 +30,7 @@ pub(crate) trait Tables {
 pub(crate) struct InGuest<'a, M: ?Sized>(pub(crate) &'a M);
 
 impl<M: GuestMemoryRead + ?Sized> Tables for InGuest<'_, M> {
-    fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
+    fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), MemoryError> {
         self.0.read(address, bytes)
     }
 }
@@ -71,8 +71,7 @@ pub(crate) struct Exhausted {
 pub(crate) struct Scanned {
     pub(crate) index: u64,
     pub(crate) address: u64,
-    /// `None`: it is not memory that can be read.
-    pub(crate) word: Option<u64>,
+    pub(crate) word: Result<u64, MemoryError>,
 }
 
 /// Where the reading of a table is.
@@ -123,10 +122,10 @@ impl Scan {
         while self.next < self.count {
             let (index, address) = (self.next, self.address(self.next));
             let word = match self.ahead().first() {
-                Some(word) => Some(u64::from_le_bytes(*word)),
+                Some(word) => Ok(u64::from_le_bytes(*word)),
                 None if index < self.single => {
                     let mut word = [0; ENTRY_BYTES as usize];
-                    tables.read(address, &mut word).then(|| u64::from_le_bytes(word))
+                    tables.read(address, &mut word).map(|()| u64::from_le_bytes(word))
                 }
                 None => {
                     self.read(tables, budget)?;
@@ -156,7 +155,7 @@ impl Scan {
         if taken == 0 {
             return Err(Exhausted { address });
         }
-        let read = self.bytes.get_mut(..(taken * ENTRY_BYTES) as usize).is_some_and(|bytes| tables.read(address, bytes));
+        let read = self.bytes.get_mut(..(taken * ENTRY_BYTES) as usize).is_some_and(|bytes| tables.read(address, bytes).is_ok());
         (self.first, self.end) = (self.next, if read { self.next + taken } else { self.next });
         self.single = if read { self.single } else { self.next + taken };
         Ok(())
@@ -173,16 +172,16 @@ mod tests {
     struct Short(u64, RefCell<Vec<usize>>);
 
     impl Tables for Short {
-        fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
+        fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), MemoryError> {
             self.1.borrow_mut().push(bytes.len());
             for (at, word) in (address / 8..).zip(bytes.as_chunks_mut::<8>().0) {
                 *word = at.to_le_bytes();
             }
-            address + bytes.len() as u64 <= self.0
+            if address + bytes.len() as u64 <= self.0 { Ok(()) } else { Err(MemoryError::NotMemory) }
         }
     }
 
-    fn all(scan: &mut Scan, short: &Short, budget: &mut Budget) -> (Vec<Option<u64>>, Option<Exhausted>) {
+    fn all(scan: &mut Scan, short: &Short, budget: &mut Budget) -> (Vec<Result<u64, MemoryError>>, Option<Exhausted>) {
         let mut words = Vec::new();
         loop {
             match scan.next(short, budget) {
@@ -200,7 +199,7 @@ mod tests {
     fn entry_by_entry_at_the_edge_of_memory() {
         let short = Short(0x1000 + 600 * 8, RefCell::default());
         let (words, exhausted) = all(&mut Scan::new(0x1000, 603), &short, &mut Budget::new(603));
-        let expected: Vec<_> = (0x200..0x200 + 600).map(Some).chain([None; 3]).collect();
+        let expected: Vec<_> = (0x200..0x200 + 600).map(Ok).chain([Err(MemoryError::NotMemory); 3]).collect();
         assert_eq!((words, exhausted), (expected, None));
         assert_eq!(short.1.borrow()[..3], [4096, 91 * 8, 8]);
         assert_eq!(short.1.borrow().len(), 2 + 91);
@@ -222,7 +221,8 @@ mod tests {
     fn what_is_passed_over_is_not_read() {
         let short = Short(0x1000 + 5000 * 8, RefCell::default());
         let (mut scan, mut budget) = (Scan::new(0x1000, 10_000), Budget::new(2000));
-        for (to, word) in [(3, Some(0x203)), (4990, Some(0x200 + 4990)), (4998, Some(0x200 + 4998)), (5001, None), (9999, None)] {
+        let none = Err(MemoryError::NotMemory);
+        for (to, word) in [(3, Ok(0x203)), (4990, Ok(0x200 + 4990)), (4998, Ok(0x200 + 4998)), (5001, none), (9999, none)] {
             scan.go_to(to);
             assert_eq!(scan.next(&short, &mut budget).unwrap().unwrap().word, word);
         }

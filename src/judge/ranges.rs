@@ -2,7 +2,7 @@
 //!
 //! Rule: a range is the guest's if all of it is.
 
-use crate::memory::{GuestMemoryRead, GuestRange, join};
+use crate::memory::{GuestMemoryRead, GuestRange, MemoryError, join};
 use alloc::vec::Vec;
 
 /// What a guest owns, and what in it must not be touched.
@@ -42,8 +42,11 @@ pub(super) struct Owned<'a, M> {
 }
 
 impl<M: GuestMemoryRead> GuestMemoryRead for Owned<'_, M> {
-    fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
-        self.ranges.owns(GuestRange::new(address, bytes.len() as u64)) && self.memory.read(address, bytes)
+    fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), MemoryError> {
+        if !self.ranges.owns(GuestRange::new(address, bytes.len() as u64)) {
+            return Err(MemoryError::NotMemory);
+        }
+        self.memory.read(address, bytes)
     }
 }
 

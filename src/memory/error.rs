@@ -1,10 +1,21 @@
-//! Why guest memory could not be diverted to shadow memory.
+//! Why guest memory could not be read, and why it could not be diverted to shadow memory.
 //!
-//! Rule: a kind of memory that cannot be shadowed is refused by its name, before any slot has changed; an error of the kernel names
+//! Rule: what is not memory is told apart from what nobody could look at; a kind of memory that cannot be shadowed is refused by its name, before any slot has changed; an error of the kernel names
 //! the slot and the step.
 
 use crate::Errno;
 use core::fmt;
+
+/// Why guest memory was not read, or shadow memory not written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum MemoryError {
+    /// Not all of it is memory, or it is memory that cannot be accessed (`PROT_NONE`, a file that has become shorter).
+    #[error("it is not guest memory that can be accessed")]
+    NotMemory,
+    /// The means of access are missing or have failed: whether there is memory, nobody can tell.
+    #[error("guest memory cannot be read: {0}")]
+    Failed(Errno),
+}
 
 /// Why guest memory could not be diverted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

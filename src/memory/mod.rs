@@ -13,7 +13,7 @@ pub(crate) mod host;
 mod regions;
 mod shadow;
 
-pub use error::{ShadowError, ShadowStep};
+pub use error::{MemoryError, ShadowError, ShadowStep};
 pub use shadow::{Divert, ShadowMemory};
 
 use alloc::vec::Vec;
@@ -71,18 +71,27 @@ pub(crate) fn first_outside(range: GuestRange, joined: &[GuestRange]) -> Option<
 /// length may be asked for: where no memory is, behind the last address, across the end of a region.
 ///
 /// **Memory that is mapped may be inaccessible**: unplugged or ballooned memory that is mapped `PROT_NONE`, a file that has become shorter.
-/// A plain load there ends the process with `SIGSEGV` or `SIGBUS`. Copy in a way that reports it, and answer false: for vm-memory's guest
-/// memory, this crate has the kernel copy (`process_vm_readv` of the thread itself, which answers `EFAULT`; a pipe where that is refused).
+/// A plain load there ends the process with `SIGSEGV` or `SIGBUS`. Copy in a way that reports it, and answer
+/// [`NotMemory`](MemoryError::NotMemory): for vm-memory's guest memory, this crate has the kernel copy (`process_vm_readv` of the thread
+/// itself, which answers `EFAULT`; a pipe where that is refused).
 ///
-/// **False is believed**: what cannot be read is taken for what is not there, also where the means of reading are missing (no descriptors
-/// for the pipe: `docs/seccomp.md`). It is the VMM's part to see that they are there.
+/// **Memory of a device that is mapped in a slot** (`VM_PFNMAP`: a BAR that is passed through) is no memory to this crate either: a read
+/// there may have an effect, and `process_vm_readv` answers `EFAULT`. A guest that puts a table there can be neither saved nor restored
+/// with it. (Through the pipe it is read, as KVM reads it.)
+///
+/// **Three answers**: it is memory, it is not, or nobody can tell. Where the means of reading are missing (no descriptors for the pipe:
+/// `docs/seccomp.md`), that is [`Failed`](MemoryError::Failed), and never taken for memory that is not there: a flush says that it cannot
+/// read before the kernel is given a command, a judgement has a finding (`table-not-read`), everything else is an error.
 ///
 /// Reads are many and small, some of 8 bytes, most of up to 4 KiB.
 pub trait GuestMemoryRead {
-    /// Fills `bytes` from guest physical address `address`; false if not all of it is memory that can be read. What `bytes` holds then means
-    /// nothing.
-    #[must_use]
-    fn read(&self, address: u64, bytes: &mut [u8]) -> bool;
+    /// Fills `bytes` from guest physical address `address`.
+    ///
+    /// # Errors
+    ///
+    /// [`MemoryError::NotMemory`]: not all of it is memory that can be accessed. [`MemoryError::Failed`]: nobody can tell. What `bytes`
+    /// holds then means nothing.
+    fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), MemoryError>;
 
     /// All memory there is, in any order; `None` if that is not known.
     fn ranges(&self) -> Option<Vec<GuestRange>> {
@@ -107,7 +116,7 @@ pub trait GuestMemoryRead {
 }
 
 impl<M: GuestMemoryRead + ?Sized> GuestMemoryRead for &M {
-    fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
+    fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), MemoryError> {
         (**self).read(address, bytes)
     }
 
@@ -117,7 +126,7 @@ impl<M: GuestMemoryRead + ?Sized> GuestMemoryRead for &M {
 }
 
 impl<M: GuestMemoryRead + ?Sized> GuestMemoryRead for &mut M {
-    fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
+    fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), MemoryError> {
         (**self).read(address, bytes)
     }
 
@@ -139,7 +148,7 @@ impl<M: GuestMemoryRead + ?Sized> GuestMemoryRead for &mut M {
 }
 
 impl<M: GuestMemoryRead + ?Sized> GuestMemoryRead for alloc::sync::Arc<M> {
-    fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
+    fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), MemoryError> {
         (**self).read(address, bytes)
     }
 
@@ -153,8 +162,8 @@ impl<M: GuestMemoryRead + ?Sized> GuestMemoryRead for alloc::sync::Arc<M> {
 pub struct NoGuestMemory;
 
 impl GuestMemoryRead for NoGuestMemory {
-    fn read(&self, _: u64, _: &mut [u8]) -> bool {
-        false
+    fn read(&self, _: u64, _: &mut [u8]) -> Result<(), MemoryError> {
+        Err(MemoryError::NotMemory)
     }
 
     fn ranges(&self) -> Option<Vec<GuestRange>> {

@@ -4,27 +4,28 @@
 //!
 //! Rule: an address leads into a region, or nowhere; what a region has mapped is copied by the kernel, since it may be inaccessible.
 
-use super::{GuestMemoryRead, GuestRange};
-use vm_memory::{Address, GuestAddress, GuestMemoryBackend, GuestMemoryRegion, GuestRegionCollection, MemoryRegionAddress};
+use super::{GuestMemoryRead, GuestRange, MemoryError};
+use crate::Errno;
+use vm_memory::MemoryRegionAddress;
+use vm_memory::{Address, GuestAddress, GuestMemoryBackend, GuestMemoryError, GuestMemoryRegion, GuestRegionCollection};
 
 /// Regions of any type, `GuestMemoryMmap` with them.
 impl<R: GuestMemoryRegion> GuestMemoryRead for GuestRegionCollection<R> {
-    fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
+    fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), MemoryError> {
         let (mut address, mut left) = (address, bytes);
         while !left.is_empty() {
-            let Some((region, offset)) = self.to_region_addr(GuestAddress(address)) else { return false };
+            let (region, offset) = self.to_region_addr(GuestAddress(address)).ok_or(MemoryError::NotMemory)?;
             let length = usize::try_from(region.len().saturating_sub(offset.raw_value())).map_or(left.len(), |n| n.min(left.len()));
-            let Some((part, behind)) = left.split_at_mut_checked(length) else { return false };
-            if !read_region(region, offset, part) {
-                return false;
-            }
+            let (part, behind) = left.split_at_mut_checked(length).ok_or(MemoryError::NotMemory)?;
+            read_region(region, offset, part)?;
             left = behind;
             match address.checked_add(length as u64) {
                 Some(next) => address = next,
-                None => return left.is_empty(),
+                None if left.is_empty() => return Ok(()),
+                None => return Err(MemoryError::NotMemory),
             }
         }
-        true
+        Ok(())
     }
 
     fn ranges(&self) -> Option<alloc::vec::Vec<GuestRange>> {
@@ -33,13 +34,16 @@ impl<R: GuestMemoryRegion> GuestMemoryRead for GuestRegionCollection<R> {
 }
 
 /// Bytes of one region.
-fn read_region(region: &impl GuestMemoryRegion, offset: MemoryRegionAddress, bytes: &mut [u8]) -> bool {
+fn read_region(region: &impl GuestMemoryRegion, offset: MemoryRegionAddress, bytes: &mut [u8]) -> Result<(), MemoryError> {
     #[cfg(target_os = "linux")]
     if let Ok(mapped) = region.get_slice(offset, bytes.len()) {
         return super::host::read(&mapped, bytes);
     }
     // Not mapped here: the region knows how it is read.
-    region.read_slice(bytes, offset).is_ok()
+    region.read_slice(bytes, offset).map_err(|error| match error {
+        GuestMemoryError::IOError(error) => MemoryError::Failed(Errno::from_raw(error.raw_os_error().unwrap_or(Errno::EIO.raw()))),
+        _ => MemoryError::NotMemory,
+    })
 }
 
 #[cfg(test)]
@@ -54,7 +58,7 @@ mod tests {
         memory.write_slice(&[1, 2, 3, 4, 5, 6], GuestAddress(0x1ffd)).unwrap();
         let read = |address, length| {
             let mut bytes = vec![0; length];
-            GuestMemoryRead::read(&memory, address, &mut bytes).then_some(bytes)
+            GuestMemoryRead::read(&memory, address, &mut bytes).ok().map(|()| bytes)
         };
         assert_eq!(read(0x1ffd, 6), Some(vec![1, 2, 3, 4, 5, 6]));
         assert_eq!((read(0x2ffc, 8), read(0xfff, 2), read(0x8fff, 1)), (None, None, Some(vec![0])));

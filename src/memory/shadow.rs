@@ -4,7 +4,8 @@
 //!
 //! Rule: the guest's memory is back in its slots when the work is done, whatever happened to the work.
 
-use super::{GuestMemoryRead, GuestRange, ShadowError};
+use super::{GuestMemoryRead, GuestRange, MemoryError, ShadowError};
+use crate::Errno;
 
 /// Guest memory whose slots can be diverted to shadow memory and back.
 pub trait Divert {
@@ -23,13 +24,19 @@ pub trait Divert {
 
 /// Shadow memory, by guest physical address.
 pub trait ShadowMemory: GuestMemoryRead {
-    /// Writes bytes; false if not all of it is memory.
-    #[must_use]
-    fn write(&mut self, address: u64, bytes: &[u8]) -> bool;
+    /// Writes bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`MemoryError`], as of a read; some of it may be written.
+    fn write(&mut self, address: u64, bytes: &[u8]) -> Result<(), MemoryError>;
 
     /// Makes a range read as zeros; false if not all of it is memory, or if it is more than the shadow can hold.
-    #[must_use]
-    fn clear(&mut self, range: GuestRange) -> bool;
+    ///
+    /// # Errors
+    ///
+    /// [`Errno`]: as [`MemoryError::Failed`].
+    fn clear(&mut self, range: GuestRange) -> Result<bool, Errno>;
 
     /// The first part of a range that may hold something else than zeros; `None` if there is nothing but zeros, or no memory. Unless
     /// the shadow [is zeroed](ShadowMemory::is_zeroed), that is all memory.

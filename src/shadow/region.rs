@@ -7,10 +7,11 @@
 use super::pagemap::Pagemap;
 use super::slots::{Backing, Memslot, ShadowRegion};
 use super::{ShadowError, ShadowKind, ShadowStep, mapping};
-use crate::memory::host;
+use crate::memory::{MemoryError, host};
 use crate::{Errno, GuestRange};
 use core::ops::Range;
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, PoisonError};
 use vm_memory::{Bytes, GuestMemoryRegion, MemoryRegionAddress, MmapRegion, VolatileSlice};
@@ -108,35 +109,38 @@ impl Shadow {
         GuestRange { start: start.saturating_add(offsets.start), end: start.saturating_add(offsets.end) }
     }
 
-    pub(super) fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
+    pub(super) fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), MemoryError> {
         let offset = address.saturating_sub(self.range().start);
         match &self.pages {
             // Through the mapping, a page would be allocated for each page that is not there.
             Pages::File(zeros) if !zeros.has(offset..offset.saturating_add(bytes.len() as u64)) => {
-                zeros.file.read_exact_at(bytes, offset).is_ok()
+                zeros.file.read_exact_at(bytes, offset).map_err(|error| match error.kind() {
+                    ErrorKind::UnexpectedEof => MemoryError::NotMemory,
+                    _ => MemoryError::Failed(mapping::errno(&error)),
+                })
             }
             // A page of the file may be gone, if the file is shorter by now: no signal.
-            Pages::Copied(_) => self.mapped(offset, bytes.len()).is_some_and(|mapped| host::read(&mapped, bytes)),
+            Pages::Copied(_) => host::read(&self.mapped(offset, bytes.len())?, bytes),
             // Memory of this process alone, which is always accessible: no system call.
-            _ => self.region.region().read_slice(bytes, MemoryRegionAddress(offset)).is_ok(),
+            _ => self.region.region().read_slice(bytes, MemoryRegionAddress(offset)).map_err(|_| MemoryError::NotMemory),
         }
     }
 
     /// Through the mapping, so that no huge page is allocated.
-    pub(super) fn write(&self, address: u64, bytes: &[u8]) -> bool {
+    pub(super) fn write(&self, address: u64, bytes: &[u8]) -> Result<(), MemoryError> {
         let offset = address.saturating_sub(self.range().start);
         match &self.pages {
-            Pages::Copied(_) => self.mapped(offset, bytes.len()).is_some_and(|mapped| host::write(&mapped, bytes)),
-            _ => self.region.region().write_slice(bytes, MemoryRegionAddress(offset)).is_ok(),
+            Pages::Copied(_) => host::write(&self.mapped(offset, bytes.len())?, bytes),
+            _ => self.region.region().write_slice(bytes, MemoryRegionAddress(offset)).map_err(|_| MemoryError::NotMemory),
         }
     }
 
-    fn mapped(&self, offset: u64, length: usize) -> Option<VolatileSlice<'_, ()>> {
-        self.region.region().get_slice(MemoryRegionAddress(offset), length).ok()
+    fn mapped(&self, offset: u64, length: usize) -> Result<VolatileSlice<'_, ()>, MemoryError> {
+        self.region.region().get_slice(MemoryRegionAddress(offset), length).map_err(|_| MemoryError::NotMemory)
     }
 
     /// Makes a range of this slot read as zeros. Copy on write: allocates all of it.
-    pub(super) fn clear(&self, range: GuestRange) -> bool {
+    pub(super) fn clear(&self, range: GuestRange) -> Result<(), MemoryError> {
         const ZEROS: [u8; 4096] = [0; 4096];
         let mut left = range;
         // Mostly nobody has written there.
@@ -144,14 +148,12 @@ impl Shadow {
             let mut address = part.start;
             while address < part.end {
                 let length = usize::try_from(part.end - address).map_or(ZEROS.len(), |left| left.min(ZEROS.len()));
-                if !ZEROS.get(..length).is_some_and(|zeros| self.write(address, zeros)) {
-                    return false;
-                }
+                self.write(address, ZEROS.get(..length).unwrap_or(&ZEROS))?;
                 address = address.saturating_add(length as u64);
             }
             left.start = part.end;
         }
-        true
+        Ok(())
     }
 
     /// The first part of a range of this slot that may hold something else than zeros.
@@ -245,7 +247,7 @@ mod tests {
             assert_eq!((shadow.range(), shadow.written()), (GuestRange { start: START, end }, Ok(vec![])));
             let [one, other, last] = [page, 32 << 30, 64 << 30];
             for (at, byte) in [(one + 8, 1), (other, 2), (last + page - 1, 3)] {
-                assert!(shadow.write(START + at, &[byte]));
+                assert_eq!(shadow.write(START + at, &[byte]), Ok(()));
             }
             let written = [range(one, one + page), range(other, other + page), range(last, last + page)];
             assert_eq!(shadow.written(), Ok(written.to_vec()));
@@ -255,21 +257,22 @@ mod tests {
                 [(one + 7, [0, 1, 0]), (other - 1, [0, 2, 0]), (last + page - 3, [0, 0, 3]), (5 * page - 1, [0; 3])]
             {
                 let mut bytes = [9; 3];
-                assert!(shadow.read(START + at, &mut bytes));
+                assert_eq!(shadow.read(START + at, &mut bytes), Ok(()));
                 assert_eq!(bytes, expected, "{at:#x}");
             }
             if let Pages::File(zeros) = &shadow.pages {
                 // Reading has taken no memory.
                 assert_eq!(zeros.file.metadata().unwrap().blocks() * 512, 3 * page);
             }
-            assert!(shadow.clear(range(0, one + 9)) && shadow.clear(range(other, other + 1)));
+            assert_eq!((shadow.clear(range(0, one + 9)), shadow.clear(range(other, other + 1))), (Ok(()), Ok(())));
             let bytes = [one + 8, other, last + page - 1].map(|at| {
                 let mut byte = [9];
-                assert!(shadow.read(START + at, &mut byte));
+                assert_eq!(shadow.read(START + at, &mut byte), Ok(()));
                 byte[0]
             });
             assert_eq!(bytes, [0, 0, 3]);
-            assert!(!shadow.read(end - 2, &mut [0; 3]) && !shadow.write(end - 2, &[0; 3]));
+            assert_eq!(shadow.read(end - 2, &mut [0; 3]), Err(MemoryError::NotMemory));
+            assert_eq!(shadow.write(end - 2, &[0; 3]), Err(MemoryError::NotMemory));
         }
     }
 
@@ -291,9 +294,11 @@ mod tests {
         let file = Arc::new(mapping::zeros(4 * page).unwrap());
         let slot = Memslot::new(3, 0, range(0, 4 * page), Backing::SharedFile { file: Arc::clone(&file), offset: 0 });
         let shadow = Shadow::map(&slot, ShadowKind::CopyOnWrite, slot.range.end, &Pagemap::open().map(Arc::new)).unwrap();
-        assert!(shadow.write(START + page, &[7]));
+        assert_eq!(shadow.write(START + page, &[7]), Ok(()));
         file.set_len(page).unwrap();
-        assert!(shadow.read(START + page - 8, &mut [0; 8]));
-        assert!(!shadow.read(START + 2 * page, &mut [0; 8]) && !shadow.write(START + 2 * page, &[1]) && !shadow.clear(slot.range));
+        assert_eq!(shadow.read(START + page - 8, &mut [0; 8]), Ok(()));
+        let gone = Err(MemoryError::NotMemory);
+        assert_eq!(shadow.read(START + 2 * page, &mut [0; 8]), gone);
+        assert_eq!((shadow.write(START + 2 * page, &[1]), shadow.clear(slot.range)), (gone, gone));
     }
 }

@@ -5,6 +5,7 @@
 //! Rule: the window is closed before the result of the work is looked at.
 
 use super::{Divert, Memslot, Memslots, ShadowError, ShadowKind, ShadowMemory, ShadowWindow};
+use crate::memory::MemoryError;
 use crate::uapi::memory::KVM_MEM_READONLY;
 use crate::{GuestMemoryRead, GuestRange};
 
@@ -26,7 +27,7 @@ use crate::{GuestMemoryRead, GuestRange};
 ///         // What the kernel writes now, the guest never sees.
 ///         vm.memory().write_obj(1_u8, GuestAddress(0x4000_0000)).unwrap();
 ///         let mut byte = [0];
-///         assert!(shadow.read(0x4000_0000, &mut byte) && byte == [1]);
+///         assert_eq!((shadow.read(0x4000_0000, &mut byte), byte), (Ok(()), [1]));
 ///     })?;
 /// }
 /// assert_eq!(memory.read_obj::<u8>(GuestAddress(0x4000_0000))?, 0);
@@ -69,7 +70,7 @@ impl<M: GuestMemoryRead, S: Memslots> Shadowed<M, S> {
 }
 
 impl<M: GuestMemoryRead, S: Memslots> GuestMemoryRead for Shadowed<M, S> {
-    fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
+    fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), MemoryError> {
         self.memory.read(address, bytes)
     }
 

@@ -12,7 +12,7 @@ use super::region::Shadow;
 use super::slots::{Memslot, Memslots};
 use super::{ShadowError, ShadowMemory, ShadowStep, mapping};
 use crate::Errno;
-use crate::memory::{GuestMemoryRead, GuestRange, join};
+use crate::memory::{GuestMemoryRead, GuestRange, MemoryError, join};
 use crate::uapi::memory::{KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY};
 use core::fmt;
 use std::sync::Arc;
@@ -185,19 +185,24 @@ impl<'a, S: Memslots> ShadowWindow<'a, S> {
         result
     }
 
-    /// Does something to the part of a range in each slot; false as soon as that is, or there is no slot.
-    fn each(&self, range: GuestRange, mut work: impl FnMut(&Shadow, GuestRange) -> bool) -> bool {
+    /// Does something to the part of a range in each slot, as far as that can be done and there is a slot.
+    fn each(
+        &self,
+        range: GuestRange,
+        mut work: impl FnMut(&Shadow, GuestRange) -> Result<(), MemoryError>,
+    ) -> Result<(), MemoryError> {
         let mut address = range.start;
         while address < range.end {
             let before = self.diverted.partition_point(|diverted| diverted.shadow.range().end <= address);
-            let Some(shadow) = self.diverted.get(before).map(|diverted| &diverted.shadow) else { return false };
+            let shadow = self.diverted.get(before).map(|diverted| &diverted.shadow).ok_or(MemoryError::NotMemory)?;
             let part = GuestRange { start: address, end: range.end.min(shadow.range().end) };
-            if shadow.range().start > address || !work(shadow, part) {
-                return false;
+            if shadow.range().start > address {
+                return Err(MemoryError::NotMemory);
             }
+            work(shadow, part)?;
             address = part.end;
         }
-        true
+        Ok(())
     }
 }
 
@@ -275,33 +280,37 @@ fn check(mut slots: Vec<Memslot>) -> Result<Vec<(Memslot, u64)>, ShadowError> {
 }
 
 impl<S: Memslots> GuestMemoryRead for ShadowWindow<'_, S> {
-    fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
-        let Some(range) = range_of(address, bytes) else { return false };
-        self.each(range, |shadow, part| {
-            offsets(part, address).and_then(|at| bytes.get_mut(at)).is_some_and(|bytes| shadow.read(part.start, bytes))
+    fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), MemoryError> {
+        self.each(range_of(address, bytes)?, |shadow, part| {
+            let bytes = offsets(part, address).and_then(|at| bytes.get_mut(at)).ok_or(MemoryError::NotMemory)?;
+            shadow.read(part.start, bytes)
         })
     }
 }
 
 impl<S: Memslots> ShadowMemory for ShadowWindow<'_, S> {
-    fn write(&mut self, address: u64, bytes: &[u8]) -> bool {
-        let Some(range) = range_of(address, bytes) else { return false };
-        self.each(range, |shadow, part| {
-            offsets(part, address).and_then(|at| bytes.get(at)).is_some_and(|bytes| shadow.write(part.start, bytes))
+    fn write(&mut self, address: u64, bytes: &[u8]) -> Result<(), MemoryError> {
+        self.each(range_of(address, bytes)?, |shadow, part| {
+            let bytes = offsets(part, address).and_then(|at| bytes.get(at)).ok_or(MemoryError::NotMemory)?;
+            shadow.write(part.start, bytes)
         })
     }
 
-    fn clear(&mut self, range: GuestRange) -> bool {
-        if !self.each(range, |_, _| true) {
-            return false;
+    fn clear(&mut self, range: GuestRange) -> Result<bool, Errno> {
+        if self.each(range, |_, _| Ok(())).is_err() {
+            return Ok(false);
         }
         if self.kind == ShadowKind::CopyOnWrite {
             match self.clearable.checked_sub(range.end.saturating_sub(range.start)) {
                 Some(left) => self.clearable = left,
-                None => return false,
+                None => return Ok(false),
             }
         }
-        self.each(range, Shadow::clear)
+        match self.each(range, Shadow::clear) {
+            Ok(()) => Ok(true),
+            Err(MemoryError::NotMemory) => Ok(false),
+            Err(MemoryError::Failed(errno)) => Err(errno),
+        }
     }
 
     fn data(&self, within: GuestRange) -> Option<GuestRange> {
@@ -321,9 +330,10 @@ impl<S: Memslots> ShadowMemory for ShadowWindow<'_, S> {
     }
 }
 
-/// `None` if it leaves the address space.
-fn range_of(address: u64, bytes: &[u8]) -> Option<GuestRange> {
-    Some(GuestRange { start: address, end: address.checked_add(bytes.len() as u64)? })
+/// No memory, if it leaves the address space.
+fn range_of(address: u64, bytes: &[u8]) -> Result<GuestRange, MemoryError> {
+    let end = address.checked_add(bytes.len() as u64).ok_or(MemoryError::NotMemory)?;
+    Ok(GuestRange { start: address, end })
 }
 
 /// Where in the bytes at `address` a part of them is.

@@ -73,6 +73,24 @@ fn what_is_no_dump_is_named() {
             refused(&["show", file], file, word);
         }
     }
+    // Memory that begins like one by chance: the user says so.
+    let memory = fs::read(directory.join("ram.bin")).expect("memory");
+    let image = ["--image", "ram.img"];
+    let shown = |file: &str, more: &[&str]| of_guests(&[&["its", "--ram", file, "--base", "1G"], &image[..], more].concat());
+    let expected = shown("ram.bin", &[]);
+    for magic in [b"\x1f\x8b\x08\0".as_slice(), b"\x7fELF\x02\x01", b"QEVM"] {
+        let mut bytes = memory.clone();
+        bytes[..magic.len()].copy_from_slice(magic);
+        guests::write(directory, "chance.bin", &bytes);
+        let output = shown("chance.bin", &[]);
+        assert!(output.status.code() == Some(2) && stdout(&output).is_empty(), "{magic:?}");
+        let output = shown("chance.bin", &["--raw"]);
+        assert_eq!((output.status.code(), stdout(&output)), (Some(0), stdout(&expected)), "{magic:?}");
+    }
+    let mut queue = vec![0; 4096];
+    queue[..4].copy_from_slice(b"\x1f\x8b\x08\0");
+    guests::write(directory, "queue.gz", &queue);
+    assert_eq!(of_guests(&["commands", "--queue", "queue.gz", "--raw"]).status.code(), Some(0));
     // A file that is shorter than what is looked at, and memory that is not.
     guests::write(directory, "short.gz", &[0x1f, 0x8b, 8]);
     refused(&["its", "--ram", "short.gz", "--base", "1G", "--image", "ram.img"], "short.gz", "gzip");
@@ -151,12 +169,24 @@ fn tables_that_are_not_in_the_dump_are_said_in_every_form_and_with_every_filter(
     assert!(table.len() == 3 && table == json && json == tsv, "{table:?}");
     let plot = of_guests(&[&["plot", "ram.img", "-o", "-"], &dump[..]].concat());
     assert_eq!((plot.status.code(), stderr(&plot).lines().count()), (Some(0), 3));
-    // Judged, the dump is taken for all memory, and that is said.
+    // Judged: what was not dumped is not, and that is said. If that is all memory, the tables are outside of it.
     for args in [&["its", "--audit", "--image", "ram.img"][..], &["check", "ram.img"]] {
         let output = of_guests(&[args, &dump[..], &["--format", "json"]].concat());
+        assert_eq!((output.status.code(), stderr(&output)), (Some(5), ""));
+        assert!(json_notes(&output).contains("What is not in the dump was not judged"));
+        assert_eq!(codes(&output), ["table-not-read"]);
+        let output = of_guests(&[args, &dump[..], &["--format", "json", "--all-memory"]].concat());
         assert_eq!((output.status.code(), stderr(&output)), (Some(6), ""));
-        assert!(json_notes(&output).contains("taken for all memory of the guest"));
+        assert!(!json_notes(&output).contains("not judged"));
+        assert!(codes(&output).contains(&"table-outside-memory".to_owned()));
     }
+}
+
+/// Codes of the findings.
+fn codes(output: &std::process::Output) -> Vec<String> {
+    let value = json(stdout(output));
+    let code = |finding: &serde_json::Value| finding["code"].as_str().expect("code").to_owned();
+    value["findings"].as_array().expect("list").iter().map(code).collect()
 }
 
 fn json_notes(output: &std::process::Output) -> String {

@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use vgic_state::gicv2::{Gicv2, Gicv2State};
 use vgic_state::gicv3::{Gicv3, Gicv3State};
 use vgic_state::gicv5::{Gicv5, Gicv5State, Iste};
@@ -53,9 +54,10 @@ pub(crate) fn directory() -> &'static Path {
     })
 }
 
-/// Another run may be reading the file of this name.
+/// Another run, or another test of this one, may be reading or writing the file of this name.
 pub(crate) fn write(directory: &Path, name: &str, bytes: &[u8]) {
-    let new = directory.join(format!("{name}.{}", std::process::id()));
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let new = directory.join(format!("{name}.{}.{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
     fs::write(&new, bytes).expect("file");
     fs::rename(&new, directory.join(name)).expect("file");
 }

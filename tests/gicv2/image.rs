@@ -114,7 +114,12 @@ fn every_way_of_being_wrong() {
     let spis = record + 8 + 12;
     let vcpu = first_record(&good, vcpus.start);
     let vcpu_bytes = (vcpus.end - vcpu) / 2;
-    let length = |id, range: &std::ops::Range<usize>| ImageError::SectionLength { id, found: range.len() as u64 };
+    let length = |id, range: &std::ops::Range<usize>, more: usize| ImageError::SectionLength {
+        id,
+        found: range.len() as u64,
+        expected: (range.len() + more) as u64,
+    };
+    let block_bytes = dist.end - first_record(&good, spis);
     let set = |at: usize, value: u32| {
         let mut image = good.clone();
         image[at..at + 4].copy_from_slice(&value.to_le_bytes());
@@ -125,12 +130,12 @@ fn every_way_of_being_wrong() {
         (record + 4, 1, ImageError::Reserved { id: 32 }),
         (record, 96, ImageError::ExactCount { id: 32, what: "times 32 SPIs", expected: 2, found: 1 }),
         (dist.start + 4, 2, ImageError::Count { id: 32, what: "distributors", found: 2, max: 1 }),
-        (dist.start + 4, 0, length(32, &dist)),
+        (dist.start + 4, 0, ImageError::ExactCount { id: 32, what: "distributors", expected: 1, found: 0 }),
         (spis + 4, 33, ImageError::Count { id: 32, what: "times 32 SPIs", found: 33, max: 32 }),
-        (spis + 4, 2, length(32, &dist)),
+        (spis + 4, 2, length(32, &dist, block_bytes)),
         (first_record(&good, spis) + 4, 1, ImageError::Reserved { id: 32 }),
         (vcpus.start + 4, 9, ImageError::Count { id: 33, what: "vCPUs", found: 9, max: 8 }),
-        (vcpus.start + 4, 3, length(33, &vcpus)),
+        (vcpus.start + 4, 3, length(33, &vcpus, vcpu_bytes)),
         (vcpu, 512, ImageError::Topology(TopologyError::VcpuId { found: 512 })),
         (vcpu, 1, ImageError::Topology(TopologyError::DuplicateVcpuId { id: id(1) })),
         (

@@ -111,11 +111,16 @@ fn first_record(image: &[u8], at: usize) -> usize {
 fn contents_of_sections() {
     let image = good();
     let [dist, vcpus, its] = [16, 17, 18].map(|id| section(&image, id));
-    let length = |id| ImageError::SectionLength { id, found: section_of(&image, id).len() as u64 };
     let of_dist = first_record(&image, dist);
     // GICD_TYPER, GICD_IIDR, GICD_TYPER2, GICD_CTLR.
     let spis = of_dist + 8 + 4 * 4;
     let of_vcpus = first_record(&image, vcpus);
+    // A table at the end of a section that has two records, and says how many.
+    let length = |id, first: usize, count| {
+        let range = section_of(&image, id);
+        let expected = first - range.start + count * (range.end - first) / 2;
+        ImageError::SectionLength { id, found: range.len() as u64, expected: expected as u64 }
+    };
     let put = |at: usize, value: u32| move |image: &mut Vec<u8>| image[at..at + 4].copy_from_slice(&value.to_le_bytes());
     let count = |id, what, found: u32, max| ImageError::Count { id, what, found: found.into(), max };
     let [typer, other] = [4, 0x44].map(|offset| Attr::dist(offset).id());
@@ -126,22 +131,22 @@ fn contents_of_sections() {
         (put(dist, 257), count(16, "registers", 257, 256)),
         (put(dist, u32::MAX), count(16, "registers", u32::MAX, 256)),
         (put(dist + 4, 2), count(16, "distributors", 2, 1)),
-        (put(dist + 4, 0), length(16)),
+        (put(dist + 4, 0), ImageError::ExactCount { id: 16, what: "distributors", expected: 1, found: 0 }),
         (put(dist + 8, 0x44), ImageError::UnknownRegister { section: 16, register: other }),
         (put(dist + 8, 8), ImageError::DuplicateRegister { section: 16, register: Attr::dist(8).id() }),
         (put(dist + 12, 0x0101_0002), ImageError::RegisterWidth { section: 16, register: typer, expected: 1, found: 2 }),
         (put(dist + 12, 0x0001_0001), ImageError::RegisterFlags { section: 16, register: typer, flags: 0 }),
         (put(dist + 12, 0x0301_0001), ImageError::RegisterFlags { section: 16, register: typer, flags: 3 }),
         (put(spis + 4, 33), count(16, "times 32 SPIs", 33, 32)),
-        (put(spis + 4, 1), length(16)),
+        (put(spis + 4, 1), length(16, first_record(&image, spis), 1)),
         (put(first_record(&image, spis) + 4, 7), ImageError::Reserved { id: 16 }),
         (put(vcpus + 4, 513), count(17, "vCPUs", 513, 512)),
-        (put(vcpus + 4, 1), length(17)),
-        (put(vcpus + 4, 3), length(17)),
+        (put(vcpus + 4, 1), length(17, of_vcpus, 1)),
+        (put(vcpus + 4, 3), length(17, of_vcpus, 3)),
         (put(of_vcpus, 512), ImageError::Topology(TopologyError::VcpuId { found: 512 })),
         (put(its + 4, 65), count(18, "ITSes", 65, 64)),
         (put(its + 4, u32::MAX), count(18, "ITSes", u32::MAX, 64)),
-        (put(its + 4, 3), length(18)),
+        (put(its + 4, 3), length(18, first_record(&image, its), 3)),
         (put(32, 15), ImageError::MissingSection { id: 16 }),
     ] as [(_, _); 23]
     {

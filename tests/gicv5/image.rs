@@ -315,7 +315,8 @@ fn contents_of_sections() {
     let image = good(IstCoding::Raw);
     let [irs, icc, spi, lpi] = [1, 2, 3, 4].map(|id| section(&image, id).0);
     let (of_irs, of_vcpus) = (irs + 8 + 12 * 8, icc + 8 + 26 * 8);
-    let length = |id| ImageError::SectionLength { id, found: section(&image, id).1 as u64 };
+    let length = |id, expected| ImageError::SectionLength { id, found: section(&image, id).1 as u64, expected };
+    let of_vcpu_count = |count: u64| length(2, 8 + 26 * 8 + count * 216);
     let entries = |id, found| {
         let rule = if id == 3 { "a multiple of 32, from 32 to 1024" } else { "a power of two, from 1 to 65536" };
         ImageError::TableEntries { id, found, rule }
@@ -328,10 +329,10 @@ fn contents_of_sections() {
         (Box::new(move |i| put32(i, of_irs, 33)), ImageError::Topology(TopologyError::SpiCount { found: 33 })),
         (Box::new(move |i| put32(i, of_irs + 4, 1)), ImageError::Reserved { id: 1 }),
         (Box::new(move |i| put32(i, irs, 257)), ImageError::Count { id: 1, what: "registers", found: 257, max: 256 }),
-        (Box::new(move |i| put32(i, irs, 256)), length(1)),
+        (Box::new(move |i| put32(i, irs, 256)), length(1, 8 + 256 * 8)),
         (Box::new(move |i| put32(i, irs, 0)), ImageError::MissingRegister { section: 1, register: idr0 }),
         (Box::new(move |i| put32(i, irs + 4, 2)), ImageError::Count { id: 1, what: "IRSes", found: 2, max: 1 }),
-        (Box::new(move |i| put32(i, irs + 4, 0)), length(1)),
+        (Box::new(move |i| put32(i, irs + 4, 0)), ImageError::ExactCount { id: 1, what: "IRSes", expected: 1, found: 0 }),
         (Box::new(move |i| put32(i, irs + 8, 0xc)), ImageError::UnknownRegister { section: 1, register: idr3 }),
         (
             Box::new(move |i| i.copy_within(irs + 8..irs + 16, irs + 16)),
@@ -346,13 +347,13 @@ fn contents_of_sections() {
             Box::new(move |i| put32(i, icc + 4, u32::MAX)),
             ImageError::Count { id: 2, what: "vCPUs", found: u32::MAX.into(), max: 512 },
         ),
-        (Box::new(move |i| put32(i, icc + 4, 1)), length(2)),
-        (Box::new(move |i| put32(i, icc + 4, 3)), length(2)),
+        (Box::new(move |i| put32(i, icc + 4, 1)), of_vcpu_count(1)),
+        (Box::new(move |i| put32(i, icc + 4, 3)), of_vcpu_count(3)),
         (Box::new(move |i| put32(i, last, 0xce03)), ImageError::UnknownRegister { section: 2, register: other }),
         (Box::new(move |i| i[last + 7] = 0), ImageError::RegisterFlags { section: 2, register: pcr, flags: 0 }),
         (Box::new(move |i| put32(i, of_vcpus, 512)), ImageError::Topology(TopologyError::VcpuId { found: 512 })),
         (Box::new(move |i| put32(i, spi, 2)), ImageError::Coding { id: 3, found: 2 }),
-        (Box::new(move |i| put32(i, spi + 4, 64)), ImageError::SectionLength { id: 3, found: 136 }),
+        (Box::new(move |i| put32(i, spi + 4, 64)), ImageError::SectionLength { id: 3, found: 136, expected: 264 }),
         (Box::new(move |i| put32(i, spi + 4, 1025)), entries(3, 1025)),
         (Box::new(move |i| put32(i, lpi + 4, 65537)), entries(4, 65537)),
         (Box::new(move |i| put32(i, lpi + 4, u32::MAX)), entries(4, u32::MAX)),
@@ -403,10 +404,14 @@ fn sections_of_every_length() {
                 put64(&mut cut, at, moved);
             }
             let error = refusal_of(forge(cut));
-            assert!(
-                matches!(error, ImageError::SectionLength { .. } | ImageError::TableEntries { .. }),
-                "section {id}, {shorter}: {error}"
-            );
+            match error {
+                // At least what was there before, or the count in front of it.
+                ImageError::SectionLength { found, expected, .. } => {
+                    assert!(found == shorter as u64 && (found + 1..=length as u64).contains(&expected), "section {id}: {error}");
+                }
+                ImageError::TableEntries { .. } => {}
+                _ => panic!("section {id}, {shorter}: {error}"),
+            }
         }
     }
 }
@@ -433,7 +438,8 @@ fn every_image_error_has_its_message() {
         ImageError::SectionOrder { id: 2 },
         ImageError::UnknownCriticalSection { id: 9 },
         ImageError::MissingSection { id: 3 },
-        ImageError::SectionLength { id: 3, found: 7 },
+        ImageError::SectionLength { id: 3, found: 7, expected: 8 },
+        ImageError::SectionLength { id: 3, found: 9, expected: 8 },
         ImageError::Reserved { id: 1 },
         ImageError::UnknownRegister { section: 1, register: Attr::irs(0x190).id() },
         ImageError::UnknownRegister { section: 2, register: AttrId::from_raw(99, 7) },

@@ -3,7 +3,7 @@
 //!
 //! Rule: a line for each, in a snapshot that is read as at three in the morning.
 
-use crate::common::{filled, fresh, vcpus};
+use crate::common::{IRS_BASE, filled, fresh, vcpus};
 use crate::save::Save as _;
 use crate::snapshot::snapshot;
 use std::fmt::Write as _;
@@ -84,6 +84,20 @@ fn a_device_that_refuses_is_explained_in_these_words() {
         add(what, source.flush_and_save().expect_err("fault"));
     }
     add("attach to a VM without a device", attach(Vm::new(Default::default())));
+    let initialise =
+        |vm: Vm, base, spis| Gicv5::initialise(vm, base, SpiCount::new(spis).expect("SPIs"), vcpus(1)).expect_err("twice");
+    add("initialise a VM without a device", initialise(Vm::new(Default::default()), IRS_BASE, 32));
+    add("initialise again, another base", initialise(fresh(&one, 32).into_device(), IRS_BASE + 0x100_0000, 32));
+    add("initialise again, other SPIs", initialise(fresh(&one, 32).into_device(), IRS_BASE, 64));
+    let mut again = fresh(&one, 32);
+    again.restore(&state).expect("restore");
+    add("restore twice", again.restore(&state).expect_err("again"));
+    let other = Gicv5::attach(again.into_device(), vcpus(1)).expect("attach").restore(&state).expect_err("again");
+    add("restore twice, through another attachment", other);
+    let lpis = state.lpi_ist.as_ref().map(|ist| ist.as_bytes());
+    let mut tables = fresh(&one, 32);
+    tables.restore(&state).expect("restore");
+    add("restore_ists behind a restore, with LPIs", tables.restore_ists(state.spi_ist.as_bytes(), lpis).expect_err("again"));
     let mut vm = fresh(&one, 32).into_device();
     vm.set_fault(Fault::attribute(Attr::irs(0).id(), Errno::EBUSY));
     add("attach while a vCPU runs", attach(vm));
@@ -112,6 +126,7 @@ fn a_device_that_refuses_is_explained_in_these_words() {
             "IDR2.MIN_LPI_ID_BITS > ID_BITS",
             (|state: &mut Gicv5State<'_>| state.identity.idr2 = state.identity.idr2 & !0x1f | 7) as fn(&mut _),
         ),
+        ("IRS_IDR0.SETLPI", |state| state.identity.idr0 |= 0x200),
         ("IST_CFGR with reserved bits", |state| state.irs.ist_cfgr |= 0x8000_0000),
     ] {
         let state = changed_state(change);

@@ -3,9 +3,9 @@
 use crate::common::*;
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use vgic_state::GuestMemoryRead;
 use vgic_state::forward::*;
 use vgic_state::its::command::Version;
+use vgic_state::{GuestMemoryRead, MemoryError};
 
 #[test]
 fn a_command_is_fetched_once() {
@@ -161,11 +161,11 @@ fn a_batch_is_bounded() {
 struct Memory(RefCell<Vec<u64>>);
 
 impl GuestMemoryRead for Memory {
-    fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
+    fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), MemoryError> {
         self.0.borrow_mut().push(address);
         bytes.fill(0);
         bytes[0] = 5;
-        address < 0x4000_1020
+        if address < 0x4000_1020 { Ok(()) } else { Err(MemoryError::NotMemory) }
     }
 }
 

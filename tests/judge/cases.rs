@@ -362,6 +362,8 @@ fn every_problem_has_a_case_and_a_line() {
     // Each has a test of its own.
     found.extend([WorkExceeded, ItsTwice, NewerRevision, PendingLpisDisabled, AttributeMissing, IdentityMissing]);
     found.extend([SpiLevelLost, SpiLevelPending, IstMisfit, IstKind, IstCfgr, LpiIdBits, LpiIdBounds]);
+    // In tests/gicv3/lpis/unreadable.rs.
+    found.push(TableNotRead);
     // In tests/gicv3/el2.rs.
     found.extend([El2OfSome, MaintenanceIrq, ListRegisterIntid, ListRegisterTwice, ListRegisterHardware, ListRegisterBeyond]);
     // tests/gicv2/refusal.rs.

@@ -57,7 +57,7 @@ impl Files {
         let mut tool = Command::new(env!("CARGO_BIN_EXE_vgic-state"));
         tool.args(["check", "--format", "json"]).arg(&self.image);
         if with_memory {
-            tool.args(["--base", &RAM.to_string(), "--ram"]).arg(&self.memory);
+            tool.args(["--all-memory", "--base", &RAM.to_string(), "--ram"]).arg(&self.memory);
         }
         let output = tool.output().expect("the tool starts");
         assert_eq!(String::from_utf8_lossy(&output.stderr), "");

@@ -8,7 +8,7 @@ use vgic_state::gicv3::Gicv3State;
 use vgic_state::its::{Collection, Device, Event, ItsMappings, LpiConfiguration, LpiState, PendingLpis};
 use vgic_state::judge::{self, Limits, Ranges};
 use vgic_state::report::Problem;
-use vgic_state::{GuestMemoryRead, GuestRange, NoGuestMemory};
+use vgic_state::{GuestMemoryRead, GuestRange, MemoryError, NoGuestMemory};
 
 static STATE: LazyLock<Gicv3State> = LazyLock::new(|| subject(2, false).state);
 
@@ -21,16 +21,16 @@ struct Random {
 }
 
 impl GuestMemoryRead for Random {
-    fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
+    fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), MemoryError> {
         self.read.set(self.read.get() + bytes.len().div_ceil(8) as u64);
         if (address >> 12) % 64 == self.hole {
-            return false;
+            return Err(MemoryError::NotMemory);
         }
         for (at, byte) in (address..).zip(bytes) {
             let n = ((at / 8) ^ self.seed).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
             *byte = self.words[n as usize % self.words.len()].to_le_bytes()[at as usize % 8];
         }
-        true
+        Ok(())
     }
 }
 

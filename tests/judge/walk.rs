@@ -1,6 +1,7 @@
 //! The walker alone: what it shows as taken is what KVM has mapped.
 
 use crate::rig::*;
+use vgic_state::MemoryError;
 use vgic_state::its::{Cte, Dte, Ite, Level1, Table, TableRange};
 use vgic_state::judge::gicv3::walk::{At, Broken, Budget, Reach, Visitor, walk};
 
@@ -47,7 +48,7 @@ impl Visitor for Seen {
         self.odd += 1;
     }
 
-    fn unreadable(&mut self, _: At) {
+    fn unreadable(&mut self, _: At, _: MemoryError) {
         self.odd += 1;
     }
 }

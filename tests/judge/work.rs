@@ -7,7 +7,7 @@ use vgic_state::its::Table;
 use vgic_state::judge::{self, Limits, Ranges};
 use vgic_state::report::Problem::WorkExceeded;
 use vgic_state::report::{Problem, Severity};
-use vgic_state::{GuestMemoryRead, GuestRange};
+use vgic_state::{GuestMemoryRead, GuestRange, MemoryError};
 
 /// Memory that is the same 8 bytes everywhere, and counts what is read.
 pub(crate) struct Same {
@@ -16,13 +16,13 @@ pub(crate) struct Same {
 }
 
 impl GuestMemoryRead for Same {
-    fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
+    fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), MemoryError> {
         self.entries.set(self.entries.get() + bytes.len().div_ceil(8) as u64);
         let word = self.word.to_le_bytes();
         for (at, byte) in (address..).zip(bytes) {
             *byte = word[at as usize % 8];
         }
-        true
+        Ok(())
     }
 }
 
@@ -30,7 +30,7 @@ impl GuestMemoryRead for Same {
 struct Counted<'a, M>(&'a M, Cell<u64>);
 
 impl<M: GuestMemoryRead> GuestMemoryRead for Counted<'_, M> {
-    fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
+    fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), MemoryError> {
         self.1.set(self.1.get() + bytes.len().div_ceil(8) as u64);
         self.0.read(address, bytes)
     }

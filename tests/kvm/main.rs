@@ -28,6 +28,11 @@ mod program;
 mod rig;
 mod scenarios;
 #[cfg(all(target_arch = "aarch64", target_os = "linux"))]
+mod seccomp;
+#[cfg(all(target_arch = "aarch64", target_os = "linux"))]
+#[path = "../common/seccomp.rs"]
+mod seccomp_rows;
+#[cfg(all(target_arch = "aarch64", target_os = "linux"))]
 mod slots;
 #[cfg(not(all(target_arch = "aarch64", target_os = "linux")))]
 #[path = "../common/snapshot.rs"]

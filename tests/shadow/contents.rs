@@ -4,7 +4,7 @@ use super::fake::{Fake, LOG, PAGE, anonymous, file, shared};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::Arc;
 use vgic_state::shadow::{Backing, Memslot, Memslots, ShadowKind, ShadowMemory, ShadowWindow};
-use vgic_state::{GuestMemoryRead, GuestRange};
+use vgic_state::{GuestMemoryRead, GuestRange, MemoryError};
 use vm_memory::{FileOffset, GuestAddress, GuestRegionMmap};
 
 const RAM: u64 = 0x10_0000;
@@ -15,7 +15,7 @@ fn range(start: u64, end: u64) -> GuestRange {
 
 fn read(memory: &impl GuestMemoryRead, address: u64, length: usize) -> Option<Vec<u8>> {
     let mut bytes = vec![0xcc; length];
-    memory.read(address, &mut bytes).then_some(bytes)
+    memory.read(address, &mut bytes).ok().map(|()| bytes)
 }
 
 /// Ranges of data, as a reader finds them.
@@ -41,7 +41,7 @@ fn zeros_and_what_was_written() {
         // Across the border of two slots, by the kernel and by the VMM; each sees what the other wrote.
         let border = RAM + 2 * PAGE;
         vm.kernel_writes(border - 2, &[1, 2, 3]);
-        assert!(window.write(border - 3, &[7]) && window.write(border, &[8, 9]));
+        assert!(window.write(border - 3, &[7]).is_ok() && window.write(border, &[8, 9]).is_ok());
         assert_eq!(read(&window, border - 4, 7), Some(vec![0, 7, 1, 2, 8, 9, 0]));
         assert_eq!(vm.kernel_reads(border - 4, 7), [0, 7, 1, 2, 8, 9, 0]);
         let written = window.written().unwrap();
@@ -52,9 +52,9 @@ fn zeros_and_what_was_written() {
         assert_eq!(window.data(range(border + PAGE, border + 2 * PAGE)), None);
 
         // Parts of pages are cleared, too, and no page comes into being by it.
-        assert!(window.clear(range(border - 2, border + 1)));
+        assert_eq!(window.clear(range(border - 2, border + 1)), Ok(true));
         assert_eq!(read(&window, border - 4, 7), Some(vec![0, 7, 0, 0, 0, 9, 0]));
-        assert!(window.clear(range(RAM, RAM + 6 * PAGE)));
+        assert_eq!(window.clear(range(RAM, RAM + 6 * PAGE)), Ok(true));
         assert_eq!((window.written(), vm.kernel_reads(border - 4, 7)), (Ok(written), vec![0; 7]));
         assert_eq!(read(&window, RAM, 6 * PAGE as usize), Some(vec![0; 6 * PAGE as usize]));
 
@@ -71,8 +71,8 @@ fn what_is_no_memory() {
         let end = RAM + 6 * PAGE;
         for address in [0, RAM - 1, end - 1, end, u64::MAX, u64::MAX - 1] {
             assert_eq!(read(&window, address, 2), None, "{address:#x}");
-            assert!(!window.write(address, &[0; 2]), "{address:#x}");
-            assert!(!window.clear(range(address, address.saturating_add(2))) || address == u64::MAX, "{address:#x}");
+            assert!(window.write(address, &[0; 2]) == Err(MemoryError::NotMemory), "{address:#x}");
+            assert!(window.clear(range(address, address.saturating_add(2))) == Ok(false) || address == u64::MAX, "{address:#x}");
             assert_eq!(read(&window, address, 0), Some(vec![]));
         }
         assert_eq!(window.data(range(end, 0x80_0000)), None);
@@ -103,7 +103,7 @@ fn the_guests_memory_and_what_was_written() {
     assert_eq!(read(&window, border - 2, 4), Some(vec![0x14, 0x14, 0x11, 0x11]));
     assert_eq!(window.written(), Ok(vec![]));
     handle.kernel_writes(border - 1, &[1, 2]);
-    assert!(window.write(0x80_0000 + 5 * PAGE, &[3]) && window.write(window.extra().start, &[4]));
+    assert!(window.write(0x80_0000 + 5 * PAGE, &[3]).is_ok() && window.write(window.extra().start, &[4]).is_ok());
     assert_eq!(read(&window, border - 2, 4), Some(vec![0x14, 1, 2, 0x11]));
     let written = window.written().unwrap();
     assert_eq!(written.len(), 3, "{written:?}");
@@ -111,7 +111,7 @@ fn the_guests_memory_and_what_was_written() {
     assert_eq!((written[1].start, written[2].start), (0x80_0000 + 5 * PAGE, window.extra().start));
     // All of it may be something.
     assert_eq!(window.data(range(0, u64::MAX)), Some(range(RAM, border)));
-    assert!(window.clear(range(border - 1, border + 1)));
+    assert_eq!(window.clear(range(border - 1, border + 1)), Ok(true));
     assert_eq!(read(&window, border - 2, 4), Some(vec![0x14, 0, 0, 0x11]));
     window.close().unwrap();
     assert_eq!(handle.guest_memory(), before);
@@ -123,14 +123,14 @@ fn copy_on_write_clears_64_mib_in_all() {
     const MIB: u64 = 1 << 20;
     let mut vm = Fake::new([(0, 0, shared(0, 128 * MIB))]);
     let mut window = ShadowWindow::open(&mut vm, ShadowKind::CopyOnWrite, 0).unwrap();
-    assert!(!window.clear(range(0, 64 * MIB + 1)));
+    assert_eq!(window.clear(range(0, 64 * MIB + 1)), Ok(false));
     assert_eq!(window.written(), Ok(vec![]));
-    assert!(window.clear(range(0, MIB)));
-    assert!(!window.clear(range(0, 63 * MIB + 1)));
+    assert_eq!(window.clear(range(0, MIB)), Ok(true));
+    assert_eq!(window.clear(range(0, 63 * MIB + 1)), Ok(false));
     assert_eq!(window.written(), Ok(vec![range(0, MIB)]));
     drop(window);
     let mut window = ShadowWindow::open(&mut vm, ShadowKind::Zero, 0).unwrap();
-    assert!(window.clear(range(0, 128 * MIB)));
+    assert_eq!(window.clear(range(0, 128 * MIB)), Ok(true));
     assert_eq!(window.written(), Ok(vec![]));
 }
 
@@ -153,7 +153,7 @@ fn a_large_sparse_slot_costs_what_is_written() {
         assert!(written.iter().all(|range| range.end - range.start <= PAGE));
         if kind == ShadowKind::Zero {
             assert_eq!(data(&window, range(0, u64::MAX)), written);
-            assert!(window.clear(range(GIB, 65 * GIB)));
+            assert_eq!(window.clear(range(GIB, 65 * GIB)), Ok(true));
             assert_eq!((window.written().unwrap(), handle.kernel_reads(pages[99], 8)), (written, vec![0; 8]));
         }
         window.close().unwrap();

@@ -175,7 +175,7 @@ fn what_a_diversion_returns() {
     let slots = vm.slots();
     let mut worked = 0;
     let diverted = divert(&vm, &mut |shadow| {
-        assert!(shadow.write(0x80_0000, &[1; 3]) && shadow.is_zeroed());
+        assert!(shadow.write(0x80_0000, &[1; 3]).is_ok() && shadow.is_zeroed());
         assert_eq!(vm.kernel_reads(0x80_0000, 4), [1, 1, 1, 0]);
         worked += 1;
     });

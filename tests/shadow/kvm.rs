@@ -7,7 +7,7 @@ use kvm_ioctls::{Kvm, VmFd};
 use std::sync::Arc;
 use vgic_state::kvm::{VmMemslot, VmMemslots};
 use vgic_state::shadow::{Backing, Memslots, ShadowError, ShadowKind, ShadowMemory, ShadowStep, ShadowWindow};
-use vgic_state::{Errno, GuestMemoryRead, GuestRange};
+use vgic_state::{Errno, GuestMemoryRead, GuestRange, MemoryError};
 use vm_memory::{GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion, GuestMemoryRegionBytes};
 use vm_memory::{GuestRegionCollection, MemoryRegionAddress, VolatileSlice};
 
@@ -116,7 +116,7 @@ fn a_slot_is_added_and_removed() {
     assert_eq!(add(&mut slots, 8), Err(Errno::EEXIST), "the addresses are taken");
     assert_eq!(numbers(&slots), [(0, 0), (1, FAR), (7, 2 * FAR)]);
     let mut window = ShadowWindow::open(&mut slots, ShadowKind::Zero, 0).unwrap();
-    assert!(window.write(2 * FAR + PAGE, &[1]));
+    assert!(window.write(2 * FAR + PAGE, &[1]).is_ok());
     window.close().unwrap();
     assert_eq!(slots.take_dirty_log(7).map(|log| log.len()), Ok((2 * PAGE as usize / 4096).div_ceil(64)));
     assert_eq!(Arc::strong_count(&region), 2, "kept as long as the VM has the slot");
@@ -178,8 +178,8 @@ fn guest_memory_of_any_region_type() {
     let ram = GuestRegionCollection::from_regions(vec![Plugged(anonymous(0, PAGE)), Plugged(anonymous(FAR, PAGE))]).unwrap();
     vm_memory::Bytes::write_slice(&ram, &[1, 2, 3], GuestAddress(FAR + 5)).unwrap();
     let mut bytes = [0; 3];
-    assert!(GuestMemoryRead::read(&ram, FAR + 5, &mut bytes) && bytes == [1, 2, 3]);
-    assert!(!GuestMemoryRead::read(&ram, FAR + PAGE - 1, &mut bytes));
+    assert_eq!((GuestMemoryRead::read(&ram, FAR + 5, &mut bytes), bytes), (Ok(()), [1, 2, 3]));
+    assert_eq!(GuestMemoryRead::read(&ram, FAR + PAGE - 1, &mut bytes), Err(MemoryError::NotMemory));
     let ranges = [0, FAR].map(|start| GuestRange::new(start, PAGE));
     assert_eq!(GuestMemoryRead::ranges(&ram).unwrap(), ranges);
 }
@@ -246,11 +246,11 @@ mod x86 {
 
             let mut window = ShadowWindow::open(&mut slots, kind, PAGE).unwrap();
             if kind == ShadowKind::Zero {
-                assert!(window.write(CODE, &PROGRAM));
+                assert!(window.write(CODE, &PROGRAM).is_ok());
             }
             store(&mut vcpu, 0x43);
             let mut byte = [0];
-            assert!(window.read(DATA, &mut byte));
+            assert!(window.read(DATA, &mut byte).is_ok());
             assert_eq!((byte, contents(DATA)), ([0x43], 0x21));
             let written = window.written().unwrap();
             assert!(written.contains(&GuestRange::new(DATA, 0x1000)), "{written:?}");

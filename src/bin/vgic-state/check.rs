@@ -9,7 +9,7 @@ use crate::findings::{self, ExitArgs, Finding};
 use crate::input::{Image, State};
 use crate::number::{number, number32};
 use crate::output::{Cell, Column, Document, Ink, OutputArgs, Section, column, count};
-use crate::ram::RamArgs;
+use crate::ram::{ExtentArgs, RamArgs};
 use crate::vcpus::vcpus;
 use crate::{judged, show};
 use clap::Args as ClapArgs;
@@ -41,6 +41,8 @@ pub(crate) struct Args {
     target: TargetArgs,
     #[command(flatten)]
     ram: RamArgs,
+    #[command(flatten)]
+    extent: ExtentArgs,
     #[command(flatten)]
     exit: ExitArgs,
     #[command(flatten)]
@@ -77,7 +79,7 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<u8, Failure> {
         State::Gicv3(state) => args.target.gicv3(state)?,
     };
     let ram = if args.ram.ram.is_empty() { None } else { Some(args.ram.open()?) };
-    let report = judged::problems(&image.state, ram.as_ref());
+    let report = judged::problems(&image.state, ram.as_ref().map(|ram| (ram, args.extent.all_memory)));
     if let Some(ram) = &ram {
         ram.finish()?;
     }

@@ -141,7 +141,7 @@ fn mapped_of<'a>(mapped: Option<&'a LpiState>, unit: &ItsUnit) -> Option<&'a vgi
 fn queue_file(args: &Args, path: &std::path::Path) -> Result<(ItsUnit, Ram), Failure> {
     const PAGE: u64 = 4096;
     const MAX_PAGES: u64 = 256;
-    let memory = ram::single(path)?;
+    let memory = ram::single(path, args.ram.raw)?;
     let bytes = memory.ranges().iter().map(|range| range.end - range.start).sum::<u64>();
     if !bytes.is_multiple_of(PAGE) || bytes > MAX_PAGES * PAGE {
         return Err(format!("{bytes} bytes: a command queue has 4 KiB to 1 MiB, in steps of 4 KiB").into());
@@ -165,7 +165,7 @@ fn slots(queue: &CommandQueue, cwriter: u64, memory: &Ram, version: Version) -> 
     for (n, waits) in order {
         let offset = (first + n * COMMAND_BYTES) % bytes;
         let mut command = [0; COMMAND_BYTES as usize];
-        if !memory.read(range.start + offset, &mut command) {
+        if memory.read(range.start + offset, &mut command).is_err() {
             memory.finish()?;
             return Err(format!("the command queue, {range}, is not all in the dump").into());
         }

@@ -14,7 +14,7 @@ use crate::input::{self, Image, State};
 use crate::known;
 use crate::number::{number, number32};
 use crate::output::{Cell, Column, Document, Ink, OutputArgs, Section, column, commas};
-use crate::ram::RamArgs;
+use crate::ram::{ExtentArgs, RamArgs};
 use crate::vcpus::vcpus;
 use clap::{Args as ClapArgs, ValueEnum};
 use entry::Entry;
@@ -77,6 +77,8 @@ pub(crate) struct Args {
     vcpus: Option<Vcpus>,
     #[command(flatten)]
     ram: RamArgs,
+    #[command(flatten)]
+    extent: ExtentArgs,
     /// An image whose IRS_IST_BASER and IRS_IST_CFGR say where the table is.
     #[arg(long, value_name = "FILE", requires = "ram", conflicts_with_all = ["ist_baser", "ist_cfgr", "table"])]
     image: Option<PathBuf>,
@@ -122,7 +124,7 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<u8, Failure> {
     let mut known = args.vcpus.clone();
     let (mut findings, walked, name) = match &args.file {
         Some(path) => {
-            let table = read(path, args.kind).map_err(|error| format!("{}: {error}", path.display()))?;
+            let table = read(path, args.kind, args.ram.raw).map_err(|error| format!("{}: {error}", path.display()))?;
             let findings = if args.audit { audit::table(&table, known.as_ref())? } else { Vec::new() };
             (findings, Walked::from(&table), table.kind().to_string())
         }
@@ -133,7 +135,7 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<u8, Failure> {
             let ram = args.ram.open()?;
             let walked = memory::walk(&shape, &ram)?;
             ram.finish()?;
-            let mut findings = if args.audit { audit::memory(&shape, &walked) } else { Vec::new() };
+            let mut findings = if args.audit { audit::memory(&shape, &walked, args.extent.all_memory) } else { Vec::new() };
             if args.audit {
                 findings.extend(audit::table(&walked.ist(&shape)?, known.as_ref())?);
             }
@@ -176,11 +178,13 @@ fn shape(args: &Args) -> Result<(Shape, Option<Vcpus>), Failure> {
     Ok((shape, Some(state.topology()?)))
 }
 
-fn read(path: &Path, kind: Option<Kind>) -> Result<Ist<'static>, Failure> {
+fn read(path: &Path, kind: Option<Kind>, is_raw: bool) -> Result<Ist<'static>, Failure> {
     let largest = LpiIdBits::MAX.ist_bytes();
     let mut bytes = Vec::new();
     input::open(path)?.take(largest as u64 + 1).read_to_end(&mut bytes)?;
-    known::refuse(&bytes)?;
+    if !is_raw {
+        known::refuse(&bytes)?;
+    }
     if bytes.len() > largest {
         return Err(format!("longer than the largest table, {largest} bytes").into());
     }

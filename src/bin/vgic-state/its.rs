@@ -9,7 +9,7 @@ use crate::findings::{self, ExitArgs, Finding};
 use crate::input::State;
 use crate::interrupts::{self, Filter};
 use crate::output::{Cell, Column, Document, Ink, OutputArgs, Section, column, count};
-use crate::ram::RamArgs;
+use crate::ram::{ExtentArgs, RamArgs};
 use crate::units::UnitArgs;
 use crate::walked::{self, Walked};
 use crate::{foreign, judged, mappings, registers, show};
@@ -35,6 +35,8 @@ use vgic_state::its::command::CommandQueue;
 pub(crate) struct Args {
     #[command(flatten)]
     ram: RamArgs,
+    #[command(flatten)]
+    extent: ExtentArgs,
     #[command(flatten)]
     units: UnitArgs,
     /// Say what is wrong, instead of showing the tables.
@@ -73,7 +75,7 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<u8, Failure> {
     let ram = args.ram.open()?;
     if args.audit {
         foreign::refuse(&units.state)?;
-        let report = judged::with_memory(&args.units.judged(&units), &ram);
+        let report = judged::with_memory(&args.units.judged(&units), &ram, args.extent.all_memory);
         ram.finish()?;
         let known = report.findings.iter().filter(|finding| args.units.can_tell(finding.problem));
         let mut findings: Vec<Finding> = known.map(Finding::from).collect();
@@ -81,7 +83,7 @@ pub(crate) fn run(args: &Args, out: &mut impl Write) -> Result<u8, Failure> {
             Document { summary: format!("{}: {}", units.origin, findings::summary(&findings)), ..Document::default() };
         document.sections.push(findings::section(&mut findings));
         // What is too much to be shown is judged all the same.
-        document.missing = walked::read(&units.state, &ram).map(|walked| walked.foreign()).unwrap_or_default();
+        document.missing = walked::read(&units.state, &ram).map(|walked| walked.missing()).unwrap_or_default();
         document.missing.extend(judged::not_in_dump(&report));
         document.notes.extend(args.units.gaps(&units.state));
         args.output.print(&document, out)?;

@@ -78,7 +78,7 @@ pub(crate) fn name(start: &[u8]) -> Option<String> {
 /// Refuses a file that begins like something else than memory.
 pub(crate) fn refuse(start: &[u8]) -> Result<(), Failure> {
     match name(start) {
-        Some(name) => Err(format!("not memory, but {name}").into()),
+        Some(name) => Err(format!("not memory, but {name}; if it is memory that begins so by chance: --raw").into()),
         None => Ok(()),
     }
 }

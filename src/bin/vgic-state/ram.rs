@@ -14,7 +14,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use vgic_state::{GuestMemoryRead, GuestRange};
+use vgic_state::{Errno, GuestMemoryRead, GuestRange, MemoryError};
 
 /// Options that name memory.
 #[derive(Debug, Args)]
@@ -27,6 +27,19 @@ pub(crate) struct RamArgs {
     /// Physical address of the first byte of a raw dump: one for each, in the same order.
     #[arg(long, value_name = "ADDRESS", value_parser = number)]
     base: Vec<u64>,
+    /// Take every dump as a raw one, whatever it begins with: memory may begin by chance as a file of another format does.
+    #[arg(long)]
+    pub(crate) raw: bool,
+}
+
+/// Whether dumps have all memory.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Memory")]
+pub(crate) struct ExtentArgs {
+    /// The dumps have all memory of the guest: a table that is not in them is outside of its memory. Otherwise it was not dumped, and is
+    /// not judged.
+    #[arg(long, requires = "ram")]
+    pub(crate) all_memory: bool,
 }
 
 /// A range of memory, and where in which file it is.
@@ -60,8 +73,11 @@ impl RamArgs {
             let in_file = |error: Failure| -> Failure { format!("{}: {error}", path.display()).into() };
             let dump = Dump { path: path.clone(), file: input::open(path).map_err(in_file)? };
             let dump = Rc::new(dump);
-            start(&dump.file).and_then(|start| known::refuse(&start)).map_err(in_file)?;
-            match segments(&dump).map_err(in_file)? {
+            if !self.raw {
+                start(&dump.file).and_then(|start| known::refuse(&start)).map_err(in_file)?;
+            }
+            let segments = if self.raw { None } else { segments(&dump).map_err(in_file)? };
+            match segments {
                 Some(parts) => ram.parts.extend(parts),
                 None => {
                     let base = bases.next().ok_or("a raw dump needs a --base: the physical address of its first byte");
@@ -181,29 +197,32 @@ impl Ram {
 }
 
 impl GuestMemoryRead for Ram {
-    fn read(&self, mut address: u64, mut bytes: &mut [u8]) -> bool {
+    fn read(&self, mut address: u64, mut bytes: &mut [u8]) -> Result<(), MemoryError> {
         while !bytes.is_empty() {
-            let Some(part) = self.part(address) else { return false };
+            let part = self.part(address).ok_or(MemoryError::NotMemory)?;
             let length = usize::try_from(part.range.end - address).unwrap_or(usize::MAX).min(bytes.len());
             let (now, rest) = bytes.split_at_mut(length);
             if let Err(error) = read_at(&part.file.file, now, part.offset + (address - part.range.start)) {
+                let errno = error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
                 let error = match error.kind() {
                     io::ErrorKind::UnexpectedEof => "became shorter while it was read".to_owned(),
                     _ => error.to_string(),
                 };
                 self.failed.borrow_mut().get_or_insert(format!("{}: {error}", part.file.path.display()));
-                return false;
+                return Err(MemoryError::Failed(errno));
             }
             address += length as u64;
             bytes = rest;
         }
-        true
+        Ok(())
     }
 }
 
-/// A file as memory that begins at address 0: a raw command queue.
-pub(crate) fn single(path: &Path) -> Result<Ram, Failure> {
+/// A file as memory that begins at address 0: a raw command queue; is it that, whatever it begins with?
+pub(crate) fn single(path: &Path, is_raw: bool) -> Result<Ram, Failure> {
     let dump = Rc::new(Dump { path: path.to_owned(), file: input::open(path)? });
-    known::refuse(&start(&dump.file)?)?;
+    if !is_raw {
+        known::refuse(&start(&dump.file)?)?;
+    }
     Ok(Ram { parts: vec![raw(&dump, 0)?], failed: RefCell::default() })
 }

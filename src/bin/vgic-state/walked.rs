@@ -16,7 +16,7 @@ use vgic_state::its::{
 use vgic_state::judge::Limits;
 use vgic_state::judge::gicv3::walk::{self, At, Broken, Budget, Reach, Visitor};
 use vgic_state::uapi::vgic_v3::redist::{GICR_PENDBASER_ADDRESS, GICR_PROPBASER_ADDRESS, GICR_PROPBASER_IDBITS};
-use vgic_state::{GuestMemoryRead, GuestRange};
+use vgic_state::{GuestMemoryRead, GuestRange, MemoryError};
 
 /// LPIs of KVM are below.
 const LPI_END: u32 = 1 << 16;
@@ -88,7 +88,7 @@ impl Visitor for Collect {
 
     fn chain(&mut self, _: At, _: Broken) {}
 
-    fn unreadable(&mut self, at: At) {
+    fn unreadable(&mut self, at: At, _: MemoryError) {
         if let Some((_, there)) = self.tables.iter_mut().rev().find(|(table, _)| table.table == at.table) {
             *there = false;
         }
@@ -122,7 +122,7 @@ pub(crate) fn read(state: &Gicv3State, ram: &Ram) -> Result<Walked, Failure> {
         let start = (vcpu.redist.pendbaser & GICR_PENDBASER_ADDRESS) + u64::from(FIRST_LPI / 8);
         let range = GuestRange::new(start, u64::from((lpi_end(state) - FIRST_LPI) / 8));
         let mut bits = vec![0; (range.end - range.start) as usize];
-        let there = ram.read(start, &mut bits);
+        let there = ram.read(start, &mut bits).is_ok();
         walked.tables.push((TableRange { range, table: Table::LpiPending { vcpu: vcpu.vcpu.id } }, there));
         let bytes = (FIRST_LPI..).step_by(8).zip(bits);
         let intids = bytes.flat_map(|(first, byte)| (0..8).filter(move |bit| byte >> bit & 1 != 0).map(move |bit| first + bit));
@@ -179,10 +179,10 @@ impl Walked {
         intids.sort_unstable();
         intids.dedup();
         // A table that no LPI uses is there if it begins there.
-        let mut there = !intids.is_empty() || ram.read(table, &mut [0]);
+        let mut there = !intids.is_empty() || ram.read(table, &mut [0]).is_ok();
         for intid in intids {
             let mut byte = [0];
-            there &= ram.read(table.saturating_add(u64::from(intid - FIRST_LPI)), &mut byte);
+            there &= ram.read(table.saturating_add(u64::from(intid - FIRST_LPI)), &mut byte).is_ok();
             let [byte] = byte;
             self.mapped.configuration.push(LpiConfiguration { intid, byte });
         }

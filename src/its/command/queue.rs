@@ -5,7 +5,8 @@
 //! Rule: a queue is left after as many commands as it holds, whatever the registers say.
 
 use super::{COMMAND_BYTES, Decoded, ItsCommand, UnknownCommand, Version, words};
-use crate::memory::{GuestMemoryRead, GuestRange};
+use crate::Errno;
+use crate::memory::{GuestMemoryRead, GuestRange, MemoryError};
 use crate::uapi::vgic_v3::its::{GITS_CBASER_ADDRESS, GITS_CBASER_SIZE, GITS_CBASER_VALID, GITS_CMD_OFFSET};
 
 /// A queue, and what of it is queued: from `GITS_CREADR` up to `GITS_CWRITER`.
@@ -15,21 +16,21 @@ use crate::uapi::vgic_v3::its::{GITS_CBASER_ADDRESS, GITS_CBASER_SIZE, GITS_CBAS
 /// What runs when a restored ITS is enabled:
 ///
 /// ```
-/// use vgic_state::GuestMemoryRead;
+/// use vgic_state::{GuestMemoryRead, MemoryError};
 /// use vgic_state::its::command::{CommandQueue, Version};
 ///
 /// struct Memory;
 ///
 /// impl GuestMemoryRead for Memory {
-///     fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
+///     fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), MemoryError> {
 ///         // SYNC at the end of the queue, INVALL of collection 7 at its start.
 ///         bytes.fill(0);
 ///         match (address, bytes) {
 ///             (0x4000_0fe0, [opcode, ..]) => *opcode = 0x05,
 ///             (0x4000_0000, bytes) => (bytes[0], bytes[16]) = (0x0d, 7),
-///             _ => return false,
+///             _ => return Err(MemoryError::NotMemory),
 ///         }
-///         true
+///         Ok(())
 ///     }
 /// }
 ///
@@ -81,6 +82,14 @@ pub enum Unreadable {
     NoMemory {
         /// Guest physical address of the command.
         address: u64,
+    },
+    /// Whether there is, nobody can tell.
+    #[error("guest memory at {address:#x} cannot be read: {errno}")]
+    Failed {
+        /// Guest physical address of the command.
+        address: u64,
+        /// What the system said.
+        errno: Errno,
     },
     /// There is no such command.
     #[error(transparent)]
@@ -155,10 +164,10 @@ impl CommandQueue {
         let base = self.address;
         self.offsets().map(move |offset| {
             let (address, mut bytes) = (base + offset, [0; 32]);
-            let decoded = if memory.read(address, &mut bytes) {
-                ItsCommand::decode(words(&bytes), version).map_err(Unreadable::Unknown)
-            } else {
-                Err(Unreadable::NoMemory { address })
+            let decoded = match memory.read(address, &mut bytes) {
+                Ok(()) => ItsCommand::decode(words(&bytes), version).map_err(Unreadable::Unknown),
+                Err(MemoryError::NotMemory) => Err(Unreadable::NoMemory { address }),
+                Err(MemoryError::Failed(errno)) => Err(Unreadable::Failed { address, errno }),
             };
             Queued { offset, address, decoded }
         })

@@ -3,11 +3,11 @@
 //! Rule: it ends, with an error or with what the kernel would find, and has looked at no more than its limit.
 
 use super::*;
-use crate::GuestRange;
 use crate::its::fake::Data;
 use crate::its::geometry::check_overlap;
 use crate::its::read::{COUNTED, LIMIT};
 use crate::its::scan::Tables;
+use crate::{GuestRange, MemoryError};
 
 /// The bytes that a reading may look at: its limit, and the chunk that goes beyond.
 const MOST: u64 = (LIMIT + COUNTED) * ENTRY_BYTES + 3 * 4096;
@@ -121,7 +121,7 @@ fn data_that_is_anywhere() {
     }
     struct Gone;
     impl Tables for Gone {
-        fn read(&self, _: u64, _: &mut [u8]) -> bool {
+        fn read(&self, _: u64, _: &mut [u8]) -> Result<(), MemoryError> {
             panic!("nothing is read where nothing is")
         }
         fn data(&self, _: GuestRange) -> Option<GuestRange> {

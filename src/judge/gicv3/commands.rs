@@ -45,6 +45,7 @@ pub(super) fn queued(
                 }
                 // KVM passes it by.
                 Err(Unreadable::NoMemory { .. }) => judge.report.add(Problem::TableOutsideMemory, place),
+                Err(Unreadable::Failed { .. }) => judge.report.add(Problem::TableNotRead, place),
                 // KVM has no vLPIs for a guest: the commands of a GICv4 are none to it.
                 Err(Unreadable::Unknown(_)) => judge.report.add(Problem::CommandUnknown, place),
             }

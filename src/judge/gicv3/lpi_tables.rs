@@ -6,12 +6,12 @@
 //! Rule: a table that no LPI uses is not looked at: its register may hold anything. Of one that is used, what LPIs that are mapped have
 //! there must be memory.
 
-use super::tables::Judge;
+use super::tables::{Judge, unread};
 use super::walk::{Budget, Spent};
 use crate::its::geometry::{LPI_LIMIT, configuration_table, pending_bits};
 use crate::its::scan::{Exhausted, InGuest, Scan};
 use crate::its::{ENTRY_BYTES, FIRST_LPI, Table, TableRange};
-use crate::memory::{GuestMemoryRead, GuestRange};
+use crate::memory::{GuestMemoryRead, GuestRange, MemoryError};
 use crate::report::{Place, Problem};
 use crate::state::gicv3::Gicv3State;
 use crate::topology::IntId;
@@ -60,15 +60,19 @@ pub(super) fn read_tables(
         while let Some(entry) = scan.next(&InGuest(memory), budget).map_err(spent)? {
             // Tables have at most 64 KiB.
             let offset = (entry.index * ENTRY_BYTES) as u32;
-            if let Some(word) = entry.word {
-                for (byte, n) in word.to_le_bytes().into_iter().zip(0..) {
-                    judge.lpi_byte(table.table, entry.address + u64::from(n), offset + n, byte);
+            match entry.word {
+                Ok(word) => {
+                    for (byte, n) in word.to_le_bytes().into_iter().zip(0..) {
+                        judge.lpi_byte(table.table, entry.address + u64::from(n), offset + n, byte);
+                    }
                 }
-            } else if judge.uses(table.table, offset, *place) {
-                outside = Some((Problem::TableOutsideMemory, entry.address));
-                break;
-            } else {
-                outside = outside.or(Some((Problem::TableBeyondMemory, entry.address)));
+                Err(MemoryError::NotMemory) if !judge.uses(table.table, offset, *place) => {
+                    outside = outside.or(Some((Problem::TableBeyondMemory, entry.address)));
+                }
+                Err(error) => {
+                    outside = Some((unread(error), entry.address));
+                    break;
+                }
             }
         }
         if let Some((problem, address)) = outside {

@@ -6,7 +6,7 @@
 
 use crate::its::geometry::{configuration_table, pending_bits};
 use crate::its::{ENTRY_BYTES, FIRST_LPI, LpiState, Table, TableError};
-use crate::memory::{GuestMemoryRead, GuestRange, first_outside, join};
+use crate::memory::{GuestMemoryRead, GuestRange, MemoryError, first_outside, join};
 use crate::state::gicv3::Gicv3State;
 use crate::state::gicv3::layout::Layout;
 use crate::topology::VcpuId;
@@ -46,8 +46,10 @@ pub(crate) fn check_slots(registers: &Layout, memory: &dyn GuestMemoryRead) -> R
         let Some(ranges) = &ranges else {
             // Nobody knows where memory is: a look at each page.
             for start in (table.range.start..table.range.end).step_by(4096) {
-                if memory.read(start, &mut [0; ENTRY_BYTES as usize]) {
-                    covered(GuestRange::new(start, ENTRY_BYTES))?;
+                match memory.read(start, &mut [0; ENTRY_BYTES as usize]) {
+                    Ok(()) => covered(GuestRange::new(start, ENTRY_BYTES))?,
+                    Err(MemoryError::NotMemory) => {}
+                    Err(error) => return Err(TableError::memory(error, table.table, start)),
                 }
             }
             continue;
@@ -72,8 +74,8 @@ fn probe(
 ) -> Result<(), TableError> {
     let mut bytes = [0; ENTRY_BYTES as usize];
     let length = (part.end - part.start).min(ENTRY_BYTES) as usize;
-    if bytes.get_mut(..length).is_some_and(|bytes| !memory.read(part.start, bytes)) {
-        return Err(TableError::Outside { table, address: part.start });
+    if let Some(bytes) = bytes.get_mut(..length) {
+        memory.read(part.start, bytes).map_err(|error| TableError::memory(error, table, part.start))?;
     }
     match slots.and_then(|slots| first_outside(part, slots)) {
         Some(address) => Err(no_slot(table, address)),

@@ -9,7 +9,7 @@ use super::walk::{At, Broken, MAX_ID_BITS, Reach, Spent, Visitor};
 use crate::its::geometry::{Geometry, LPI_LIMIT, lpi_end};
 use crate::its::{Cte, Dte, ENTRY_BYTES, FIRST_LPI, Ite, Level1, PAGE_ENTRIES, Table, TableRange};
 use crate::judge::ranges::Ranges;
-use crate::memory::GuestRange;
+use crate::memory::{GuestRange, MemoryError};
 use crate::report::{Place, Problem, Report};
 use crate::state::gicv3::{Gicv3State, ItsUnit, VcpuState};
 use crate::topology::IntId;
@@ -279,6 +279,14 @@ impl<'a> Judge<'a> {
     }
 }
 
+/// What it is that some of a table was not read.
+pub(super) const fn unread(error: MemoryError) -> Problem {
+    match error {
+        MemoryError::NotMemory => Problem::TableOutsideMemory,
+        MemoryError::Failed(_) => Problem::TableNotRead,
+    }
+}
+
 impl From<At> for Place {
     fn from(at: At) -> Self {
         let place = Place { table: Some(at.table), address: Some(at.address), ..Place::default() };
@@ -369,10 +377,10 @@ impl Visitor for Judge<'_> {
         self.report.add(problem, at.into());
     }
 
-    fn unreadable(&mut self, at: At) {
+    fn unreadable(&mut self, at: At, error: MemoryError) {
         self.has_more_mappings = true;
         self.its.has_more_collections |= matches!(at.table, Table::Collections { .. });
-        self.report.add(Problem::TableOutsideMemory, Place::table(at.table, at.address));
+        self.report.add(unread(error), Place::table(at.table, at.address));
     }
 
     fn unused(&mut self, at: At) {

@@ -4,12 +4,12 @@
 //! Table ABI REV0".
 //!
 //! Rule: the walker judges nothing. Every entry that it reads is paid from a budget; when that is spent it stops. An entry that is not
-//! memory is told apart by whether KVM needs it.
+//! memory is told apart by whether KVM needs it; where nobody can tell, the rest of that table is not known.
 
 pub use crate::its::scan::Budget;
 use crate::its::scan::{Exhausted, InGuest, Scan};
 use crate::its::{Cte, Dte, ENTRY_BYTES, Ite, Level1, PAGE_ENTRIES, Table, TableRange, baser_address, baser_bytes};
-use crate::memory::{GuestMemoryRead, GuestRange};
+use crate::memory::{GuestMemoryRead, GuestRange, MemoryError};
 use crate::state::gicv3::ItsUnit;
 use crate::uapi::vgic_v3::its::{GITS_BASER_INDIRECT, GITS_BASER_VALID, GITS_TYPER_DEVBITS};
 use core::ops::ControlFlow;
@@ -75,8 +75,8 @@ pub trait Visitor {
     fn event(&mut self, at: At, reach: Reach, entry: Ite);
     /// A `next` in a device or an interrupt translation table that leads where no entry is.
     fn chain(&mut self, at: At, broken: Broken);
-    /// An entry that KVM would read, and that is not memory; no more of that table is read.
-    fn unreadable(&mut self, at: At);
+    /// An entry that KVM would read and that is not memory, or one of which nobody can tell; no more of that table is read.
+    fn unreadable(&mut self, at: At, error: MemoryError);
     /// The first entry of a table that is not memory, where KVM reads none that follows: what was declared is more than is there.
     fn unused(&mut self, _at: At) {}
 }
@@ -130,11 +130,11 @@ impl<M: GuestMemoryRead, V: Visitor> Walk<'_, M, V> {
         self.visitor.table(TableRange { range: GuestRange::new(start, bytes), table })
     }
 
-    /// Reads entries one by one, each once, and shows all; those that are not memory as `None`.
+    /// Reads entries one by one, each once, and shows all; those that are not memory as errors.
     fn read(
         &mut self,
         part: &Part,
-        mut entry: impl FnMut(&mut Self, At, Option<u64>) -> Result<ControlFlow<()>, Spent>,
+        mut entry: impl FnMut(&mut Self, At, Result<u64, MemoryError>) -> Result<ControlFlow<()>, Spent>,
     ) -> Result<(), Spent> {
         let mut scan = Scan::new(part.address, part.entries);
         let spent = |exhausted: Exhausted| Spent { table: part.table, address: exhausted.address };
@@ -149,9 +149,13 @@ impl<M: GuestMemoryRead, V: Visitor> Walk<'_, M, V> {
     }
 
     /// An entry that is not memory: whether KVM reads it makes the difference.
-    fn missing(&mut self, at: At, reach: Reach, seen: &mut bool) -> ControlFlow<()> {
+    fn missing(&mut self, at: At, error: MemoryError, reach: Reach, seen: &mut bool) -> ControlFlow<()> {
+        if let MemoryError::Failed(_) = error {
+            self.visitor.unreadable(at, error);
+            return ControlFlow::Break(());
+        }
         match reach {
-            Reach::Taken => self.visitor.unreadable(at),
+            Reach::Taken => self.visitor.unreadable(at, error),
             _ if !core::mem::replace(seen, true) => self.visitor.unused(at),
             _ => {}
         }
@@ -167,7 +171,10 @@ impl<M: GuestMemoryRead, V: Visitor> Walk<'_, M, V> {
         let (mut reach, mut seen) = (Reach::Taken, false);
         let part = Part { table, address, entries: baser_bytes(baser) / ENTRY_BYTES, first: 0 };
         self.read(&part, |walk, at, word| {
-            let Some(word) = word else { return Ok(walk.missing(at, reach, &mut seen)) };
+            let word = match word {
+                Ok(word) => word,
+                Err(error) => return Ok(walk.missing(at, error, reach, &mut seen)),
+            };
             let entry = Cte::from_bits(word);
             if word != 0 {
                 walk.visitor.collection(at, reach, entry);
@@ -193,11 +200,14 @@ impl<M: GuestMemoryRead, V: Visitor> Walk<'_, M, V> {
         }
         let mut seen = false;
         self.read(&Part { table, address, entries, first: 0 }, |walk, at, word| {
-            let Some(word) = word else {
-                // KVM reads each, up to the one with the last device.
-                let reach = if chain.ended { Reach::Behind } else { Reach::Taken };
-                chain.named = None;
-                return Ok(walk.missing(at, reach, &mut seen));
+            let word = match word {
+                Ok(word) => word,
+                Err(error) => {
+                    // KVM reads each, up to the one with the last device.
+                    let reach = if chain.ended { Reach::Behind } else { Reach::Taken };
+                    chain.named = None;
+                    return Ok(walk.missing(at, error, reach, &mut seen));
+                }
             };
             let entry = Level1::from_bits(word);
             if word != 0 {
@@ -220,9 +230,12 @@ impl<M: GuestMemoryRead, V: Visitor> Walk<'_, M, V> {
     fn device_part(&mut self, part: &Part, chain: &mut Chain) -> Result<(), Spent> {
         let (mut cursor, mut seen) = (part.first, false);
         self.read(part, |walk, at, word| {
-            let Some(word) = word else {
-                let reach = walk.absent(chain, cursor, at);
-                return Ok(walk.missing(at, reach, &mut seen));
+            let word = match word {
+                Ok(word) => word,
+                Err(error) => {
+                    let reach = walk.absent(chain, cursor, at, error);
+                    return Ok(walk.missing(at, error, reach, &mut seen));
+                }
             };
             let entry = Dte::from_bits(word);
             let next = entry.valid().then_some((u32::from(entry.next()), Dte::MAX_NEXT));
@@ -245,9 +258,12 @@ impl<M: GuestMemoryRead, V: Visitor> Walk<'_, M, V> {
         }
         let (mut chain, mut cursor, mut seen) = (Chain::default(), 0, false);
         self.read(&Part { table, address: entry.itt(), entries, first: 0 }, |walk, at, word| {
-            let Some(word) = word else {
-                let reach = walk.absent(&mut chain, cursor, at);
-                return Ok(walk.missing(at, reach, &mut seen));
+            let word = match word {
+                Ok(word) => word,
+                Err(error) => {
+                    let reach = walk.absent(&mut chain, cursor, at, error);
+                    return Ok(walk.missing(at, error, reach, &mut seen));
+                }
             };
             let entry = Ite::from_bits(word);
             // EventIDs have 16 bits: every distance is exact.
@@ -264,7 +280,11 @@ impl<M: GuestMemoryRead, V: Visitor> Walk<'_, M, V> {
     }
 
     /// How KVM comes to an entry that is not memory. If it does, it goes nowhere from there: where a distance leads is not known.
-    fn absent(&self, chain: &mut Chain, cursor: u64, at: At) -> Reach {
+    fn absent(&self, chain: &mut Chain, cursor: u64, at: At, error: MemoryError) -> Reach {
+        if let MemoryError::Failed(_) = error {
+            // Nor what follows, whether KVM comes here or not.
+            chain.named = None;
+        }
         if chain.ended {
             return Reach::Behind;
         }

@@ -174,27 +174,24 @@ impl Gicv2State {
 
 fn read_distributor(bytes: &[u8]) -> Result<Gicv2State, ImageError> {
     const ID: u32 = SECTION_DISTRIBUTOR;
-    let length = ImageError::SectionLength { id: ID, found: bytes.len() as u64 };
     let reserved = ImageError::Reserved { id: ID };
     let mut cursor = Cursor::new(bytes);
-    let table = take_table::<Dist>(&mut cursor, ID, "distributors", 1, length)?;
-    let (nr_irqs, zero, mut values) = table.records().next().ok_or(length)?;
+    let table = take_table::<Dist>(&mut cursor, ID, "distributors", 1)?;
+    let (nr_irqs, zero, mut values) = table.single(ID, "distributors")?;
     let nr_irqs = NrIrqs::new(nr_irqs)?;
     if zero != 0 {
         return Err(reserved);
     }
-    let (identity, dist) = Dist::take(&mut values).ok_or(length)?;
+    let (identity, dist) = Dist::take(&mut values).ok_or_else(|| cursor.wrong_length(ID, 0))?;
     let blocks = nr_irqs.spi_blocks().len();
-    let table = take_table::<InterruptBlock>(&mut cursor, ID, "times 32 SPIs", 32, length)?;
-    if cursor.remaining() != 0 {
-        return Err(length);
-    }
+    let table = take_table::<InterruptBlock>(&mut cursor, ID, "times 32 SPIs", 32)?;
+    cursor.end_of(ID)?;
     if table.len() != blocks {
         return Err(ImageError::ExactCount { id: ID, what: "times 32 SPIs", expected: blocks as u64, found: table.len() as u64 });
     }
     let mut spis = Vec::with_capacity(table.len());
     for (first, zero, mut values) in table.records() {
-        let interrupts = InterruptBlock::take(&mut values).ok_or(length)?;
+        let interrupts = InterruptBlock::take(&mut values).ok_or_else(|| cursor.wrong_length(ID, 0))?;
         if zero != 0 {
             return Err(reserved);
         }
@@ -205,16 +202,14 @@ fn read_distributor(bytes: &[u8]) -> Result<Gicv2State, ImageError> {
 
 fn read_vcpus(bytes: &[u8]) -> Result<Vec<VcpuState>, ImageError> {
     const ID: u32 = SECTION_VCPUS;
-    let length = ImageError::SectionLength { id: ID, found: bytes.len() as u64 };
     let mut cursor = Cursor::new(bytes);
-    let table = take_table::<OfVcpu>(&mut cursor, ID, "vCPUs", VGIC_V2_MAX_CPUS, length)?;
-    if cursor.remaining() != 0 {
-        return Err(length);
-    }
+    let table = take_table::<OfVcpu>(&mut cursor, ID, "vCPUs", VGIC_V2_MAX_CPUS)?;
+    cursor.end_of(ID)?;
     let mut vcpus = Vec::with_capacity(table.len());
     for (id, mpidr, mut values) in table.records() {
         let vcpu = Vcpu { id: VcpuId::new(id)?, mpidr: Mpidr::from_packed(mpidr) };
-        let ((identity, gicc), (private, SgiSources(sgi_sources))) = OfVcpu::take(&mut values).ok_or(length)?;
+        let ((identity, gicc), (private, SgiSources(sgi_sources))) =
+            OfVcpu::take(&mut values).ok_or_else(|| cursor.wrong_length(ID, 0))?;
         vcpus.push(VcpuState { vcpu, private, sgi_sources, identity, gicc });
     }
     Vcpus::new(vcpus.iter().map(|state| state.vcpu))?;

@@ -301,43 +301,36 @@ impl<'a> Gicv5State<'a> {
 
 fn read_irs(bytes: &[u8]) -> Result<(SpiCount, IrsIdentity, IrsState), ImageError> {
     const ID: u32 = SECTION_IRS;
-    let length = ImageError::SectionLength { id: ID, found: bytes.len() as u64 };
     let mut cursor = Cursor::new(bytes);
-    let table = records::take_table::<Irs>(&mut cursor, ID, "IRSes", 1, length)?;
-    let (spi_count, zero, mut values) = table.records().next().ok_or(length)?;
+    let table = records::take_table::<Irs>(&mut cursor, ID, "IRSes", 1)?;
+    let (spi_count, zero, mut values) = table.single(ID, "IRSes")?;
     let spi_count = SpiCount::new(spi_count)?;
     if zero != 0 {
         return Err(ImageError::Reserved { id: ID });
     }
-    let (identity, irs) = Irs::take(&mut values).ok_or(length)?;
-    if cursor.remaining() != 0 {
-        return Err(length);
-    }
+    let (identity, irs) = Irs::take(&mut values).ok_or_else(|| cursor.wrong_length(ID, 0))?;
+    cursor.end_of(ID)?;
     Ok((spi_count, identity, irs))
 }
 
 fn read_cpu_interfaces(bytes: &[u8]) -> Result<Vec<VcpuState>, ImageError> {
     const ID: u32 = SECTION_CPU_INTERFACES;
-    let length = ImageError::SectionLength { id: ID, found: bytes.len() as u64 };
     let mut cursor = Cursor::new(bytes);
-    let table = records::take_table::<CpuInterface>(&mut cursor, ID, "vCPUs", VcpuId::LIMIT, length)?;
-    if cursor.remaining() != 0 {
-        return Err(length);
-    }
+    let table = records::take_table::<CpuInterface>(&mut cursor, ID, "vCPUs", VcpuId::LIMIT)?;
+    cursor.end_of(ID)?;
     let mut vcpus = Vec::with_capacity(table.len());
     for (id, mpidr, mut values) in table.records() {
         let vcpu = Vcpu { id: VcpuId::new(id)?, mpidr: Mpidr::from_packed(mpidr) };
-        vcpus.push(VcpuState { vcpu, registers: CpuInterface::take(&mut values).ok_or(length)? });
+        vcpus.push(VcpuState { vcpu, registers: CpuInterface::take(&mut values).ok_or_else(|| cursor.wrong_length(ID, 0))? });
     }
     Vcpus::new(vcpus.iter().map(|state| state.vcpu))?;
     Ok(vcpus)
 }
 
 fn read_ist(bytes: &[u8], id: u32, kind: IstKind) -> Result<Ist<'_>, ImageError> {
-    let length = ImageError::SectionLength { id, found: bytes.len() as u64 };
     let mut cursor = Cursor::new(bytes);
-    let coding = cursor.u32().ok_or(length)?;
-    let entries = cursor.u32().ok_or(length)?;
+    let coding = cursor.u32_of(id)?;
+    let entries = cursor.u32_of(id)?;
     let rule = match kind {
         IstKind::Spi => "a multiple of 32, from 32 to 1024",
         IstKind::Lpi => "a power of two, from 1 to 65536",
@@ -352,10 +345,8 @@ fn read_ist(bytes: &[u8], id: u32, kind: IstKind) -> Result<Ist<'_>, ImageError>
     }
     let entries = entries as usize;
     let table: Cow<'_, [u8]> = if coding == IstCoding::Raw.number() {
-        let table = cursor.rest();
-        if table.len() != entries * 4 {
-            return Err(length);
-        }
+        let table = cursor.take_of(id, entries * 4)?;
+        cursor.end_of(id)?;
         table.into()
     } else if coding == IstCoding::Sparse.number() {
         image::expand(cursor.rest(), entries).ok_or(ImageError::Sparse { id })?.into()

@@ -6,7 +6,7 @@ use crate::snapshot::snapshot;
 use vgic_state::its::{Device, TableError};
 use vgic_state::model::Fault;
 use vgic_state::shadow::{Divert, ShadowError, ShadowKind, ShadowMemory};
-use vgic_state::{Attr, Command, DynInterruptState, Errno, Error, GuestMemoryRead, InterruptState};
+use vgic_state::{Attr, Command, DynInterruptState, Errno, Error, GuestMemoryRead, InterruptState, MemoryError};
 
 /// Memory that is diverted to a shadow which does not take some writes, or not at all.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ struct Broken<M> {
 }
 
 impl<M: GuestMemoryRead> GuestMemoryRead for Broken<M> {
-    fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
+    fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), MemoryError> {
         self.memory.read(address, bytes)
     }
 
@@ -39,17 +39,17 @@ impl<M: GuestMemoryRead> Divert for Broken<M> {
 struct ReadOnly<'a>(&'a mut dyn ShadowMemory);
 
 impl GuestMemoryRead for ReadOnly<'_> {
-    fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
+    fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), MemoryError> {
         self.0.read(address, bytes)
     }
 }
 
 impl ShadowMemory for ReadOnly<'_> {
-    fn write(&mut self, _: u64, _: &[u8]) -> bool {
-        false
+    fn write(&mut self, _: u64, _: &[u8]) -> Result<(), MemoryError> {
+        Err(MemoryError::NotMemory)
     }
 
-    fn clear(&mut self, range: vgic_state::GuestRange) -> bool {
+    fn clear(&mut self, range: vgic_state::GuestRange) -> Result<bool, Errno> {
         self.0.clear(range)
     }
 

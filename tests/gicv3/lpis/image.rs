@@ -100,34 +100,38 @@ fn good() -> Vec<u8> {
 
 #[test]
 fn counts_that_lie() {
-    let length = ImageError::SectionLength { id: 19, found: END as u64 };
+    // So many records of so many bytes, from an offset on.
+    let length = |at: usize, count: u32, bytes: u64| {
+        let expected = at as u64 + u64::from(count) * bytes;
+        ImageError::SectionLength { id: 19, found: END as u64, expected }
+    };
     let reserved = ImageError::Reserved { id: 19 };
     let count = |what, found: u32, max| ImageError::Count { id: 19, what, found: found.into(), max };
     let configured = |found: u32| ImageError::ExactCount { id: 19, what: "configured LPIs", expected: 2, found: found.into() };
     for (at, value, expected) in [
         (0, 65, count("ITSes", 65, 64)),
         (0, u32::MAX, count("ITSes", u32::MAX, 64)),
-        (0, 64, length),
+        (0, 64, length(16, 64, 16)),
         (4, 1, configured(1)),
         (4, 3, configured(3)),
         (4, u32::MAX, configured(u32::MAX)),
-        (8, 0, length),
-        (8, 2, length),
-        (8, u32::MAX, length),
+        (8, 0, length(PENDING, 0, 16)),
+        (8, 2, length(PENDING, 2, 16)),
+        (8, u32::MAX, length(PENDING, u32::MAX, 16)),
         (12, 1, reserved),
-        (FIRST + 8, u32::MAX, length),
-        (FIRST + 8, 0x2000_0000, length),
-        (FIRST + 12, u32::MAX, length),
-        (FIRST + 12, 0x0aaa_aaab, length),
+        (FIRST + 8, u32::MAX, length(FIRST + 16, u32::MAX, 8)),
+        (FIRST + 8, 0x2000_0000, length(FIRST + 16, 0x2000_0000, 8)),
+        (FIRST + 12, u32::MAX, length(DEVICES, u32::MAX, 24)),
+        (FIRST + 12, 0x0aaa_aaab, length(DEVICES, 0x0aaa_aaab, 24)),
         (COLLECTIONS, 1 << 16, reserved),
-        (DEVICES + 16, u32::MAX, length),
-        (DEVICES + 16, 0x2aaa_aaab, length),
+        (DEVICES + 16, u32::MAX, length(DEVICES + 24, u32::MAX, 6)),
+        (DEVICES + 16, 0x2aaa_aaab, length(DEVICES + 24, 0x2aaa_aaab, 6)),
         (DEVICES + 20, 1, reserved),
         (EMPTY + 20, 0x8000_0000, reserved),
         (PENDING, 512, ImageError::Topology(TopologyError::VcpuId { found: 512 })),
-        (PENDING + 8, 1, length),
-        (PENDING + 8, 3, length),
-        (PENDING + 8, u32::MAX, length),
+        (PENDING + 8, 1, length(PENDING + 16, 1, 2)),
+        (PENDING + 8, 3, length(PENDING + 16, 3, 2)),
+        (PENDING + 8, u32::MAX, length(PENDING + 16, u32::MAX, 2)),
         (PENDING + 12, 1, reserved),
     ] {
         let mut bytes = good();
@@ -150,12 +154,15 @@ fn every_length_but_the_right_one() {
     let bytes = good();
     for length in 0..bytes.len() {
         let error = refusal(&bytes[..length]);
-        let expected = ImageError::SectionLength { id: 19, found: length as u64 };
-        assert!(error == expected, "{length}: {error}");
+        let ImageError::SectionLength { id: 19, found, expected } = error else { panic!("{length}: {error}") };
+        assert!(found == length as u64 && (found + 1..=bytes.len() as u64).contains(&expected), "{length}: {error}");
     }
     for more in [1, 2, 8, 24] {
         let longer = [bytes.clone(), vec![0; more]].concat();
-        assert_eq!(refusal(&longer), ImageError::SectionLength { id: 19, found: longer.len() as u64 });
+        assert_eq!(
+            refusal(&longer),
+            ImageError::SectionLength { id: 19, found: longer.len() as u64, expected: bytes.len() as u64 }
+        );
     }
 }
 

@@ -11,9 +11,10 @@ use vgic_state::judge::{Limits, Ranges};
 use vgic_state::model::gicv3::{Slots, Vm};
 use vgic_state::report::Problem;
 use vgic_state::shadow::{ShadowKind, Shadowed};
-use vgic_state::{DynInterruptState, Error, GuestMemoryRead, InterruptState, TableStrategy};
+use vgic_state::{DynInterruptState, Error, GuestMemoryRead, InterruptState, MemoryError, TableStrategy};
 use vm_memory::{GuestAddress, GuestRegionMmap, MmapRegion};
 
+const NOT_MEMORY: Result<(), MemoryError> = Err(MemoryError::NotMemory);
 const PROT_NONE: i32 = 0;
 const MAP_PRIVATE_ANONYMOUS: i32 = 0x22;
 
@@ -55,14 +56,14 @@ fn everything() -> Ranges {
 fn every_address_reads_as_no_memory() {
     let memory = nothing();
     for (address, length) in [(RAM, 8), (RAM + 1, 1), (RAM + 4090, 4096), (RAM + RAM_BYTES as u64 - 8, 8)] {
-        assert!(!GuestMemoryRead::read(&memory, address, &mut vec![0; length]));
+        assert_eq!(GuestMemoryRead::read(&memory, address, &mut vec![0; length]), NOT_MEMORY);
     }
     let (vm, _) = fresh(config(), memory.clone());
     let shared = std::sync::Arc::new(memory.clone());
     for kind in [ShadowKind::Zero, ShadowKind::CopyOnWrite] {
-        assert!(!Shadowed::new(&memory, Slots::new(&vm), kind).read(RAM, &mut [0; 8]));
-        assert!(!Shadowed::new(std::sync::Arc::clone(&shared), Slots::new(&vm), kind).read(RAM, &mut [0; 8]));
-        assert!(!GuestMemoryRead::read(&&mut Shadowed::new(&memory, Slots::new(&vm), kind), RAM, &mut [0; 8]));
+        assert_eq!(Shadowed::new(&memory, Slots::new(&vm), kind).read(RAM, &mut [0; 8]), NOT_MEMORY);
+        assert_eq!(Shadowed::new(std::sync::Arc::clone(&shared), Slots::new(&vm), kind).read(RAM, &mut [0; 8]), NOT_MEMORY);
+        assert_eq!(GuestMemoryRead::read(&&mut Shadowed::new(&memory, Slots::new(&vm), kind), RAM, &mut [0; 8]), NOT_MEMORY);
     }
     // And as a judgement alone is given it.
     let (state, _) = saved_in_memory();

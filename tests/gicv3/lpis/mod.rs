@@ -10,6 +10,7 @@ mod inaccessible;
 mod options;
 mod round_trip;
 mod slots;
+mod unreadable;
 
 use crate::common::{Config, Memory, RAM, RAM_BYTES, fill, fill_its, fresh};
 use std::fs::OpenOptions;

@@ -12,7 +12,9 @@ use vgic_state::report::Refusal;
 use vgic_state::shadow::{Memslot, Memslots, ShadowKind, ShadowRegion, Shadowed};
 use vgic_state::uapi::memory::KVM_MEM_READONLY;
 use vgic_state::uapi::vgic_v3::{its, redist};
-use vgic_state::{Attr, AttrDevice, DynInterruptState, Errno, Error, GuestMemoryRead, InterruptState, TableStrategy, VcpuId};
+use vgic_state::{
+    Attr, AttrDevice, DynInterruptState, Errno, Error, GuestMemoryRead, InterruptState, MemoryError, TableStrategy, VcpuId,
+};
 use vm_memory::{Bytes, GuestAddress};
 
 /// Memory that was plugged.
@@ -171,10 +173,10 @@ fn an_itt_in_a_slot_that_is_not_listed_was_written() {
     let before = contents(&memory);
     let error = table_error(&mut gic);
     let table = Table::Itt { its: its_base(0), device: 700 };
-    let TableError::NotDiverted { table: found, address } = error else { panic!("{error}") };
-    assert_eq!(found, table);
+    let TableError::NotDiverted { table: found, address, in_memory } = error else { panic!("{error}") };
+    assert_eq!((found, in_memory), (table, true));
     assert!((itt..itt + 8 * 8).contains(&address), "{address:#x}");
-    assert!(error.to_string().ends_with("the kernel may have written guest memory there"), "{error}");
+    assert!(error.to_string().ends_with("the kernel may have written guest memory there, unless it is read-only"), "{error}");
     let after = contents(&memory);
     let changed: Vec<usize> = (0..before.len()).filter(|n| before[*n] != after[*n]).collect();
     let offset = RAM_BYTES + 0x8000;
@@ -184,6 +186,23 @@ fn an_itt_in_a_slot_that_is_not_listed_was_written() {
     let before = contents(&memory);
     let flushed = gic.flush_tables().expect("flush");
     assert!(gic.save(flushed).is_ok() && contents(&memory) == before);
+}
+
+/// The guest gave a device an address without memory, and mapped no event: the kernel writes nothing there, and says nothing. Nobody can
+/// tell that from a slot of which neither list knows.
+#[test]
+fn an_itt_where_no_memory_is_known() {
+    const NOWHERE: u64 = 0x9_0000_0000;
+    let (_, memory, mut gic) = source(Listed::Yes, |vm, gic| commands(vm, gic, 0, &[mapd(700, 3, NOWHERE)]));
+    let before = contents(&memory);
+    let error = table_error(&mut gic);
+    let table = Table::Itt { its: its_base(0), device: 700 };
+    assert_eq!(error, TableError::NotDiverted { table, address: NOWHERE, in_memory: false });
+    assert!(
+        error.to_string().ends_with("there is no memory, or the kernel may have written to a slot that was not given"),
+        "{error}"
+    );
+    assert!(contents(&memory) == before);
 }
 
 /// A restore knows every table.
@@ -304,7 +323,7 @@ fn an_empty_device_table_that_is_declared_larger_than_memory() {
 struct Unknown(Memory);
 
 impl GuestMemoryRead for Unknown {
-    fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
+    fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), MemoryError> {
         GuestMemoryRead::read(&self.0, address, bytes)
     }
 }

@@ -46,11 +46,12 @@ const UNUSED: [Hole; 7] = [
 /// Half of a pending table is a page of 4 KiB, and no page of 16 KiB.
 const UNUSED_PENDING: Hole = hole("pending table", &FLAT, layout::pending(1) + 0x1000, "LPI pending table of");
 
-const USED: [Hole; 6] = [
+const USED: [Hole; 7] = [
     hole("flat device table", &FLAT, layout::device_table(0), "device table of"),
     hole("level-1 device table", &TWO_LEVELS, layout::device_table(0), "device table of"),
     hole("level-2 device table", &TWO_LEVELS, layout::level2(0, 7) + 0x4000, "level-2 device table 7 of"),
     hole("collection table", &FLAT, layout::collection_table(0), "collection table of"),
+    hole("configuration table", &FLAT, layout::CONFIGURATION, "LPI configuration table"),
     hole("ITT", &TWO_LEVELS, WIDE_ITT + 0x4000, "ITT of device 0x1838 of"),
     hole("pending table", &FLAT, layout::pending(1), "LPI pending table of"),
 ];

@@ -35,8 +35,8 @@ pub(super) fn table(table: &Ist<'_>, vcpus: Option<&Vcpus>) -> Result<Vec<Findin
     Ok(judge::gicv5::problems(&state).findings.iter().map(Finding::from).collect())
 }
 
-/// Judges the first level.
-pub(super) fn memory(shape: &Shape, walked: &Walked) -> Vec<Finding> {
+/// Judges the first level. What is not in the dump is outside of memory if the dump has all of it.
+pub(super) fn memory(shape: &Shape, walked: &Walked, is_all: bool) -> Vec<Finding> {
     let Some(level2) = shape.level2 else { return Vec::new() };
     let mut findings: Vec<Finding> = Vec::new();
     let mut add = |severity, code: &'static str, level1: &Level1, what: &str, consequence: &str| match findings
@@ -65,14 +65,12 @@ pub(super) fn memory(shape: &Shape, walked: &Walked) -> Vec<Finding> {
             add(Severity::High, "level-2-table-unaligned", level1, what, "hardware uses another");
         }
         if !level1.is_there() {
-            let problem = Problem::TableOutsideMemory;
-            add(
-                Severity::Critical,
-                problem.code(),
-                level1,
-                "its level-2 table is not in the dump",
-                "hardware uses what is not there",
-            );
+            let what = "its level-2 table is not in the dump";
+            if is_all {
+                add(Severity::Critical, Problem::TableOutsideMemory.code(), level1, what, "hardware uses what is not there");
+            } else {
+                add(Severity::High, Problem::TableNotRead.code(), level1, what, "what is there was not judged");
+            }
         }
         let before = walked.level1.iter().take(n).filter(|other| other.is_valid());
         if before.into_iter().any(|other| other.address() == level1.address()) {

@@ -135,7 +135,7 @@ pub(super) fn walk(shape: &Shape, ram: &Ram) -> Result<Walked, Failure> {
     for index in 0..shape.entries().div_ceil(per_table) {
         let mut word = [0; LEVEL1_BYTES as usize];
         let at = shape.address.saturating_add(index * LEVEL1_BYTES);
-        if !ram.read(at, &mut word) {
+        if ram.read(at, &mut word).is_err() {
             return Err(format!("the level-1 table has an entry at {at:#x}, which is not in the dump").into());
         }
         let first = index * per_table;
@@ -161,7 +161,7 @@ fn part(shape: &Shape, ram: &Ram, address: u64, first: u64, count: u64, entries:
     while next < count {
         let now = (CHUNK / shape.entry_bytes).min(count - next);
         let read = bytes.get_mut(..(now * shape.entry_bytes) as usize)?;
-        if !ram.read(address.checked_add(next * shape.entry_bytes)?, read) {
+        if ram.read(address.checked_add(next * shape.entry_bytes)?, read).is_err() {
             entries.truncate(before);
             return None;
         }

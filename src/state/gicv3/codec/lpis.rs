@@ -129,13 +129,11 @@ pub(super) fn write(lpis: &LpiState, put: &mut Put<'_>) -> Option<()> {
 pub(super) struct Reader<'a> {
     cursor: Cursor<'a>,
     id: u32,
-    length: ImageError,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(id: u32, bytes: &'a [u8]) -> Self {
-        let length = ImageError::SectionLength { id, found: bytes.len() as u64 };
-        Reader { cursor: Cursor::new(bytes), id, length }
+        Reader { cursor: Cursor::new(bytes), id }
     }
 
     pub(super) fn read(mut self) -> Result<LpiState, ImageError> {
@@ -157,15 +155,13 @@ impl<'a> Reader<'a> {
                 found: configured.into(),
             });
         }
-        let bytes = self.cursor.take(intids.len()).ok_or(self.length)?;
+        let bytes = self.cursor.take_of(self.id, intids.len())?;
         lpis.configuration = intids.into_iter().zip(bytes).map(|(intid, byte)| LpiConfiguration { intid, byte: *byte }).collect();
         lpis.pending = self.reserve(pending, PENDING_BYTES)?;
         for _ in 0..pending {
             lpis.pending.push(self.pending()?);
         }
-        if self.cursor.remaining() != 0 {
-            return Err(self.length);
-        }
+        self.cursor.end_of(self.id)?;
         Ok(lpis)
     }
 
@@ -205,24 +201,24 @@ impl<'a> Reader<'a> {
 
     /// Room for records that have at least this many bytes each.
     fn reserve<T>(&self, count: u32, bytes: usize) -> Result<Vec<T>, ImageError> {
-        match (count as usize).checked_mul(bytes) {
-            Some(needed) if needed <= self.cursor.remaining() => Ok(Vec::with_capacity(count as usize)),
-            _ => Err(self.length),
+        match (count as usize).saturating_mul(bytes) {
+            needed if needed <= self.cursor.remaining() => Ok(Vec::with_capacity(count as usize)),
+            needed => Err(self.cursor.wrong_length(self.id, needed)),
         }
     }
 
     /// The next records, of `N` bytes each.
     fn records<const N: usize>(&mut self, count: u32) -> Result<&'a [[u8; N]], ImageError> {
-        let bytes = (count as usize).checked_mul(N).and_then(|bytes| self.cursor.take(bytes)).ok_or(self.length)?;
+        let bytes = self.cursor.take_of(self.id, (count as usize).saturating_mul(N))?;
         Ok(bytes.as_chunks().0)
     }
 
     fn u32(&mut self) -> Result<u32, ImageError> {
-        self.cursor.u32().ok_or(self.length)
+        self.cursor.u32_of(self.id)
     }
 
     fn u64(&mut self) -> Result<u64, ImageError> {
-        self.cursor.u64().ok_or(self.length)
+        self.cursor.u64().ok_or_else(|| self.cursor.wrong_length(self.id, size_of::<u64>()))
     }
 
     fn zero(&mut self) -> Result<(), ImageError> {

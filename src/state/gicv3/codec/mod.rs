@@ -205,27 +205,24 @@ type Distributor = (NrIrqs, DistIdentity, DistState, Vec<SpiBlock>);
 
 fn read_distributor(bytes: &[u8]) -> Result<Distributor, ImageError> {
     const ID: u32 = SECTION_DISTRIBUTOR;
-    let length = ImageError::SectionLength { id: ID, found: bytes.len() as u64 };
     let reserved = ImageError::Reserved { id: ID };
     let mut cursor = Cursor::new(bytes);
-    let table = take_table::<Dist>(&mut cursor, ID, "distributors", 1, length)?;
-    let (nr_irqs, zero, mut values) = table.records().next().ok_or(length)?;
+    let table = take_table::<Dist>(&mut cursor, ID, "distributors", 1)?;
+    let (nr_irqs, zero, mut values) = table.single(ID, "distributors")?;
     let nr_irqs = NrIrqs::new(nr_irqs)?;
     if zero != 0 {
         return Err(reserved);
     }
-    let (identity, dist) = Dist::take(&mut values).ok_or(length)?;
+    let (identity, dist) = Dist::take(&mut values).ok_or_else(|| cursor.wrong_length(ID, 0))?;
     let blocks = nr_irqs.spi_blocks().len();
-    let table = take_table::<Spis>(&mut cursor, ID, "times 32 SPIs", 32, length)?;
-    if cursor.remaining() != 0 {
-        return Err(length);
-    }
+    let table = take_table::<Spis>(&mut cursor, ID, "times 32 SPIs", 32)?;
+    cursor.end_of(ID)?;
     if table.len() != blocks {
         return Err(ImageError::ExactCount { id: ID, what: "times 32 SPIs", expected: blocks as u64, found: table.len() as u64 });
     }
     let mut spis = Vec::with_capacity(table.len());
     for (first, zero, mut values) in table.records() {
-        let Spis(interrupts, router) = Spis::take(&mut values).ok_or(length)?;
+        let Spis(interrupts, router) = Spis::take(&mut values).ok_or_else(|| cursor.wrong_length(ID, 0))?;
         if zero != 0 {
             return Err(reserved);
         }
@@ -236,16 +233,13 @@ fn read_distributor(bytes: &[u8]) -> Result<Distributor, ImageError> {
 
 fn read_vcpus(bytes: &[u8]) -> Result<Vec<VcpuState>, ImageError> {
     const ID: u32 = SECTION_VCPUS;
-    let length = ImageError::SectionLength { id: ID, found: bytes.len() as u64 };
     let mut cursor = Cursor::new(bytes);
-    let table = take_table::<OfVcpu>(&mut cursor, ID, "vCPUs", VcpuId::LIMIT, length)?;
-    if cursor.remaining() != 0 {
-        return Err(length);
-    }
+    let table = take_table::<OfVcpu>(&mut cursor, ID, "vCPUs", VcpuId::LIMIT)?;
+    cursor.end_of(ID)?;
     let mut vcpus = Vec::with_capacity(table.len());
     for (id, mpidr, mut values) in table.records() {
         let vcpu = Vcpu { id: VcpuId::new(id)?, mpidr: Mpidr::from_packed(mpidr) };
-        let ((identity, redist), (icc, Private(private))) = OfVcpu::take(&mut values).ok_or(length)?;
+        let ((identity, redist), (icc, Private(private))) = OfVcpu::take(&mut values).ok_or_else(|| cursor.wrong_length(ID, 0))?;
         vcpus.push(VcpuState { vcpu, identity, redist, private, icc, el2: None });
     }
     Vcpus::new(vcpus.iter().map(|state| state.vcpu))?;
@@ -254,15 +248,12 @@ fn read_vcpus(bytes: &[u8]) -> Result<Vec<VcpuState>, ImageError> {
 
 fn read_its(bytes: &[u8]) -> Result<Vec<ItsUnit>, ImageError> {
     const ID: u32 = SECTION_ITS;
-    let length = ImageError::SectionLength { id: ID, found: bytes.len() as u64 };
     let mut cursor = Cursor::new(bytes);
-    let table = take_table::<OfIts>(&mut cursor, ID, "ITSes", MAX_ITS, length)?;
-    if cursor.remaining() != 0 {
-        return Err(length);
-    }
+    let table = take_table::<OfIts>(&mut cursor, ID, "ITSes", MAX_ITS)?;
+    cursor.end_of(ID)?;
     let mut its = Vec::with_capacity(table.len());
     for (low, high, mut values) in table.records() {
-        let (identity, registers) = OfIts::take(&mut values).ok_or(length)?;
+        let (identity, registers) = OfIts::take(&mut values).ok_or_else(|| cursor.wrong_length(ID, 0))?;
         its.push(ItsUnit { base: u64::from(high) << 32 | u64::from(low), identity, registers });
     }
     Ok(its)
@@ -271,22 +262,19 @@ fn read_its(bytes: &[u8]) -> Result<Vec<ItsUnit>, ImageError> {
 /// Gives vCPUs their virtual CPU interfaces. Returns the maintenance interrupt.
 fn read_el2(bytes: &[u8], vcpus: &mut [VcpuState]) -> Result<u32, ImageError> {
     const ID: u32 = SECTION_EL2;
-    let length = ImageError::SectionLength { id: ID, found: bytes.len() as u64 };
     let mut cursor = Cursor::new(bytes);
-    let maintenance_irq = cursor.u32().ok_or(length)?;
-    if cursor.u32().ok_or(length)? != 0 {
+    let maintenance_irq = cursor.u32_of(ID)?;
+    if cursor.u32_of(ID)? != 0 {
         return Err(ImageError::Reserved { id: ID });
     }
-    let table = take_table::<OfEl2>(&mut cursor, ID, "vCPUs", VcpuId::LIMIT, length)?;
-    if cursor.remaining() != 0 {
-        return Err(length);
-    }
+    let table = take_table::<OfEl2>(&mut cursor, ID, "vCPUs", VcpuId::LIMIT)?;
+    cursor.end_of(ID)?;
     // In the order of the vCPUs, some of which may be left out.
     let mut rest = vcpus.iter_mut();
     for (id, mpidr, mut values) in table.records() {
         let unknown = ImageError::El2Vcpu { id, mpidr };
         let vcpu = rest.find(|vcpu| vcpu.vcpu.id.get() == id && vcpu.vcpu.mpidr.packed() == mpidr).ok_or(unknown)?;
-        let (identity, registers) = OfEl2::take(&mut values).ok_or(length)?;
+        let (identity, registers) = OfEl2::take(&mut values).ok_or_else(|| cursor.wrong_length(ID, 0))?;
         vcpu.el2 = Some(El2 { identity, registers });
     }
     Ok(maintenance_irq)
