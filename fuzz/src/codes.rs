@@ -79,7 +79,7 @@ fn compare(image: &[u8], memory: &[u8]) {
     let (file, dump) = (crate::tool::file("image"), crate::tool::file("memory"));
     fs::write(&file, image).expect("a file for the image");
     let Ok(Image { state, .. }) = Image::open(&file) else { return };
-    let found = |ram: Option<&Ram>| fit::said(&judged::problems(&state, ram));
+    let found = |ram: Option<&Ram>| fit::said(&judged::problems(&state, ram.map(|ram| (ram, true))));
     match &state {
         State::Gicv3(of) => {
             if fit::gicv3(of, memory_of(memory)).is_none() {
