@@ -76,6 +76,42 @@ impl Row {
     }
 }
 
+/// What stands for a register of which no value is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Absent {
+    /// Its value in a new VM; `None` where that depends on the host or on the VM.
+    pub(crate) reset: Option<u64>,
+    /// Not every kernel or version has the register.
+    pub(crate) optional: bool,
+    /// It says what the controller is: no guest sets it.
+    pub(crate) is_identity: bool,
+}
+
+impl Absent {
+    pub(crate) const fn of(row: &Row) -> Self {
+        Absent { reset: row.reset, optional: row.optional, is_identity: false }
+    }
+
+    /// Of a register that no guest sets.
+    pub(crate) const fn of_identity(row: &Row) -> Self {
+        Absent { is_identity: true, ..Absent::of(row) }
+    }
+
+    /// One half of a register of 64 bits.
+    pub(crate) const fn half(self, shift: u32) -> Self {
+        let reset = match self.reset {
+            Some(value) => Some((value >> shift) & u32::MAX as u64),
+            None => None,
+        };
+        Absent { reset, ..self }
+    }
+
+    /// A word of 32 bits with this value in a new VM.
+    pub(crate) const fn word(reset: u32) -> Self {
+        Absent { reset: Some(reset as u64), optional: false, is_identity: false }
+    }
+}
+
 /// A field of a register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -10,7 +10,7 @@ use core::fmt;
 #[non_exhaustive]
 pub enum AttributeError {
     /// Neither a register of the state, nor one that is known to carry no state.
-    #[error("{} is {value:#x}: it is no register of the state of a GICv3", Of(*its, *attribute))]
+    #[error("{} is {value:#x}: it is no register that a state has", Of(*its, *attribute))]
     Unknown {
         /// The ITS, if the value is one of an ITS: the address of its registers.
         its: Option<u64>,

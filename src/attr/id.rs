@@ -70,6 +70,15 @@ impl AttrId {
         OfGicv3(self)
     }
 
+    /// Whether each vCPU of a GICv2 has a register of its own there.
+    pub(crate) const fn is_of_gicv2_vcpu(self) -> bool {
+        match self.group {
+            v2::KVM_DEV_ARM_VGIC_GRP_CPU_REGS => true,
+            v2::KVM_DEV_ARM_VGIC_GRP_DIST_REGS => is_banked(self.attr as u32),
+            _ => false,
+        }
+    }
+
     /// The name of the register, without the vCPU it belongs to; `None` for an attribute that is no register with a name.
     #[must_use]
     pub fn register_name(self) -> Option<impl fmt::Display> {

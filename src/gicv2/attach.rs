@@ -69,9 +69,9 @@ impl<D: AttrDevice> Gicv2<D> {
     /// without touching it. A device that is not initialised is initialised by that, as KVM does with every access.
     ///
     /// No vCPU may be running. `vcpus` are all vCPUs of the VM: their number is compared with `GICD_TYPER.CPUNumber`, their ids must be
-    /// below 8. Create vCPUs in the order of their ids, from 0 on: KVM shows a vCPU its id as its target, but takes the target bits that a
-    /// guest writes for places in the order of creation, which no register shows. Linux 6.1 before 6.1.91 takes an id in an attribute for
-    /// such a place, too. Linux 6.7, and 6.8 before 6.8.10, crash on an id that no vCPU has (CVE-2024-36953).
+    /// below 8. Create vCPUs in the order of their ids, from 0 on: since Linux 6.16, KVM shows a vCPU its id as its target, but takes the target
+    /// bits that a guest writes for places in the order of creation, which no register shows. Linux 6.1 before 6.1.91 takes an id in an
+    /// attribute for such a place, too. Linux 6.7, and 6.8 before 6.8.10, crash on an id that no vCPU has (CVE-2024-36953).
     ///
     /// # Errors
     ///

@@ -166,7 +166,7 @@ impl CreateError {
                 "this host offers no virtual GICv5: its hardware has none, its kernel is older than Linux 7.4, or it runs protected VMs"
             }
             (DeviceType::Gicv2, Errno::ENODEV) => {
-                "this host offers no virtual GICv2: its GICv3 is not compatible with one, or it runs protected VMs"
+                "this host offers no virtual GICv2: it has none, and its GICv3 has no GICV for one; or it runs protected VMs"
             }
             (DeviceType::Gicv3, Errno::ENODEV) => "this host offers no virtual GICv3",
             (DeviceType::Its, Errno::ENODEV) => "the VM has no GICv3, or this host offers no ITS",
@@ -227,7 +227,8 @@ impl KvmDevice {
     ///
     /// # Errors
     ///
-    /// - `ENODEV`: the host cannot give its VMs a GICv2.
+    /// - `ENODEV`: the host cannot give its VMs a GICv2: it has none, and its GICv3 has no virtual CPU interface of one (GICV); or it runs
+    ///   protected VMs.
     /// - `EEXIST`: the VM has an interrupt controller.
     /// - `EBUSY`: a vCPU is being created or has run.
     /// - `E2BIG`: the VM has more than 8 vCPUs.

@@ -10,6 +10,7 @@ mod save;
 #[path = "../common/snapshot.rs"]
 mod snapshot;
 
+mod attributes;
 mod errors;
 mod image;
 mod lists;

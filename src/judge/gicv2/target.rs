@@ -34,7 +34,8 @@ pub struct Target {
 pub struct TargetVcpu {
     /// The vCPU.
     pub vcpu: Vcpu,
-    /// Its `GICD_ITARGETSR0`: the vCPU itself as a target, four times; the bit is its id.
+    /// Its `GICD_ITARGETSR0`: the vCPU itself as a target, four times; the bit is its id, before Linux 6.16 its
+    /// place in the order of creation.
     pub targets: u32,
     /// Its CPU interface.
     pub gicc: CpuIdentity,

@@ -74,11 +74,11 @@ impl Irqs {
     }
 
     /// The device is initialised: SPIs are edge-triggered, without a target and thus for the first vCPU; the target of a private
-    /// interrupt is its vCPU, by its id, whatever place it has among the targets of SPIs.
-    pub(super) fn initialise(&mut self, spis: u32, ids: impl Iterator<Item = u32>) {
+    /// interrupt is its vCPU, by this number.
+    pub(super) fn initialise(&mut self, spis: u32, numbers: impl Iterator<Item = u32>) {
         self.spis = vec![Irq::default(); spis as usize];
-        for (id, irqs) in ids.zip(&mut self.private) {
-            irqs.iter_mut().for_each(|irq| irq.targets = 1_u8.checked_shl(id).unwrap_or(0));
+        for (number, irqs) in numbers.zip(&mut self.private) {
+            irqs.iter_mut().for_each(|irq| irq.targets = 1_u8.checked_shl(number).unwrap_or(0));
         }
     }
 

@@ -8,6 +8,7 @@
 use super::irq::PRIVATE_IRQS;
 use super::state::State;
 use crate::Errno;
+use crate::model::gicv3::Behaviour;
 use crate::uapi::vgic_v2::{KVM_VGIC_V2_ADDR_TYPE_CPU, KVM_VGIC_V2_ADDR_TYPE_DIST, KVM_VGIC_V2_CPU_SIZE, KVM_VGIC_V2_DIST_SIZE};
 
 /// Every frame starts at a multiple of this.
@@ -74,7 +75,9 @@ impl State {
         if self.dist.nr_spis == 0 {
             self.dist.nr_spis = DEFAULT_IRQS - PRIVATE_IRQS;
         }
-        self.irqs.initialise(self.dist.nr_spis, self.cpus.iter().map(|cpu| cpu.vcpu.id.get()));
+        let by_id = self.host.kernel.has(Behaviour::ShowsGicv2TargetsById);
+        let numbers = (0..).zip(&self.cpus).map(|(place, cpu)| if by_id { cpu.vcpu.id.get() } else { place });
+        self.irqs.initialise(self.dist.nr_spis, numbers);
         self.dist.revision = LATEST_REVISION;
         self.dist.initialised = true;
     }

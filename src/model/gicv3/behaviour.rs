@@ -97,6 +97,9 @@ pub enum Behaviour {
     /// A list register goes to an interrupt that is pending before it goes to one that is only active. Without it, active interrupts come
     /// first, and a vCPU that has as many of them as list registers is given no other interrupt.
     PendingBeforeActive,
+    /// `GICD_ITARGETSR` of the SGIs and PPIs of a GICv2 has the id of their vCPU. Without it, its place in the order of creation, which is how a
+    /// target of an SPI is named on every kernel.
+    ShowsGicv2TargetsById,
     /// `GICC_DIR` of a GICv2 is an attribute, which reads 0 and ignores a write: KVM traps the guest's.
     ShowsGiccDir,
     /// `KVM_IRQ_LINE` on a device that is not initialised is `EBUSY` whatever the interrupt. Without it, an impossible interrupt comes first.
@@ -206,6 +209,14 @@ const TABLE: &[Row] = &[
         commit: "05984ba67eb6 \"KVM: arm64: Invert ap_list sorting to push active interrupts out\"",
         matters: "without it, a vCPU with as many active interrupts as list registers (4 on many CPUs) is given no other: before a restore as after it",
         has: &[Span::mainline(6, 19)],
+        unknown: &[],
+    },
+    Row {
+        behaviour: Behaviour::ShowsGicv2TargetsById,
+        title: "a vCPU of a GICv2 reads its `vcpu_id` as its own target",
+        commit: "",
+        matters: "GICv2 only: a VM whose vCPUs are not created in the order of their ids, from 0 on, cannot move between kernels with and without it; with it, its SPIs go to other vCPUs than the guest means",
+        has: &[Span::mainline(6, 16)],
         unknown: &[],
     },
     Row {

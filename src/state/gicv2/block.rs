@@ -73,7 +73,7 @@ interrupt_block! {
         /// Priorities: `GICD_IPRIORITYR`.
         priority PRIORITY: 8 = GICD_IPRIORITYR;
         /// Targets, one bit for each vCPU: `GICD_ITARGETSR`. Of SPIs by the order in which the vCPUs were created. Of SGIs and PPIs read only:
-        /// the vCPU itself, by its id.
+        /// the vCPU itself, by its id, before Linux 6.16 by that order as well.
         targets TARGETS: 8 = GICD_ITARGETSR;
     }
 }

@@ -4,9 +4,11 @@
 //!
 //! Rule: a register is defined once, in a register table or as a row of a block; everything else goes through these.
 
+mod attributes;
 pub(crate) mod block;
 pub(crate) mod codec;
 mod fields;
+mod read;
 mod registers;
 mod state;
 

@@ -6,10 +6,10 @@
 //! Rule: the order of a list means nothing. Every value has one place in a state, or is an error; what no value is given for is a finding.
 
 use super::block::{BlockAt, InterruptBlock, router};
-use super::read::{Absent, Registers};
+use super::read::Registers;
 use super::registers::INITIAL_LPI_BASER;
 use super::{Gicv3State, NOT_STATE, has_icc, maintenance_irq};
-use crate::registers::{RegisterTable, Row};
+use crate::registers::{Absent, RegisterTable, Row};
 use crate::report::{Place, Problem, Report};
 use crate::topology::{Mpidr, NrIrqs, Vcpu, Vcpus};
 use crate::uapi::device::{KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS, KVM_DEV_ARM_VGIC_SYSREG_INSTR_MASK, KVM_DEV_ARM_VGIC_V3_MPIDR_SHIFT};

@@ -11,54 +11,18 @@ use super::{
 };
 use crate::Attr;
 use crate::its::LpiState;
-use crate::registers::{RegisterTable, Row};
+use crate::registers::{Absent, RegisterTable, Row};
 use crate::topology::{Mpidr, NrIrqs, Vcpu, Vcpus};
 use crate::uapi::vgic_v3::icc::SYS_ICC_CTLR_EL1;
 use alloc::vec::Vec;
 
-/// What stands for a register of which no value is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Absent {
-    /// Its value in a new VM; `None` where that depends on the host or on the VM.
-    pub(crate) reset: Option<u64>,
-    /// Not every kernel or version has the register.
-    pub(crate) optional: bool,
-    /// It says what the controller is: no guest sets it.
-    pub(crate) is_identity: bool,
-}
-
-impl Absent {
-    const fn of(row: &Row) -> Self {
-        Absent { reset: row.reset, optional: row.optional, is_identity: false }
-    }
-
-    /// Of a register that no guest sets.
-    const fn of_identity(row: &Row) -> Self {
-        Absent { is_identity: true, ..Absent::of(row) }
-    }
-
-    /// One half of a register of 64 bits.
-    const fn half(self, shift: u32) -> Self {
-        let reset = match self.reset {
-            Some(value) => Some((value >> shift) & u32::MAX as u64),
-            None => None,
-        };
-        Absent { reset, ..self }
-    }
-
-    const fn zero() -> Self {
-        Absent { reset: Some(0), optional: false, is_identity: false }
-    }
-
-    /// Word `n` of a row of a block.
-    const fn of_block(row: &BlockRow, at: BlockAt, n: u32) -> Self {
-        let [first, others] = row.private_reset;
-        let reset = match (at, n) {
-            (BlockAt::Spis(..), _) => row.spi_reset,
-            (BlockAt::Private(_), 0) => first,
-            (BlockAt::Private(_), _) => others,
-        };
-        Absent { reset: Some(reset as u64), optional: false, is_identity: false }
+/// Word `n` of a row of a block.
+const fn absent_word(row: &BlockRow, at: BlockAt, n: u32) -> Absent {
+    let [first, others] = row.private_reset;
+    match (at, n) {
+        (BlockAt::Spis(..), _) => Absent::word(row.spi_reset),
+        (BlockAt::Private(_), 0) => Absent::word(first),
+        (BlockAt::Private(_), _) => Absent::word(others),
     }
 }
 
@@ -136,7 +100,7 @@ fn sysreg<R: Registers>(from: &mut R, mpidr: Mpidr, row: &Row, absent: Absent) -
 }
 
 fn block<R: Registers>(from: &mut R, at: BlockAt) -> Result<InterruptBlock, R::Error> {
-    InterruptBlock::read(|row, n| from.word(at.attr(row, n), Absent::of_block(row, at, n)))
+    InterruptBlock::read(|row, n| from.word(at.attr(row, n), absent_word(row, at, n)))
 }
 
 impl VcpuState {
@@ -173,7 +137,7 @@ impl SpiBlock {
         let interrupts = block(from, BlockAt::Spis(first, any))?;
         let mut targets = [0; 32];
         for (intid, target) in (first..).zip(&mut targets) {
-            *target = from.word(router(intid), Absent::zero())?;
+            *target = from.word(router(intid), Absent::word(0))?;
         }
         Ok(SpiBlock { first, interrupts, router: targets })
     }
