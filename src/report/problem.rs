@@ -102,13 +102,13 @@ problems! {
         EventWidth "event-id-width":
             "more EventID bits than GITS_TYPER.ID_bits", "KVM before 2026 reads on to the end of memory, or loses all events but one";
         EntryOffChain "entry-off-chain":
-            "the entries before lead beyond it, yet KVM takes it", "a stale device comes to life, and its ITT is written";
+            "the entries before it lead past it, and KVM takes it nevertheless", "a stale device comes to life, and its ITT is written";
         EventBeyondTable "event-beyond-table":
             "the EventID is beyond the device's", "its entry is outside of the ITT";
         IttAddress "itt-address":
-            "no address of an ITT: not a multiple of 256, or above 52 bits", "KVM uses another";
+            "not a valid ITT address: not a multiple of 256, or above 52 bits", "KVM uses another";
         PropbaserDiffers "propbaser-differs":
-            "the vCPUs have different values", "KVM has one, and reads another LPI configuration table";
+            "the value differs between vCPUs", "KVM has one, and reads another LPI configuration table";
     }
     High {
         WorkExceeded "work-exceeded":
@@ -140,11 +140,12 @@ problems! {
         CollectionBeyondTable "collection-beyond-table":
             "the ICID is beyond the collection table", "KVM refuses the tables";
         TargetUnknown "target-unknown":
-            "neither the vcpu_id nor, before Linux 6.7, the place of a vCPU", "KVM refuses the tables";
+            "no vCPU has this vcpu_id or, as kernels before Linux 6.7 take it, this place in the order of creation",
+            "KVM refuses the tables";
         TableNotValid "table-not-valid":
             "not valid in an ITS that is enabled", "KVM does not enable the ITS: all its interrupts are lost";
         QueueOffset "queue-offset-outside":
-            "no offset in the command queue", "KVM refuses it, or drops it without an error";
+            "not an offset inside of the command queue", "KVM refuses it, or drops it without an error";
         NotInOrder "not-in-order":
             "listed twice, not in the order of IDs, or empty", "one of two meanings is lost";
         ItsUnknown "its-unknown":
@@ -164,9 +165,10 @@ problems! {
         LpisWithoutIts "lpis-without-its":
             "GICR_CTLR.EnableLPIs is set, and GICR_TYPER.PLPIS is not", "KVM drops it: a VM without an ITS has no LPIs";
         DistCtlr "distributor-control":
-            "ARE and DS are set, and beside them at most EnableGrp1 and, with GICD_TYPER2.nASSGIcap, nASSGIreq", "KVM keeps another value";
+            "must have ARE and DS, and beside them at most EnableGrp1 and, with GICD_TYPER2.nASSGIcap, nASSGIreq",
+            "KVM keeps another value";
         TriggerMode "trigger-mode":
-            "SGIs are edge-triggered, PPIs level-triggered, and bit 0 of each interrupt is 0", "KVM keeps another value";
+            "SGIs must be edge-triggered, PPIs level-triggered, and bit 0 of each interrupt 0", "KVM keeps another value";
         SreClear "sre-clear":
             "SRE must be set", "KVM refuses the register";
         ActivePriority "active-priority-beyond-bits":
@@ -209,7 +211,7 @@ problems! {
         CommandUnknown "command-unknown":
             "a queued command that KVM does not have", "it is passed by";
         CommandRefused "command-refused":
-            "a queued command with an ID or a target that the ITS has not", "KVM refuses it: it has no effect";
+            "a queued command with an ID or a target that the ITS does not have", "KVM refuses it: it has no effect";
         AttributeMissing "attribute-missing":
             "no value was given: KVM's reset value takes its place", "what the guest had set there is lost";
         SpiTargetUnknown "spi-target-unknown":
@@ -217,7 +219,7 @@ problems! {
         SgiSenders "sgi-senders-differ":
             "the SGIs that are pending are not those that have a sender", "the senders are restored: an SGI is lost, or comes that was not sent";
         SgiSenderUnknown "sgi-sender-unknown":
-            "GICD_SPENDSGIR names a vCPU that there is none of", "the guest takes it for the sender of an SGI";
+            "GICD_SPENDSGIR names a vCPU that the VM does not have", "the guest takes it for the sender of an SGI";
         ActiveSgi "sgi-active":
             "an SGI is active, and its sender is not in the interface", "KVM takes vCPU 0 for it: a GIC that compares does not deactivate it";
         RegisterShape "register-shape":
