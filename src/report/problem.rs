@@ -112,7 +112,7 @@ problems! {
     }
     High {
         WorkExceeded "work-exceeded":
-            "more entries than the audit may read", "what follows was not looked at, and KVM reads it under its locks";
+            "more entries than a check may read", "what follows was not looked at, and KVM reads it under its locks";
         TableNotRead "table-not-read":
             "some of the table could not be read", "what is there was not judged, and KVM may use it";
         EntryNotValid "entry-not-valid":
