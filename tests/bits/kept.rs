@@ -121,20 +121,6 @@ pub(crate) const GICV2: &[Exception<Gicv2State>] = &[
         forget!(|state| state.vcpus.iter_mut().for_each(|vcpu| vcpu.private.targets = [vcpu.private.targets[0]; 8])),
     ),
     exception(
-        "ICFGR of SPIs, bit 0 of each interrupt",
-        "KVM has edge and level",
-        forget!(|state| state.spis.iter_mut().for_each(|spis| spis
-            .interrupts
-            .config
-            .iter_mut()
-            .for_each(|word| *word &= 0xaaaa_aaaa))),
-    ),
-    exception(
-        "ICFGR0 and 1",
-        "the trigger modes of private interrupts are fixed",
-        forget!(|state| state.vcpus.iter_mut().for_each(|vcpu| vcpu.private.config = [0; 2])),
-    ),
-    exception(
         "ISPENDR of SGIs",
         "SGIs are pending by their senders",
         forget!(|state| state.vcpus.iter_mut().for_each(|vcpu| vcpu.private.pending[0] &= 0xffff_0000)),
