@@ -299,6 +299,7 @@ impl Applied {
 
 /// A write that the kernel accepted and did not do: the register reads otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ReadBackError {
     /// The register.
     pub attr: AttrId,
@@ -348,6 +349,7 @@ impl fmt::Display for OfIts {
 
 /// An access that the kernel refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AccessError {
     /// Get or set.
     pub operation: Operation,
@@ -370,7 +372,10 @@ pub struct AccessError {
 }
 
 impl AccessError {
-    pub(crate) fn new(operation: Operation, attr: AttrId, errno: Errno) -> Self {
+    /// An access of an attached device that failed; more is known by its fields.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn new(operation: Operation, attr: AttrId, errno: Errno) -> Self {
         AccessError { operation, attr, its: None, errno, value: None, present: None, attempts: 1, attached: true, applied: None }
     }
 

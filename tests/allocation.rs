@@ -327,7 +327,7 @@ fn the_number_of_allocations_does_not_depend_on_the_size() {
         for id in (0..bits.lpis()).step_by(3) {
             assert!(state.lpi_ist.as_mut().expect("LPIs").set(id, Iste::new().with_enable(true)));
         }
-        let target = Target { spi_count: spis, identity: state.identity, vcpus };
+        let target = Target::of(&state).expect("vCPUs");
         let check = || {
             judge::gicv5::fit(&state, &target).expect("fits");
             assert_eq!(judge::gicv5::problems(&state).findings, []);

@@ -196,8 +196,7 @@ fn read_gicv5(bytes: &[u8], state: &Gicv5State<'_>) {
             assert!(image == bytes, "encoded to other bytes");
         }
     }
-    let vcpus = state.topology().expect("the reader has seen to it");
-    let target = gicv5::Target { spi_count: state.spi_count, identity: state.identity, vcpus };
+    let target = gicv5::Target::of(state).expect("the reader has seen to it");
     assert_eq!(bounded(bytes.len(), FIT, || judge::gicv5::fit(state, &target)), Ok(()));
     tell(&bounded(bytes.len(), PROBLEMS5, || judge::gicv5::problems(state)));
 }

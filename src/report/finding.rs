@@ -10,6 +10,7 @@ use core::fmt;
 
 /// A problem, where it is first, and how often it is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Finding {
     /// What is wrong.
     pub problem: Problem,
@@ -40,6 +41,7 @@ impl fmt::Display for Finding {
 
 /// Commands that an enabled ITS will run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct QueuedCommands {
     /// Guest physical address of the registers of the ITS.
     pub its: u64,

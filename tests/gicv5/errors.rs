@@ -193,8 +193,8 @@ fn every_error_number_has_a_meaning_where_the_kernel_documents_one() {
         for attr in attrs {
             for operation in [Operation::Get, Operation::Set] {
                 for errno in errnos {
-                    let (value, present) = (None, None);
-                    let error = AccessError { operation, attr, errno, attempts: 1, attached, its: None, value, present, applied };
+                    let mut error = AccessError::new(operation, attr, errno);
+                    (error.attached, error.applied) = (attached, applied);
                     if !error.meaning().is_empty() {
                         text.push_str(&format!("  {operation} {attr}: {errno} ({})\n", error.meaning()));
                     }
@@ -205,31 +205,11 @@ fn every_error_number_has_a_meaning_where_the_kernel_documents_one() {
     for errno in
         [Errno::EFAULT, Errno::ENOMEM, Errno::EIO, Errno::ENOTTY, Errno::ETIMEDOUT, Errno::EBADF, Errno::EPERM, Errno::EACCES]
     {
-        let error = AccessError {
-            operation: Operation::Get,
-            attr: Attr::nr_irqs().id(),
-            errno,
-            attempts: 1,
-            attached: true,
-            its: None,
-            value: None,
-            present: None,
-            applied: None,
-        };
+        let error = AccessError::new(Operation::Get, Attr::nr_irqs().id(), errno);
         text.push_str(&format!("{error}\n"));
     }
     snapshot!("gicv5_errno_meanings", text);
-    let unknown = AccessError {
-        operation: Operation::Get,
-        attr: AttrId::IST,
-        errno: Errno::from_raw(-71),
-        attempts: 1,
-        attached: true,
-        its: None,
-        value: None,
-        present: None,
-        applied: None,
-    };
+    let unknown = AccessError::new(Operation::Get, AttrId::IST, Errno::from_raw(-71));
     assert_eq!(unknown.to_string(), "get IST: EPROTO (KVM documents no such answer here)");
 }
 

@@ -8,7 +8,7 @@ use vgic_state::VcpuId;
 use vgic_state::its::{Cte, Dte, Ite, Table};
 use vgic_state::judge::Ranges;
 use vgic_state::report::Problem::{self, *};
-use vgic_state::report::{QueuedCommands, Severity};
+use vgic_state::report::Severity;
 
 pub(crate) type Change = fn(&mut Subject);
 
@@ -405,7 +405,8 @@ fn queued_commands_of_a_queue_that_wraps() {
     (registers.creadr, registers.cwriter) = (0xffe0, 0x40);
     let report = subject.audit();
     let ranges = [GuestRange::new(queue(0) + 0xffe0, 32), GuestRange::new(queue(0), 64)];
-    assert_eq!(report.queued, [QueuedCommands { its: its_base(0), ranges }]);
+    let queued = report.queued.iter().map(|queued| (queued.its, queued.ranges));
+    assert_eq!(queued.collect::<Vec<_>>(), [(its_base(0), ranges)]);
     subject.state.its[0].registers.ctlr &= !1;
     assert_eq!(subject.audit(), Default::default(), "an ITS that is not enabled runs none");
 }

@@ -128,7 +128,7 @@ impl TargetArgs {
         if !self.its.is_empty() {
             return Err("--its: a GICv5 of KVM has no ITS".into());
         }
-        let mut target = gicv5::Target { spi_count: state.spi_count, identity: state.identity, vcpus: state.topology()? };
+        let mut target = gicv5::Target::of(state)?;
         if let Some(vcpus) = &self.vcpus {
             target.vcpus = vcpus.clone();
         }

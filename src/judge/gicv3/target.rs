@@ -19,6 +19,7 @@ use alloc::vec::Vec;
 
 /// What a state is compared with: the devices and the VM they belong to.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Target {
     /// Interrupts of the device.
     pub nr_irqs: NrIrqs,
@@ -80,6 +81,7 @@ impl TargetVcpu {
 
 /// What one vCPU's part of the controller is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TargetVcpu {
     /// The vCPU.
     pub vcpu: Vcpu,

@@ -8,11 +8,12 @@ use crate::Attr;
 use crate::judge::identity::{Exception, Rule, check_fields, check_vcpus};
 use crate::report::Refusal;
 use crate::state::gicv5::{Gicv5State, IrsIdentity};
-use crate::topology::{SpiCount, Vcpus};
+use crate::topology::{SpiCount, TopologyError, Vcpus};
 use crate::uapi::vgic_v5::irs::{GICV5_IRS_IDR0, GICV5_IRS_IDR1, GICV5_IRS_IDR2};
 
 /// What a state is compared with: the device and the VM it belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Target {
     /// SPIs of the device.
     pub spi_count: SpiCount,
@@ -20,6 +21,17 @@ pub struct Target {
     pub identity: IrsIdentity,
     /// vCPUs of the VM.
     pub vcpus: Vcpus,
+}
+
+impl Target {
+    /// The VM that a state is of, on the host that it was saved on.
+    ///
+    /// # Errors
+    ///
+    /// [`TopologyError`]: the vCPUs of the state are no possible set.
+    pub fn of(state: &Gicv5State<'_>) -> Result<Target, TopologyError> {
+        Ok(Target { spi_count: state.spi_count, identity: state.identity, vcpus: state.topology()? })
+    }
 }
 
 /// Whether a VM is one for a state: its vCPUs, the number of SPIs, and what its IRS is. What is wrong with the state itself,

@@ -120,6 +120,7 @@ impl El2State {
 
 /// The virtual CPU interface of a vCPU with EL2.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct El2 {
     /// Its identification registers.
     pub identity: El2Identity,
