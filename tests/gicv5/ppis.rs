@@ -235,6 +235,7 @@ fn a_question_that_fails_says_how_far_the_restore_has_come() {
         let Err(Error::Access(error)) = gic.restore(&state) else { panic!("fault {k}") };
         let operation = if step.op == Op::Get { Operation::Get } else { Operation::Set };
         assert_eq!((error.operation, error.attr, error.errno), (operation, step.id, Errno::ENOSPC));
+        assert_eq!(error.value, (step.op == Op::Set).then_some(u64::MAX), "what was to be written");
         let applied = error.applied.expect("how far it came");
         assert_eq!((applied.done, applied.total, applied.last), (13, 13 + 26 * 3, Some(AttrId::IST)));
         assert!(error.to_string().ends_with("discard this VM"), "{error}");
