@@ -366,7 +366,7 @@ fn a_release_is_found_by_its_name_or_unknown() {
         "6.1.0-56-cloud-arm64",
         "99999999.1.1",
         "7.3.5",
-        "7.0.5",
+        "7.0.3",
     ] {
         let error = release.parse::<Kernel>().expect_err(release).to_string();
         assert!(error.starts_with(&format!("the model does not know Linux {release}: ")), "{error}");
@@ -375,6 +375,16 @@ fn a_release_is_found_by_its_name_or_unknown() {
     assert_eq!(debian("6.1.0-56-cloud-arm64", "#1 SMP Debian 6.1.192-2 (2026-11-20)").as_deref(), Ok("6.1.192"));
     assert_eq!(debian("7.3-cloud-arm64", "#1 SMP Debian 7.3~rc7-1~exp1 (2026-10-12)").as_deref(), Ok("7.3.0"));
     assert_eq!(debian("7.3.4", "#1 SMP").as_deref(), Ok("7.3.4"));
+
+    // Of the releases between two packaged ones, which has a fix.
+    for (behaviour, before, first) in [
+        (Behaviour::AppliesImplementationRevision, "7.0.6", "7.0.7"),
+        (Behaviour::RefusesWideEventIds, "7.0.10", "7.0.11"),
+        (Behaviour::DisablingForgetsPendingLpis, "7.1.4", "7.1.5"),
+    ] {
+        let has = |release: &str| release.parse::<Kernel>().unwrap().has(behaviour);
+        assert_eq!((has(before), has(first)), (false, true), "{behaviour:?}");
+    }
 
     let patched = Kernel::V6_1.with(Behaviour::ClearsUnmappedEntries).without(Behaviour::MovallKeepsOthers);
     assert_eq!(format!("{patched:?}"), "Kernel(6.1.0 with ClearsUnmappedEntries without MovallKeepsOthers)");

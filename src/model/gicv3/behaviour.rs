@@ -1,11 +1,11 @@
 //! What differs between releases of Linux, and which have what.
 //!
 //! Source: the history of `arch/arm64/kvm/vgic/`: the commit of each change; Debian's change logs of its kernels 6.1.192, 6.12.118,
-//! 7.2.13 and 7.3.4 for the stable releases that took it over; and the scenarios of `tests/kvm`, which observed each behaviour on
-//! every kernel of `docs/kernels.md`.
+//! 7.2.13 and 7.3.4 for the stable releases that took it over, the announcement of 7.0.7, CVE-2026-64106 and CVE-2026-72288 for those of
+//! 7.0 and 7.1; and the scenarios of `tests/kvm`, which observed each behaviour on every kernel of `docs/kernels.md`.
 //!
 //! Rule: a release is never compared anywhere else. A difference is a row here, with the commit that made it, and with every release
-//! that has it; where two packaged kernels differ and nobody knows which release between them brought it, that is said too.
+//! that has it.
 
 /// A release: major, minor, patch.
 pub(super) type Release = (u16, u16, u16);
@@ -26,11 +26,6 @@ impl Span {
     /// Every release from Linux `major.minor` on.
     const fn mainline(major: u16, minor: u16) -> Span {
         Span { from: (major, minor, 0), until: (u16::MAX, 0, 0) }
-    }
-
-    /// Between two releases of one line: after the first, before the second.
-    const fn between(major: u16, minor: u16, after: u16, before: u16) -> Span {
-        Span { from: (major, minor, after + 1), until: (major, minor, before) }
     }
 
     /// Every release before Linux `major.minor`.
@@ -55,8 +50,6 @@ struct Row {
     commit: &'static str,
     matters: &'static str,
     has: &'static [Span],
-    /// Releases between two kernels that were looked at, of which one has it.
-    unknown: &'static [Span],
 }
 
 /// What a release of Linux does and others do not: in the model, and on a host.
@@ -137,7 +130,6 @@ const TABLE: &[Row] = &[
         commit: "d455d366c451 \"KVM: arm64: vgic-its: Treat the collection target address as a vcpu_id\"",
         matters: "a state moves between kernels with and without it only if `vcpu_id`s have no gaps; without it, a guest whose ids have gaps does not run",
         has: &[Span::mainline(6, 7)],
-        unknown: &[],
     },
     Row {
         behaviour: Behaviour::NamesGicv2VcpusById,
@@ -145,7 +137,6 @@ const TABLE: &[Row] = &[
         commit: "4e7728c81a54 \"KVM: arm64: vgic-v2: Use cpuid from userspace as vcpu_id\"; 6.7, and 6.8 before 6.8.10, follow a null pointer for an id that no vCPU has, until 6ddb4f372fc6 (CVE-2024-36953)",
         matters: "GICv2 only: without it, the VMM creates vCPUs in the order of their ids, from 0 on",
         has: &[Span::stable(6, 1, 91), Span::mainline(6, 7)],
-        unknown: &[],
     },
     Row {
         behaviour: Behaviour::ClearsUnmappedEntries,
@@ -153,7 +144,6 @@ const TABLE: &[Row] = &[
         commit: "e9649129d33d \"KVM: arm64: vgic-its: Clear DTE when MAPD unmaps a device\", 7602ffd1d5e8 \"KVM: arm64: vgic-its: Clear ITE when DISCARD frees an ITE\"",
         matters: "without it, devices that the guest unmapped can be live again after a restore",
         has: &[Span::stable(6, 1, 120), Span::mainline(6, 12)],
-        unknown: &[],
     },
     Row {
         behaviour: Behaviour::HasMaintenanceIrq,
@@ -161,7 +151,6 @@ const TABLE: &[Row] = &[
         commit: "faf7714a47a2 \"KVM: arm64: nv: Allow userland to set VGIC maintenance IRQ\"",
         matters: "nested guests only",
         has: &[Span::mainline(6, 15)],
-        unknown: &[],
     },
     Row {
         behaviour: Behaviour::GivesMaintenanceIrqAfterInit,
@@ -169,7 +158,6 @@ const TABLE: &[Row] = &[
         commit: "\"KVM: arm64: vgic-v3: Consolidate MAINT_IRQ handling\"",
         matters: "without it, and with `MAINT_IRQ`, a GICv3 does not tell whether the vCPUs have EL2",
         has: &[Span::mainline(6, 17)],
-        unknown: &[],
     },
     Row {
         behaviour: Behaviour::RefusesUnknownItsCommands,
@@ -177,7 +165,6 @@ const TABLE: &[Row] = &[
         commit: "4530256f3699 \"KVM: arm64: vgic-its: Return -ENXIO to invalid KVM_DEV_ARM_VGIC_GRP_CTRL attrs\"",
         matters: "without it, a command that is sent to the wrong device succeeds",
         has: &[Span::mainline(6, 17)],
-        unknown: &[],
     },
     Row {
         behaviour: Behaviour::PresetsBeforeInit,
@@ -185,7 +172,6 @@ const TABLE: &[Row] = &[
         commit: "f26e6af75782 \"KVM: arm64: vgic-v3: Allow access to GICD_IIDR prior to initialization\", c652887a9288 for GICD_TYPER2.nASSGIcap",
         matters: "only with it can a guest of a host without GICv4.1 be restored on a host with it",
         has: &[Span::mainline(6, 17)],
-        unknown: &[],
     },
     Row {
         behaviour: Behaviour::RunsGuestsWithEl2,
@@ -193,7 +179,6 @@ const TABLE: &[Row] = &[
         commit: "a7484c80e5ca \"KVM: arm64: Allow userspace to request KVM_ARM_VCPU_EL2*\"",
         matters: "a guest with EL2 goes to such kernels only",
         has: &[Span::mainline(6, 16)],
-        unknown: &[],
     },
     Row {
         behaviour: Behaviour::HasEl2Registers,
@@ -201,7 +186,6 @@ const TABLE: &[Row] = &[
         commit: "9fe9663e47e2 \"KVM: arm64: Expose GICv3 EL2 registers via KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS\"",
         matters: "without it, a nested guest cannot be saved",
         has: &[Span::mainline(6, 17)],
-        unknown: &[],
     },
     Row {
         behaviour: Behaviour::PendingBeforeActive,
@@ -209,7 +193,6 @@ const TABLE: &[Row] = &[
         commit: "05984ba67eb6 \"KVM: arm64: Invert ap_list sorting to push active interrupts out\"",
         matters: "without it, a vCPU with as many active interrupts as list registers (4 on many CPUs) is given no other: before a restore as after it",
         has: &[Span::mainline(6, 19)],
-        unknown: &[],
     },
     Row {
         behaviour: Behaviour::ShowsGicv2TargetsById,
@@ -225,7 +208,6 @@ const TABLE: &[Row] = &[
         commit: "255de897e7fb \"KVM: arm64: GICv2: Handle deactivation via GICV_DIR traps\"",
         matters: "none: it is no state",
         has: &[Span::mainline(6, 19)],
-        unknown: &[],
     },
     Row {
         behaviour: Behaviour::IrqLineNeedsInitFirst,
@@ -233,7 +215,6 @@ const TABLE: &[Row] = &[
         commit: "",
         matters: "an `errno` only",
         has: &[Span::mainline(7, 2)],
-        unknown: &[],
     },
     Row {
         behaviour: Behaviour::AppliesImplementationRevision,
@@ -241,15 +222,13 @@ const TABLE: &[Row] = &[
         commit: "a0e6ae45af17 \"KVM: arm64: vgic: Fix IIDR revision field extracted from wrong value\"",
         matters: "without it, a state of another revision is refused by name (the crate reads back)",
         has: &[Span::stable(6, 1, 175), Span::stable(6, 12, 88), Span::stable(7, 0, 7), Span::mainline(7, 1)],
-        unknown: &[Span::between(7, 0, 4, 7)],
     },
     Row {
         behaviour: Behaviour::RefusesWideEventIds,
         title: "`RESTORE_TABLES` refuses more than 16 bits of EventID",
         commit: "9ce754ed8e7a \"KVM: arm64: vgic-its: Reject restored DTE with out-of-range num_eventid_bits\"",
         matters: "without it, crafted tables are taken (the crate refuses them before the kernel sees them)",
-        has: &[Span::stable(6, 1, 175), Span::stable(6, 12, 92), Span::stable(7, 0, 12), Span::mainline(7, 1)],
-        unknown: &[Span::between(7, 0, 10, 12)],
+        has: &[Span::stable(6, 1, 175), Span::stable(6, 12, 92), Span::stable(7, 0, 11), Span::mainline(7, 1)],
     },
     Row {
         behaviour: Behaviour::MovallKeepsOthers,
@@ -257,7 +236,6 @@ const TABLE: &[Row] = &[
         commit: "751f46415605 \"KVM: arm64: vgic-its: Fix MOVALL handling of source redistributor\"",
         matters: "without it, interrupts of a guest go to the wrong vCPU: before a restore as after it",
         has: &[Span::before(6, 10), Span::stable(6, 12, 113), Span::stable(7, 2, 10), Span::mainline(7, 3)],
-        unknown: &[],
     },
     Row {
         behaviour: Behaviour::SavesEventsWithoutCollection,
@@ -265,15 +243,13 @@ const TABLE: &[Row] = &[
         commit: "c6c156d931c3 \"KVM: arm64: vgic-its: Don't dereference a NULL collection on ITT save\"",
         matters: "without it, a guest can crash the host at `SAVE_TABLES`, and nothing in user space prevents it",
         has: &[Span::stable(6, 1, 191), Span::stable(6, 12, 113), Span::mainline(7, 2)],
-        unknown: &[],
     },
     Row {
         behaviour: Behaviour::DisablingForgetsPendingLpis,
         title: "LPIs that are disabled are no more pending",
         commit: "7258770e5814 \"KVM: arm64: vgic: Handle race between interrupt affinity change and LPI disabling\"",
         matters: "with it, a guest that disables the LPIs of a vCPU has lost those that were pending: before a save as after it",
-        has: &[Span::stable(6, 1, 191), Span::stable(6, 12, 114), Span::stable(7, 1, 13), Span::mainline(7, 2)],
-        unknown: &[Span::between(7, 1, 3, 13)],
+        has: &[Span::stable(6, 1, 191), Span::stable(6, 12, 114), Span::stable(7, 1, 5), Span::mainline(7, 2)],
     },
     Row {
         behaviour: Behaviour::ChangedBaserFreesMappings,
@@ -281,7 +257,6 @@ const TABLE: &[Row] = &[
         commit: "8cd92f77ae4f \"KVM: arm64: vgic-its: Free the caches when GITS_BASER changes\"",
         matters: "none for a VMM that resets an ITS before a restore",
         has: &[Span::stable(6, 12, 112), Span::stable(7, 2, 9), Span::mainline(7, 3)],
-        unknown: &[],
     },
     Row {
         behaviour: Behaviour::SaveSkipsDevicesWithoutEntry,
@@ -289,7 +264,6 @@ const TABLE: &[Row] = &[
         commit: "cc5d96036e01 \"KVM: arm64: vgic-its: Skip unreachable devices instead of failing the save\"",
         matters: "with it, devices are lost without a word (tables in the image find all; `verify_flush` names what is lost)",
         has: &[Span::stable(6, 12, 112), Span::stable(7, 2, 9), Span::mainline(7, 3)],
-        unknown: &[],
     },
     Row {
         behaviour: Behaviour::OneEventForAnLpi,
@@ -297,7 +271,6 @@ const TABLE: &[Row] = &[
         commit: "\"KVM: arm64: vgic-its: Don't map an LPI from more than one event\"",
         matters: "with it, a second event for an LPI is lost without a word (the audit names it)",
         has: &[Span::stable(7, 3, 4)],
-        unknown: &[],
     },
     Row {
         behaviour: Behaviour::DistancesPassOverUnmapped,
@@ -305,7 +278,6 @@ const TABLE: &[Row] = &[
         commit: "",
         matters: "none: a restore finds the same events",
         has: &[Span::mainline(7, 3)],
-        unknown: &[],
     },
 ];
 
@@ -335,11 +307,6 @@ impl Behaviour {
             rows = rest;
         }
         bits
-    }
-
-    /// Whether something is not known of a release.
-    pub(super) fn is_unknown_for(release: Release) -> bool {
-        TABLE.iter().any(|row| any_contains(row.unknown, release))
     }
 
     fn row(self) -> Option<&'static Row> {
