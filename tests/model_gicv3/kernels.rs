@@ -295,13 +295,18 @@ fn active_interrupts_and_list_registers() {
 #[test]
 fn pending_interrupts_and_list_registers() {
     for kernel in Kernel::ALL {
-        for (group1, active, expected) in [
+        let last = kernel.has(Behaviour::DisabledGroupsLast);
+        // A kernel that has one of the two.
+        let active_last = kernel.without(Behaviour::DisabledGroupsLast).with(Behaviour::PendingBeforeActive);
+        for (kernel, group1, active, expected) in [
             // The first four fill the list registers.
-            (0b11_0000, 0, &[][..]),
-            (0b01_1000, 0, &[3, 4]),
-            (0b11_1111, 0, &[0, 1, 2, 3, 4, 5]),
+            (kernel, 0b11_0000, 0, if last { &[4, 5][..] } else { &[] }),
+            (kernel, 0b01_1000, 0, &[3, 4]),
+            (kernel, 0b11_1111, 0, &[0, 1, 2, 3, 4, 5]),
             // One that is active is the first of them, or the last.
-            (0b01_1000, 1, if kernel.has(Behaviour::PendingBeforeActive) { &[3, 4] } else { &[] }),
+            (kernel, 0b01_1000, 1, if last { &[3, 4] } else { &[] }),
+            (active_last, 0b01_1000, 1, &[3, 4]),
+            (active_last, 0b11_0000, 0, &[]),
         ] {
             let mut rig = running_with(on(kernel), 0, false);
             rig.gic.set(Attr::dist(0), 2).unwrap();

@@ -93,6 +93,9 @@ pub enum Behaviour {
     /// `GICD_ITARGETSR` of the SGIs and PPIs of a GICv2 has the id of their vCPU. Without it, its place in the order of creation, which is how a
     /// target of an SPI is named on every kernel.
     ShowsGicv2TargetsById,
+    /// Interrupts of a group that the vCPU has not enabled get list registers after all others. Without it, by their priority: as many of them
+    /// as list registers, and a guest is given no interrupt of the other group that comes after them.
+    DisabledGroupsLast,
     /// `GICC_DIR` of a GICv2 is an attribute, which reads 0 and ignores a write: KVM traps the guest's.
     ShowsGiccDir,
     /// `KVM_IRQ_LINE` on a device that is not initialised is `EBUSY` whatever the interrupt. Without it, an impossible interrupt comes first.
@@ -200,7 +203,13 @@ const TABLE: &[Row] = &[
         commit: "",
         matters: "GICv2 only: a VM whose vCPUs are not created in the order of their ids, from 0 on, cannot move between kernels with and without it; with it, its SPIs go to other vCPUs than the guest means",
         has: &[Span::mainline(6, 16)],
-        unknown: &[],
+    },
+    Row {
+        behaviour: Behaviour::DisabledGroupsLast,
+        title: "interrupts of disabled groups come last",
+        commit: "33c1f60b3213 \"KVM: arm64: Move undeliverable interrupts to the end of ap_list\"",
+        matters: "without it, as many pending interrupts of a disabled group as list registers can hide those of the other: before a restore as after it",
+        has: &[Span::mainline(6, 19)],
     },
     Row {
         behaviour: Behaviour::ShowsGiccDir,

@@ -5,7 +5,6 @@
 //!
 //! Rule: what is acknowledged is what hardware would signal out of the interrupts that KVM has on the vCPU's list.
 
-use super::behaviour::Behaviour;
 use super::guest::Guest;
 use super::icc::Icc;
 use super::irq::{FIRST_LPI, Irq, SGIS};
@@ -89,8 +88,8 @@ impl Guest<'_> {
     /// Reads `ICC_IAR1_EL1`: acknowledges the group 1 interrupt of the highest priority that is signalled; `None` for 1023.
     ///
     /// Of several with one priority: the lowest ID. The architecture leaves that choice open. Where more interrupts are pending or active
-    /// than there are [list registers](super::Host::list_registers), the first ones that KVM finds fill them, and the guest sees no other:
-    /// not even where none of those can be signalled, as interrupts of a group that is not enabled.
+    /// than there are [list registers](super::Host::list_registers), the first ones that KVM finds fill them, and the guest sees no other.
+    /// On [older kernels](super::Behaviour::DisabledGroupsLast) not even where none of those can be signalled, since their group is not enabled.
     pub fn acknowledge(&mut self) -> Option<u32> {
         self.acknowledge_group(true)
     }
@@ -104,11 +103,10 @@ impl Guest<'_> {
         let vcpu = self.index;
         self.state(|state| {
             let bits = state.host.pri_bits;
-            let registers = state.host.list_registers as usize;
-            let pending_first = state.host.kernel.has(Behaviour::PendingBeforeActive);
+            let sorting = state.sorting(vcpu);
             let icc = &mut state.cpus.get_mut(vcpu)?.icc;
             let enables = |irq: &Irq| if irq.group1 { icc.igrpen1 } else { icc.igrpen0 };
-            let (intid, irq) = state.irqs.signalled(vcpu, registers, pending_first, enables)?;
+            let (intid, irq) = state.irqs.signalled(vcpu, sorting, enables)?;
             let (priority, of1) = (irq.priority, irq.group1);
             // The highest one decides: one of the other group hides what comes after it.
             if of1 != group1 || !icc.preempts(priority, of1, bits) {

@@ -61,14 +61,25 @@ impl Irq {
         }
     }
 
-    /// Before which others it gets a list register, where there are not enough for all on its list. Whether the interrupt can be
-    /// signalled, which its group decides too, does not count.
-    fn order(&self, pending_first: bool) -> (bool, u8, u64) {
-        let last = self.active == pending_first;
+    /// Before which others it gets a list register, where there are not enough for all on its list.
+    fn order(&self, sorting: Sorting) -> (bool, bool, u8, u64) {
+        let disabled = sorting.groups.is_some_and(|[group0, group1]| if self.group1 { !group1 } else { !group0 });
+        let last = self.active == sorting.pending_first;
         // Of those that are active, older kernels do not compare the priority.
-        let priority = if self.active && !pending_first { 0 } else { self.priority };
-        (last, priority, self.place)
+        let priority = if self.active && !sorting.pending_first { 0 } else { self.priority };
+        (disabled, last, priority, self.place)
     }
+}
+
+/// How a kernel fills the list registers of a vCPU.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sorting {
+    /// How many there are.
+    pub(super) registers: usize,
+    /// Interrupts that are pending come before active ones, and not the other way round.
+    pub(super) pending_first: bool,
+    /// Which groups the vCPU has enabled, where those of another come last.
+    pub(super) groups: Option<[bool; 2]>,
 }
 
 /// All interrupts of a VM.
@@ -178,9 +189,9 @@ impl Irqs {
     }
 
     /// The list of a vCPU that runs is sorted, and stays so, if the list registers do not hold all that is on it.
-    pub(super) fn sort(&mut self, vcpu: usize, registers: usize, pending_first: bool) {
-        let mut list: Vec<_> = self.listed(vcpu).map(|(intid, irq)| (irq.order(pending_first), intid)).collect();
-        if list.len() > registers {
+    pub(super) fn sort(&mut self, vcpu: usize, sorting: Sorting) {
+        let mut list: Vec<_> = self.listed(vcpu).map(|(intid, irq)| (irq.order(sorting), intid)).collect();
+        if list.len() > sorting.registers {
             list.sort_unstable();
             for ((_, intid), place) in list.into_iter().zip(self.last_place + 1..) {
                 if let Some(irq) = self.get_mut(vcpu, intid) {
@@ -193,19 +204,13 @@ impl Irqs {
 
     /// The interrupt that is signalled to a vCPU: of those of an enabled group that are in list registers, the one of the highest
     /// priority. Of several with one priority, the lowest ID, unless only another one is in a list register.
-    pub(super) fn signalled(
-        &self,
-        vcpu: usize,
-        registers: usize,
-        pending_first: bool,
-        enables: impl Fn(&Irq) -> bool,
-    ) -> Option<(u32, &Irq)> {
+    pub(super) fn signalled(&self, vcpu: usize, sorting: Sorting, enables: impl Fn(&Irq) -> bool) -> Option<(u32, &Irq)> {
         let could_be = || self.listed(vcpu).filter(|(_, irq)| !irq.active && enables(irq));
         let lowest = could_be().min_by_key(|(intid, irq)| (irq.priority, *intid))?;
-        let first = could_be().min_by_key(|(_, irq)| irq.order(pending_first))?;
+        let first = could_be().min_by_key(|(_, irq)| irq.order(sorting))?;
         let in_register = |(_, irq): &(u32, &Irq)| {
-            let order = irq.order(pending_first);
-            self.listed(vcpu).filter(|(_, other)| other.order(pending_first) < order).take(registers).count() < registers
+            let order = irq.order(sorting);
+            self.listed(vcpu).filter(|(_, other)| other.order(sorting) < order).take(sorting.registers).count() < sorting.registers
         };
         [lowest, first].into_iter().find(in_register)
     }

@@ -9,6 +9,7 @@ use super::behaviour::Behaviour;
 use super::cpu::Cpu;
 use super::el2::DEFAULT_MAINTENANCE;
 use super::guest::Guest;
+use super::irq::Sorting;
 use super::state::State;
 use super::vm::Vm;
 use crate::{Errno, VcpuId};
@@ -72,7 +73,18 @@ impl State {
                 }
             }
         }
-        self.irqs.sort(index, host.list_registers as usize, host.kernel.has(Behaviour::PendingBeforeActive));
+        self.irqs.sort(index, self.sorting(index));
         Ok(index)
+    }
+
+    /// How the list registers of a vCPU are filled.
+    pub(super) fn sorting(&self, vcpu: usize) -> Sorting {
+        let has = |behaviour| self.host.kernel.has(behaviour);
+        let groups = self.cpus.get(vcpu).map(|cpu| [cpu.icc.igrpen0, cpu.icc.igrpen1]);
+        Sorting {
+            registers: self.host.list_registers as usize,
+            pending_first: has(Behaviour::PendingBeforeActive),
+            groups: groups.filter(|_| has(Behaviour::DisabledGroupsLast)),
+        }
     }
 }

@@ -87,7 +87,7 @@ pub(crate) fn active_interrupts_and_list_registers<R: Rig>(log: &mut Log) {
 }
 
 /// More interrupts that pend than list registers, of which those that come first are of group 0, which the vCPU has not enabled: the
-/// guest is given none of those behind, before a restore as after it. What random conversations found (seed 5006).
+/// guest of an older kernel is given none of those behind, before a restore as after it. What random conversations found (seed 5006).
 pub(crate) fn pending_interrupts_and_list_registers<R: Rig>(log: &mut Log) {
     let mut source = R::new(Config { its: 0, ..Config::default() });
     program::basics(&mut source);
@@ -97,6 +97,11 @@ pub(crate) fn pending_interrupts_and_list_registers<R: Rig>(log: &mut Log) {
     let mut target = moved(&mut source);
     for rig in [&mut source, &mut target] {
         let served = rig.acknowledge(0);
+        if has::<R>(Behaviour::DisabledGroupsLast) {
+            assert_eq!(served, [11, 14]);
+            log.value("of group 1", served);
+            continue;
+        }
         assert!(served.is_empty(), "{served:?}");
         log.value("with four of group 0 first", served);
         // Its priority is now the highest one.
