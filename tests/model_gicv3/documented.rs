@@ -70,13 +70,15 @@ fn releases(behaviour: Behaviour) -> String {
 fn document() -> String {
     let mut text = String::from(
         "# Which kernel does what\n\n\
-         For whoever decides on which kernels guests run and between which they move: what each release of Linux does with a GICv3 and an ITS, what\n\
-         that means for a VMM, and the commit that brought it.\n\n\
-         Written by `tests/model_gicv3/documented.rs` from the table that the model works by (`model::gicv3::Behaviour`); a test compares.\n\
-         Change the table, then `VGIC_STATE_WRITE_DOCS=1 cargo test --test model_gicv3 documented`.\n\n\
-         A version is not a behaviour: fixes go to the long-term lines and to the newest, and not to those between. To decide by what a\n\
-         host does, ask for the release of its kernel (`Kernel::from_uname`); the model refuses a release that nobody has looked at.\n\n\
-         ## For a VMM to decide by\n\n",
+         What each release of Linux does with a GICv2, a GICv3 and an ITS, what that means for a VMM, and which commit brought it: for\n\
+         deciding on which kernels guests run, and between which they move.\n\n\
+         `tests/model_gicv3/documented.rs` writes this document from the table that the model uses (`model::gicv3::Behaviour`), and a\n\
+         test compares the two. To change it, change the table, then run\n\
+         `VGIC_STATE_WRITE_DOCS=1 cargo test --test model_gicv3 documented`.\n\n\
+         A later version does not always have what an earlier one has: fixes go to the long-term lines and to the newest line, and not\n\
+         to those between. To learn what a host does, look up the release of its kernel (`Kernel::from_uname`); the model refuses a\n\
+         release that was not examined.\n\n\
+         ## Overview\n\n",
     );
     let mut row = |name: &str, cells: &[String]| {
         let _ = writeln!(text, "| {name} | {} |", cells.join(" | "));
@@ -87,7 +89,8 @@ fn document() -> String {
         row(behaviour.title(), &Kernel::ALL.map(|kernel| if kernel.has(behaviour) { "yes" } else { "-" }.to_string()));
     }
     text.push_str(
-        "\n## Each of them\n\nWhat a VMM has of it; which of the releases that were looked at have it; the commit in mainline.\n",
+        "\n## Each behaviour\n\n\
+         What it means for a VMM that saves and restores; which of the examined releases have it; the commit in mainline.\n",
     );
     for behaviour in Behaviour::ALL {
         let commit = if behaviour.commit().is_empty() { "not known" } else { behaviour.commit() };
@@ -101,9 +104,10 @@ fn document() -> String {
     }
     text.push_str(
         "\n## Seen on real kernels\n\n\
-         Every scenario of `tests/kvm` on Debian's arm64 kernels in QEMU's emulation; what the kernel was observed to do is what the model does,\n\
-         line by line. \"Crash\" is `SAVE_TABLES` after the guest has unmapped a collection that has events. `tests/kvm/env/matrix` runs all of it\n\
-         and writes `tests/kvm/env/seen`, of which this is made.\n\n\
+         Every scenario of `tests/kvm`, run on Debian's arm64 kernels in QEMU's emulation. What the kernel was observed to do is\n\
+         compared with what the model does, line by line. The last column is what the host does at `SAVE_TABLES` after the guest has\n\
+         unmapped a collection that has events. `tests/kvm/env/matrix` runs the scenarios and writes `tests/kvm/env/seen`, from which\n\
+         this table is made.\n\n\
          | Linux | pages | scenarios passed | failed | host after a guest's unmapped collection |\n|---|---|---|---|---|\n",
     );
     for seen in seen() {

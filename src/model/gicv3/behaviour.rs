@@ -1,4 +1,4 @@
-//! What differs between releases of Linux, and which have what.
+//! Behaviours of KVM that differ between releases of Linux, and which releases have each.
 //!
 //! Source: the history of `arch/arm64/kvm/vgic/`: the commit of each change; Debian's change logs of its kernels 6.1.192, 6.12.118,
 //! 7.2.13 and 7.3.4 for the stable releases that took it over, the announcement of 7.0.7, CVE-2026-64106 and CVE-2026-72288 for those of
@@ -52,7 +52,7 @@ struct Row {
     has: &'static [Span],
 }
 
-/// What a release of Linux does and others do not: in the model, and on a host.
+/// A behaviour of KVM that some releases of Linux have and others do not. `Kernel::has` says whether a release has it.
 ///
 /// ```
 /// use vgic_state::model::gicv3::{Behaviour, Kernel};
@@ -66,226 +66,227 @@ struct Row {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Behaviour {
-    /// ITS commands, collection table entries and `KVM_IRQ_LINE` name a vCPU by its `vcpu_id`. Without it, by its place in the order of
-    /// creation, and `MAPC` wants one that exists even with V = 0.
+    /// ITS commands, collection table entries and `KVM_IRQ_LINE` name a vCPU by its `vcpu_id`. Without it, by its index in the order of
+    /// creation, and `MAPC` fails unless the vCPU exists, even with V = 0.
     NamesVcpusById,
-    /// An attribute of a GICv2 names a vCPU by its `vcpu_id`. Without it, by its place in the order of creation.
+    /// An attribute of a GICv2 names a vCPU by its `vcpu_id`. Without it, by its index in the order of creation.
     NamesGicv2VcpusById,
     /// `MAPD` with V = 0 clears the device table entry and `DISCARD` the translation entry in guest memory. Without it, stale entries stay
-    /// there, and a later restore believes those that it finds before the first valid one.
+    /// there, and a later restore takes as valid those that it finds before the first entry that the save wrote.
     ClearsUnmappedEntries,
     /// The GICv3 device has the group `MAINT_IRQ`.
     HasMaintenanceIrq,
-    /// `MAINT_IRQ` can be read after `INIT`. Without it, it is `EBUSY` then.
+    /// `MAINT_IRQ` can be read after `INIT`. Without it, a read then fails with `EBUSY`.
     GivesMaintenanceIrqAfterInit,
-    /// An ITS answers `ENXIO` to a `GRP_CTRL` attribute that it does not have. Without it, it does nothing and says success.
+    /// An ITS answers `ENXIO` to a `GRP_CTRL` attribute that it does not have. Without it, the ITS does nothing and reports success.
     RefusesUnknownItsCommands,
-    /// `GICD_IIDR` and `GICD_TYPER2` can be accessed before `INIT`, and `GICD_TYPER2` loses nASSGIcap there; afterwards another value is
-    /// `EBUSY`. Without it, they are compared after `INIT`, and another value is `EINVAL`.
+    /// `GICD_IIDR` and `GICD_TYPER2` can be accessed before `INIT`, where a write can clear `GICD_TYPER2.nASSGIcap`; after `INIT`, writing
+    /// a different value fails with `EBUSY`. Without it, they are compared after `INIT`, and writing a different value fails with `EINVAL`.
     PresetsBeforeInit,
-    /// A vCPU can have EL2, where the host was started for it (`kvm-arm.mode=nested`).
+    /// A vCPU can have EL2, if the host was booted with `kvm-arm.mode=nested`.
     RunsGuestsWithEl2,
     /// The group `CPU_SYSREGS` has the `ICH_*_EL2` registers of a vCPU with EL2.
     HasEl2Registers,
-    /// A list register goes to an interrupt that is pending before it goes to one that is only active. Without it, active interrupts come
-    /// first, and a vCPU that has as many of them as list registers is given no other interrupt.
+    /// Interrupts that are pending get list registers before those that are only active. Without it, active interrupts come first, and a
+    /// vCPU that has as many of them as list registers receives no other interrupt.
     PendingBeforeActive,
-    /// `GICD_ITARGETSR` of the SGIs and PPIs of a GICv2 has the id of their vCPU. Without it, its place in the order of creation, which is how a
-    /// target of an SPI is named on every kernel.
+    /// `GICD_ITARGETSR` of the SGIs and PPIs of a GICv2 names their vCPU by its `vcpu_id`. Without it, by its index in the order of
+    /// creation, which is how the targets of SPIs are named on every kernel.
     ShowsGicv2TargetsById,
-    /// Interrupts of a group that the vCPU has not enabled get list registers after all others. Without it, by their priority: as many of them
-    /// as list registers, and a guest is given no interrupt of the other group that comes after them.
+    /// Interrupts of a group that the vCPU has not enabled get list registers after all others. Without it, they get them by priority: if
+    /// they take all list registers, the guest receives no interrupt of the other group that comes after them.
     DisabledGroupsLast,
-    /// `GICC_DIR` of a GICv2 is an attribute, which reads 0 and ignores a write: KVM traps the guest's.
+    /// `GICC_DIR` of a GICv2 is an attribute, which reads 0 and ignores writes: KVM traps the guest's accesses to it.
     ShowsGiccDir,
-    /// `KVM_IRQ_LINE` on a device that is not initialised is `EBUSY` whatever the interrupt. Without it, an impossible interrupt comes first.
+    /// `KVM_IRQ_LINE` on a device that is not initialised fails with `EBUSY`, whatever the interrupt. Without it, an interrupt that cannot
+    /// exist is found first and fails with `EINVAL`.
     IrqLineNeedsInitFirst,
-    /// The revision that user space writes to `GICD_IIDR` takes effect. Without it, a write says success and the kernel keeps its own.
+    /// The revision that user space writes to `GICD_IIDR` takes effect. Without it, the write reports success and the kernel keeps its own.
     AppliesImplementationRevision,
-    /// `RESTORE_TABLES` refuses a device table entry with more than 16 EventID bits. Without it, the kernel takes the device.
+    /// `RESTORE_TABLES` refuses a device table entry with more than 16 EventID bits. Without it, the kernel accepts the device.
     RefusesWideEventIds,
     /// `MOVALL` moves the LPIs of the vCPU that it names. Without it, it moves those of every vCPU.
     MovallKeepsOthers,
-    /// `SAVE_TABLES` clears the entry of an event whose collection the guest has unmapped, and goes on. Without it, the kernel follows a
-    /// null pointer: the host crashes, and any guest can bring that about. The model's VM is dead then.
+    /// `SAVE_TABLES` clears the entry of an event whose collection the guest has unmapped, and goes on. Without it, the kernel
+    /// dereferences a null pointer and the host crashes, which any guest can cause. In the model, the VM is dead then.
     SavesEventsWithoutCollection,
-    /// An LPI that is pending when `GICR_CTLR.EnableLPIs` becomes 0 is so no more. Without it, it stays pending, and `SAVE_PENDING_TABLES`
-    /// writes its bit.
+    /// An LPI that is pending when `GICR_CTLR.EnableLPIs` becomes 0 is no longer pending. Without it, it stays pending, and
+    /// `SAVE_PENDING_TABLES` writes its bit.
     DisablingForgetsPendingLpis,
-    /// A write that changes a `GITS_BASER` frees what the table maps even if the register stays valid. Without it, only a write that makes
-    /// it invalid does.
+    /// A write that changes a `GITS_BASER` frees the mappings of its table (devices or collections), even if the register stays valid.
+    /// Without it, only a write that makes the register invalid frees them.
     ChangedBaserFreesMappings,
-    /// `SAVE_TABLES` leaves out a device whose entry has no place, because its level-1 entry is not valid or its page is not mapped, and
-    /// reports success. Without it, it answers `EINVAL`.
+    /// `SAVE_TABLES` leaves out a device whose entry has no place, because its level-1 entry is not valid or its page is in no memory slot,
+    /// and reports success. Without it, it fails with `EINVAL`.
     SaveSkipsDevicesWithoutEntry,
-    /// An LPI belongs to one event: `MAPTI` of a second one fails, and `RESTORE_TABLES` leaves the second one out and says success. Without
-    /// it, both share the LPI.
+    /// An LPI belongs to one event: `MAPTI` of a second one fails, and `RESTORE_TABLES` leaves the second one out and reports success.
+    /// Without it, both share the LPI.
     OneEventForAnLpi,
     /// In the tables that `SAVE_TABLES` writes, the distance of a translation entry leads to the next event that has a collection. Without
-    /// it, to the next event, whose entry may be cleared, from where a restore goes on one by one: to the same events.
+    /// it, to the next event, whose entry may be cleared; a restore then scans the following entries one by one, and finds the same events.
     DistancesPassOverUnmapped,
 }
 
 const TABLE: &[Row] = &[
     Row {
         behaviour: Behaviour::NamesVcpusById,
-        title: "names a vCPU by its `vcpu_id`",
+        title: "ITS commands, ITS tables and `KVM_IRQ_LINE` name a vCPU by its `vcpu_id`",
         commit: "d455d366c451 \"KVM: arm64: vgic-its: Treat the collection target address as a vcpu_id\"",
-        matters: "a state moves between kernels with and without it only if `vcpu_id`s have no gaps; without it, a guest whose ids have gaps does not run",
+        matters: "state can move between a kernel with this behaviour and one without it only if the `vcpu_id`s have no gaps; on a kernel without it, a guest whose `vcpu_id`s have gaps does not run",
         has: &[Span::mainline(6, 7)],
     },
     Row {
         behaviour: Behaviour::NamesGicv2VcpusById,
-        title: "names a vCPU of a GICv2 by its `vcpu_id`",
+        title: "attributes of a GICv2 name a vCPU by its `vcpu_id`",
         commit: "4e7728c81a54 \"KVM: arm64: vgic-v2: Use cpuid from userspace as vcpu_id\"; 6.7, and 6.8 before 6.8.10, follow a null pointer for an id that no vCPU has, until 6ddb4f372fc6 (CVE-2024-36953)",
-        matters: "GICv2 only: without it, the VMM creates vCPUs in the order of their ids, from 0 on",
+        matters: "on a kernel without it, the VMM must create the vCPUs in ascending order of `vcpu_id`, from 0 on and without gaps",
         has: &[Span::stable(6, 1, 91), Span::mainline(6, 7)],
     },
     Row {
         behaviour: Behaviour::ClearsUnmappedEntries,
-        title: "clears entries of what the guest unmaps",
+        title: "clears the table entries of devices and events that the guest unmaps",
         commit: "e9649129d33d \"KVM: arm64: vgic-its: Clear DTE when MAPD unmaps a device\", 7602ffd1d5e8 \"KVM: arm64: vgic-its: Clear ITE when DISCARD frees an ITE\"",
-        matters: "without it, devices that the guest unmapped can be live again after a restore",
+        matters: "on a kernel without it, devices that the guest has unmapped can be mapped again after a restore",
         has: &[Span::stable(6, 1, 120), Span::mainline(6, 12)],
     },
     Row {
         behaviour: Behaviour::HasMaintenanceIrq,
         title: "has the attribute group `MAINT_IRQ`",
         commit: "faf7714a47a2 \"KVM: arm64: nv: Allow userland to set VGIC maintenance IRQ\"",
-        matters: "nested guests only",
+        matters: "of consequence only for guests with EL2 (nested virtualization)",
         has: &[Span::mainline(6, 15)],
     },
     Row {
         behaviour: Behaviour::GivesMaintenanceIrqAfterInit,
-        title: "tells the maintenance interrupt after `INIT`",
+        title: "`MAINT_IRQ` can be read after `INIT`",
         commit: "\"KVM: arm64: vgic-v3: Consolidate MAINT_IRQ handling\"",
-        matters: "without it, and with `MAINT_IRQ`, a GICv3 does not tell whether the vCPUs have EL2",
+        matters: "on a kernel that has `MAINT_IRQ` but not this behaviour, user space cannot learn from the GICv3 device whether the vCPUs have EL2",
         has: &[Span::mainline(6, 17)],
     },
     Row {
         behaviour: Behaviour::RefusesUnknownItsCommands,
         title: "an ITS refuses commands that it does not have",
         commit: "4530256f3699 \"KVM: arm64: vgic-its: Return -ENXIO to invalid KVM_DEV_ARM_VGIC_GRP_CTRL attrs\"",
-        matters: "without it, a command that is sent to the wrong device succeeds",
+        matters: "on a kernel without it, a command that is sent to an ITS by mistake does nothing and reports success",
         has: &[Span::mainline(6, 17)],
     },
     Row {
         behaviour: Behaviour::PresetsBeforeInit,
         title: "`GICD_IIDR` and `GICD_TYPER2` can be written before `INIT`",
         commit: "f26e6af75782 \"KVM: arm64: vgic-v3: Allow access to GICD_IIDR prior to initialization\", c652887a9288 for GICD_TYPER2.nASSGIcap",
-        matters: "only with it can a guest of a host without GICv4.1 be restored on a host with it",
+        matters: "a guest that was saved on a host without GICv4.1 can be restored on a host with GICv4.1 only if the kernel of that host has this behaviour",
         has: &[Span::mainline(6, 17)],
     },
     Row {
         behaviour: Behaviour::RunsGuestsWithEl2,
         title: "can give a guest EL2 (nested virtualization)",
         commit: "a7484c80e5ca \"KVM: arm64: Allow userspace to request KVM_ARM_VCPU_EL2*\"",
-        matters: "a guest with EL2 goes to such kernels only",
+        matters: "a guest with EL2 can be restored only on a kernel with this behaviour",
         has: &[Span::mainline(6, 16)],
     },
     Row {
         behaviour: Behaviour::HasEl2Registers,
         title: "gives user space the `ICH_*_EL2` registers of a nested guest",
         commit: "9fe9663e47e2 \"KVM: arm64: Expose GICv3 EL2 registers via KVM_DEV_ARM_VGIC_GRP_CPU_SYSREGS\"",
-        matters: "without it, a nested guest cannot be saved",
+        matters: "on a kernel without it, a guest with EL2 cannot be saved",
         has: &[Span::mainline(6, 17)],
     },
     Row {
         behaviour: Behaviour::PendingBeforeActive,
-        title: "pending interrupts come before active ones",
+        title: "pending interrupts get list registers before active ones",
         commit: "05984ba67eb6 \"KVM: arm64: Invert ap_list sorting to push active interrupts out\"",
-        matters: "without it, a vCPU with as many active interrupts as list registers (4 on many CPUs) is given no other: before a restore as after it",
+        matters: "on a kernel without it, a vCPU with as many active interrupts as list registers (4 on many CPUs) receives no other interrupt; save and restore do not change that",
         has: &[Span::mainline(6, 19)],
     },
     Row {
         behaviour: Behaviour::ShowsGicv2TargetsById,
-        title: "a vCPU of a GICv2 reads its `vcpu_id` as its own target",
+        title: "`GICD_ITARGETSR` of a GICv2 shows the `vcpu_id` for SGIs and PPIs",
         commit: "",
-        matters: "GICv2 only: a VM whose vCPUs are not created in the order of their ids, from 0 on, cannot move between kernels with and without it; with it, its SPIs go to other vCPUs than the guest means",
+        matters: "a VM with a GICv2 whose vCPUs were not created in ascending order of `vcpu_id`, from 0 on and without gaps, cannot move between a kernel with this behaviour and one without it; on a kernel with it, the SPIs of such a VM go to other vCPUs than the guest intends",
         has: &[Span::mainline(6, 16)],
     },
     Row {
         behaviour: Behaviour::DisabledGroupsLast,
-        title: "interrupts of disabled groups come last",
+        title: "interrupts of disabled groups get list registers last",
         commit: "33c1f60b3213 \"KVM: arm64: Move undeliverable interrupts to the end of ap_list\"",
-        matters: "without it, as many pending interrupts of a disabled group as list registers can hide those of the other: before a restore as after it",
+        matters: "on a kernel without it, if as many interrupts of a disabled group are pending as the CPU has list registers, the guest may not receive interrupts of the other group; save and restore do not change that",
         has: &[Span::mainline(6, 19)],
     },
     Row {
         behaviour: Behaviour::ShowsGiccDir,
         title: "has an attribute for `GICC_DIR` of a GICv2",
         commit: "255de897e7fb \"KVM: arm64: GICv2: Handle deactivation via GICV_DIR traps\"",
-        matters: "none: it is no state",
+        matters: "no consequence for save and restore, since the register holds no state",
         has: &[Span::mainline(6, 19)],
     },
     Row {
         behaviour: Behaviour::IrqLineNeedsInitFirst,
-        title: "`KVM_IRQ_LINE` wants `INIT` before it looks at the interrupt",
+        title: "`KVM_IRQ_LINE` checks for `INIT` before it checks the interrupt",
         commit: "",
-        matters: "an `errno` only",
+        matters: "only the error number of a `KVM_IRQ_LINE` that fails differs",
         has: &[Span::mainline(7, 2)],
     },
     Row {
         behaviour: Behaviour::AppliesImplementationRevision,
         title: "a written revision of `GICD_IIDR` takes effect",
         commit: "a0e6ae45af17 \"KVM: arm64: vgic: Fix IIDR revision field extracted from wrong value\"",
-        matters: "without it, a state of another revision is refused by name (the crate reads back)",
+        matters: "on a kernel without it, state with another revision cannot be restored; the crate reads the register back and returns an error that names it",
         has: &[Span::stable(6, 1, 175), Span::stable(6, 12, 88), Span::stable(7, 0, 7), Span::mainline(7, 1)],
     },
     Row {
         behaviour: Behaviour::RefusesWideEventIds,
         title: "`RESTORE_TABLES` refuses more than 16 bits of EventID",
         commit: "9ce754ed8e7a \"KVM: arm64: vgic-its: Reject restored DTE with out-of-range num_eventid_bits\"",
-        matters: "without it, crafted tables are taken (the crate refuses them before the kernel sees them)",
+        matters: "a kernel without it accepts crafted tables with more bits; the crate refuses them before the kernel reads them",
         has: &[Span::stable(6, 1, 175), Span::stable(6, 12, 92), Span::stable(7, 0, 11), Span::mainline(7, 1)],
     },
     Row {
         behaviour: Behaviour::MovallKeepsOthers,
         title: "`MOVALL` moves only the LPIs of the source",
         commit: "751f46415605 \"KVM: arm64: vgic-its: Fix MOVALL handling of source redistributor\"",
-        matters: "without it, interrupts of a guest go to the wrong vCPU: before a restore as after it",
+        matters: "on a kernel without it, `MOVALL` can send interrupts to the wrong vCPU; save and restore do not change that",
         has: &[Span::before(6, 10), Span::stable(6, 12, 113), Span::stable(7, 2, 10), Span::mainline(7, 3)],
     },
     Row {
         behaviour: Behaviour::SavesEventsWithoutCollection,
         title: "`SAVE_TABLES` survives an event whose collection is unmapped",
         commit: "c6c156d931c3 \"KVM: arm64: vgic-its: Don't dereference a NULL collection on ITT save\"",
-        matters: "without it, a guest can crash the host at `SAVE_TABLES`, and nothing in user space prevents it",
+        matters: "on a kernel without it, a guest can crash the host during `SAVE_TABLES`, and nothing in user space prevents it",
         has: &[Span::stable(6, 1, 191), Span::stable(6, 12, 113), Span::mainline(7, 2)],
     },
     Row {
         behaviour: Behaviour::DisablingForgetsPendingLpis,
-        title: "LPIs that are disabled are no more pending",
+        title: "disabling the LPIs of a vCPU discards their pending state",
         commit: "7258770e5814 \"KVM: arm64: vgic: Handle race between interrupt affinity change and LPI disabling\"",
-        matters: "with it, a guest that disables the LPIs of a vCPU has lost those that were pending: before a save as after it",
+        matters: "on a kernel with it, a guest that disables the LPIs of a vCPU loses those that were pending; save and restore do not change that",
         has: &[Span::stable(6, 1, 191), Span::stable(6, 12, 114), Span::stable(7, 1, 5), Span::mainline(7, 2)],
     },
     Row {
         behaviour: Behaviour::ChangedBaserFreesMappings,
-        title: "a changed `GITS_BASER` frees what it maps",
+        title: "a write that changes a `GITS_BASER` frees the mappings of its table",
         commit: "8cd92f77ae4f \"KVM: arm64: vgic-its: Free the caches when GITS_BASER changes\"",
-        matters: "none for a VMM that resets an ITS before a restore",
+        matters: "no consequence for a VMM that resets the ITS before a restore",
         has: &[Span::stable(6, 12, 112), Span::stable(7, 2, 9), Span::mainline(7, 3)],
     },
     Row {
         behaviour: Behaviour::SaveSkipsDevicesWithoutEntry,
-        title: "`SAVE_TABLES` leaves devices out and says success",
+        title: "`SAVE_TABLES` skips devices whose entry has no place, and reports success",
         commit: "cc5d96036e01 \"KVM: arm64: vgic-its: Skip unreachable devices instead of failing the save\"",
-        matters: "with it, devices are lost without a word (tables in the image find all; `verify_flush` names what is lost)",
+        matters: "on a kernel with it, `SAVE_TABLES` can leave out devices without an error; saving the tables in the image finds all of them, and `verify_flush` reports those that a save left out",
         has: &[Span::stable(6, 12, 112), Span::stable(7, 2, 9), Span::mainline(7, 3)],
     },
     Row {
         behaviour: Behaviour::OneEventForAnLpi,
-        title: "an LPI has one event, and a second is left out",
+        title: "an LPI belongs to one event; a second event is refused or left out",
         commit: "\"KVM: arm64: vgic-its: Don't map an LPI from more than one event\"",
-        matters: "with it, a second event for an LPI is lost without a word (the audit names it)",
+        matters: "on a kernel with it, the second of two events of one LPI is lost at a restore without an error; the audit reports it",
         has: &[Span::stable(7, 3, 4)],
     },
     Row {
         behaviour: Behaviour::DistancesPassOverUnmapped,
-        title: "distances between events pass over what is not saved",
+        title: "in saved tables, the distance to the next event skips events that are not saved",
         commit: "",
-        matters: "none: a restore finds the same events",
+        matters: "no consequence, since a restore finds the same events",
         has: &[Span::mainline(7, 3)],
     },
 ];
@@ -306,7 +307,7 @@ impl Behaviour {
         1 << self as u32
     }
 
-    /// What a release does, a bit each.
+    /// The behaviours of a release, one bit each.
     pub(super) const fn of(release: Release) -> u32 {
         let (mut rows, mut bits) = (TABLE, 0);
         while let [row, rest @ ..] = rows {
@@ -322,19 +323,20 @@ impl Behaviour {
         TABLE.iter().find(|row| row.behaviour == self)
     }
 
-    /// What a kernel with this does, in a few words.
+    /// What a kernel with this behaviour does, in a few words.
     #[must_use]
     pub fn title(self) -> &'static str {
         self.row().map_or("", |row| row.title)
     }
 
-    /// The commit in mainline that brought it: its id, and its subject. Empty where it is not known.
+    /// The commit in mainline that brought the behaviour: its abbreviated hash and its subject, or the subject alone where the hash is not
+    /// known; empty if the commit is not known.
     #[must_use]
     pub fn commit(self) -> &'static str {
         self.row().map_or("", |row| row.commit)
     }
 
-    /// What it means for a VMM that saves and restores.
+    /// What the behaviour means for a VMM that saves and restores.
     #[must_use]
     pub fn matters(self) -> &'static str {
         self.row().map_or("", |row| row.matters)
