@@ -8,13 +8,13 @@ use super::trace::{Access, Op};
 use crate::{AttrId, Errno};
 use alloc::vec::Vec;
 
-/// A fault to come. Several can be armed at once.
+/// A failure that is armed for later accesses. Several can be armed at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
     /// One access fails, before it has any effect.
     Access {
-        /// How many accesses still go before it; 0 is the next one. Get, set and has all count.
+        /// How many accesses come before the one that fails; 0: the next access fails. Get, set and has all count.
         after: u32,
         /// What it fails with.
         errno: Errno,
@@ -26,16 +26,17 @@ pub enum Fault {
         /// What it fails with.
         errno: Errno,
     },
-    /// Something disturbs the VM's interrupts while a GICv5's tables are saved: the next gets of `GRP_IST` fail with `EBUSY`.
+    /// The VM's interrupts are not quiescent while the tables of a GICv5 are saved: the next gets of `GRP_IST` fail with `EBUSY`.
     ///
-    /// KVM looks three times: after it asked the VM to be quiet, after the SPI table, after the LPI table. The failures go through
-    /// these three in turn, so that the first leaves the buffers as they were and the later ones leave them written in part.
+    /// KVM checks this three times: after its request to quiesce the VM, after it copied the SPI table, and after it copied the LPI
+    /// table. The failures go through these three in turn: the first leaves the buffers unchanged, the later ones leave them partly
+    /// written.
     NotQuiesced {
         /// How many gets fail.
         times: u32,
     },
-    /// An operation of the host that an access needs fails once, at its place in the access. A second one of the same operation
-    /// fails the next time.
+    /// An operation of the host that an access needs fails once, at the point of the access where KVM does it. If two such faults are
+    /// armed for one operation, the second applies to the next time that it is done.
     Host {
         /// The operation.
         step: HostStep,
@@ -59,53 +60,53 @@ impl Fault {
         Fault::Attribute { id, errno }
     }
 
-    /// The next `times` saves of the interrupt state tables find the VM not quiet.
+    /// The next `times` saves of the interrupt state tables of a GICv5 fail with `EBUSY`: [`Fault::NotQuiesced`].
     #[must_use]
     pub const fn not_quiesced(times: u32) -> Self {
         Fault::NotQuiesced { times }
     }
 
-    /// The host fails at `step`, once.
+    /// The next operation `step` of the host fails.
     #[must_use]
     pub const fn host(step: HostStep, errno: Errno) -> Self {
         Fault::host_after(0, step, errno)
     }
 
-    /// The host fails at `step` once, after it succeeded there `n` times.
+    /// One operation `step` of the host fails, after `n` of them that succeed.
     #[must_use]
     pub const fn host_after(n: u32, step: HostStep, errno: Errno) -> Self {
         Fault::Host { step, after: n, errno }
     }
 }
 
-/// What KVM asks of the host inside an attribute access. All of a GICv5.
+/// An operation of the host that KVM does inside an access to an attribute of a GICv5. In parentheses: how it can fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum HostStep {
-    /// INIT: a VM id (`ENOSPC`), memory (`ENOMEM`).
+    /// INIT: allocation of a VM id (`ENOSPC`) and of memory (`ENOMEM`).
     Init,
     /// INIT: the command that makes the host's SPI table valid. `ETIMEDOUT` here kills the VM.
     MapSpi,
-    /// Save: the request to the VM's interrupts to be quiet (`ETIMEDOUT`, `EBUSY`).
+    /// Save: the request to quiesce the VM's interrupts (`ETIMEDOUT`, `EBUSY`).
     Quiesce,
-    /// Save: whether the VM stayed quiet while the SPI table was copied (`ETIMEDOUT`, `EBUSY`).
+    /// Save: the check that the VM stayed quiescent while the SPI table was copied (`ETIMEDOUT`, `EBUSY`).
     QuietAfterSpi,
-    /// Save: whether the VM stayed quiet while the LPI table was copied (`ETIMEDOUT`, `EBUSY`).
+    /// Save: the check that the VM stayed quiescent while the LPI table was copied (`ETIMEDOUT`, `EBUSY`).
     QuietAfterLpi,
     /// Save and restore: access to the host's SPI table (`ENXIO`, `ENOMEM`).
     SpiTable,
     /// Save and restore: access to the host's LPI table (`ENXIO`, `ENOMEM`).
     LpiTable,
-    /// Restore: memory for the host's LPI table (`ENOMEM`, `EINVAL`).
+    /// Restore: allocation of the host's LPI table (`ENOMEM`, `EINVAL`).
     AllocateLpi,
     /// Restore: the command that makes the host's LPI table valid. `ETIMEDOUT` here kills the VM.
     MapLpi,
-    /// Restore: the command that takes the VM's tables from the hardware (`ETIMEDOUT`). A restore that failed may give it once more,
-    /// to get rid of the LPI table.
+    /// Restore: the command that takes the VM's tables from the hardware (`ETIMEDOUT`). A restore that fails may issue it once more, to
+    /// remove the LPI table.
     UnmapVm,
-    /// Restore: memory to remember one interrupt that is to be made pending (`ENOMEM`).
+    /// Restore: allocation of the record of one interrupt that is to be made pending (`ENOMEM`).
     RememberPending,
-    /// INIT and restore: the command that gives the VM's tables to the hardware (`ETIMEDOUT`). A restore that failed gives it once
+    /// INIT and restore: the command that gives the VM's tables to the hardware (`ETIMEDOUT`). A restore that fails issues it once
     /// more.
     MapVm,
 }

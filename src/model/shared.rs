@@ -1,4 +1,4 @@
-//! What an access through a shared reference changes: the record and the armed faults.
+//! Interior mutability for what an access through a shared reference changes: the record of accesses and the armed faults.
 //!
 //! Rule: with `std` it can be shared between threads, as the descriptor of a real device can; without, within one.
 

@@ -8,7 +8,7 @@ use crate::uapi::device::KVM_DEV_ARM_VGIC_GRP_NR_IRQS;
 use crate::{AttrId, Errno};
 use core::fmt;
 
-/// Which of the three attribute ioctls.
+/// One of the three ioctls on device attributes. Displayed as `get`, `set` or `has`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Op {
     /// `KVM_GET_DEVICE_ATTR`.
@@ -29,7 +29,7 @@ impl fmt::Display for Op {
     }
 }
 
-/// What an access carried.
+/// The value that an access wrote or read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Value {
@@ -39,11 +39,11 @@ pub enum Value {
     U64(u64),
     /// Two 64-bit values.
     U64x2([u64; 2]),
-    /// Interrupt state tables, by the sizes in bytes that the caller stated.
+    /// The interrupt state tables of a GICv5 (`GRP_IST`): the sizes that the caller stated, in bytes.
     Tables {
-        /// The SPI table.
+        /// Size of the SPI table, in bytes.
         spi: u64,
-        /// The LPI table; `None` where address and size are 0.
+        /// Size of the LPI table, in bytes; `None` if address and size are 0: no table.
         lpi: Option<u64>,
     },
 }
@@ -71,9 +71,10 @@ pub struct Access {
     pub op: Op,
     /// The attribute.
     pub id: AttrId,
-    /// Set: the value given. Get: the value returned, none after a failure. Tables: their sizes, always. `None` for commands.
+    /// Set: the value that was given. Get: the value that was returned, `None` after a failure. Of tables always their sizes. `None` for
+    /// commands and for [`Op::Has`].
     pub value: Option<Value>,
-    /// The kernel's answer.
+    /// What the ioctl returned: success, or the error number.
     pub result: Result<(), Errno>,
 }
 

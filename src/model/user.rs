@@ -8,14 +8,15 @@ use super::trace::Value;
 use crate::Errno;
 use crate::attr::Word;
 
-/// What an attribute's address points to.
+/// What the address of an attribute (`kvm_device_attr.addr`) points to.
 ///
-/// An object wider than the attribute gives or takes its first bytes, as memory does; a narrower one is not overrun: `EFAULT`.
+/// If the object is wider than the attribute, the access reads or writes its first bytes, as in memory. If it is narrower, the access
+/// fails with `EFAULT`; a read has then written those 64-bit words that fit.
 #[derive(Debug)]
 pub enum User<'a> {
-    /// Address 0.
+    /// Address 0: the access fails with `EFAULT`, if the attribute has a value.
     Null,
-    /// An address with nothing behind it.
+    /// An address at which nothing is mapped: as address 0.
     Fault,
     /// A 32-bit object.
     U32(&'a mut u32),
@@ -36,12 +37,12 @@ pub struct IstArg<'a> {
     pub lpi: Buffer<'a>,
 }
 
-/// An address with the size that is stated beside it, true or not.
+/// An address and the size that the caller states for it, which may differ from the size of the memory there.
 #[derive(Debug)]
 pub struct Buffer<'a> {
     /// What is at the address.
     pub memory: Memory<'a>,
-    /// The size stated, in bytes.
+    /// The size that is stated, in bytes.
     pub size: u64,
 }
 
@@ -52,9 +53,9 @@ pub enum Memory<'a> {
     Null,
     /// Nothing is mapped.
     Fault,
-    /// Memory that ends with the slice.
+    /// Writable memory of the length of the slice; nothing is mapped behind it.
     Bytes(&'a mut [u8]),
-    /// Memory that cannot be written and ends with the slice.
+    /// Read-only memory of the length of the slice; nothing is mapped behind it.
     ReadOnly(&'a [u8]),
 }
 
@@ -62,13 +63,13 @@ impl<'a> Buffer<'a> {
     /// Address 0 and size 0: no table.
     pub const NONE: Buffer<'static> = Buffer { memory: Memory::Null, size: 0 };
 
-    /// A buffer stated with its true size.
+    /// A writable buffer, with its own length as the stated size.
     #[must_use]
     pub fn bytes(bytes: &'a mut [u8]) -> Self {
         Buffer { size: bytes.len() as u64, memory: Memory::Bytes(bytes) }
     }
 
-    /// A buffer that cannot be written, stated with its true size.
+    /// A read-only buffer, with its own length as the stated size.
     #[must_use]
     pub fn read_only(bytes: &'a [u8]) -> Self {
         Buffer { size: bytes.len() as u64, memory: Memory::ReadOnly(bytes) }

@@ -1,4 +1,4 @@
-//! The descriptor of a device: one way in for typed and for raw attributes, with faults and record.
+//! The descriptor of a device: all accesses to attributes, typed and raw, with armed faults and the record of accesses.
 //!
 //! Source: `virt/kvm/kvm_main.c`, `kvm_device_ioctl`, `kvm_ioctl_create_device`; `arch/arm64/kvm/vgic/vgic-init.c`,
 //! `kvm_vgic_create`; Documentation/virt/kvm/api.rst, `KVM_GET_DEVICE_ATTR` and its siblings.
@@ -21,7 +21,7 @@ pub struct Device {
 }
 
 impl Vm {
-    /// `KVM_CREATE_DEVICE` with the flag `KVM_CREATE_DEVICE_TEST`: only asks.
+    /// `KVM_CREATE_DEVICE` with the flag `KVM_CREATE_DEVICE_TEST`: whether the host offers the device. Creates nothing.
     ///
     /// # Errors
     ///
@@ -31,14 +31,14 @@ impl Vm {
         self.lock().test_device(type_)
     }
 
-    /// `KVM_CREATE_DEVICE`: a GICv2, once.
+    /// `KVM_CREATE_DEVICE`: creates the GICv2 of the VM, which can have one.
     ///
     /// # Errors
     ///
     /// In this order; Documentation/virt/kvm/api.rst, `KVM_CREATE_DEVICE`, and `vgic-init.c`:
     /// - `EIO`, `ENODEV`: as [`Vm::test_device`].
-    /// - `EBUSY`: a vCPU is locked by another thread.
-    /// - `EEXIST`: the VM has one.
+    /// - `EBUSY`: another thread has a vCPU locked.
+    /// - `EEXIST`: the VM has a GICv2.
     /// - `EBUSY`: a vCPU has run.
     /// - `E2BIG`: the VM has more than 8 vCPUs.
     pub fn create_device(&self, type_: u32) -> Result<Device, Errno> {
@@ -68,11 +68,12 @@ impl Device {
 
     /// `KVM_GET_DEVICE_ATTR`, `KVM_SET_DEVICE_ATTR` or `KVM_HAS_DEVICE_ATTR` with any attribute and any address.
     ///
-    /// What [`AttrDevice`] cannot say can be said here: address 0, an address with nothing behind it, an object of another width.
+    /// Unlike [`AttrDevice`], it takes arguments that are not well-formed: address 0, an address at which nothing is mapped, an object
+    /// of another width.
     ///
     /// # Errors
     ///
-    /// `EIO` when the VM is dead; then as arm-vgic.rst says for the group, and `ENXIO` for a group that the device does not have.
+    /// `EIO`: the VM is dead. Then as arm-vgic.rst says for the group, and `ENXIO` for a group that the device does not have.
     pub fn ioctl(&self, op: Op, id: AttrId, mut user: User<'_>) -> Result<(), Errno> {
         self.access(op, id, &mut user)
     }

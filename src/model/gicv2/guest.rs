@@ -14,7 +14,8 @@ use crate::uapi::vgic_v2::cpu::*;
 
 /// Guest code on a vCPU, inside [`Vm::run`].
 ///
-/// Lower numbers are higher priorities. In a VM without a GICv2 every read gives 0 and nothing has an effect.
+/// Offsets are in bytes, from the start of a frame. A lower number is a higher priority. In a VM without a GICv2 every read gives 0 and
+/// nothing has an effect.
 #[derive(Debug)]
 pub struct Guest<'a> {
     vm: &'a Vm,
@@ -27,7 +28,7 @@ impl<'a> Guest<'a> {
         Guest { vm, id, index }
     }
 
-    /// The `vcpu_id` of the vCPU: by which an SGI that it sent names it.
+    /// The `vcpu_id` of the vCPU. An SGI that it sent has it as its sender.
     #[must_use]
     pub fn vcpu_id(&self) -> VcpuId {
         self.id
@@ -43,29 +44,31 @@ impl<'a> Guest<'a> {
         let _ = self.state(|state| state.write_register(self.index, offset, width, value, By::Guest));
     }
 
-    /// Reads 32 bits of the distributor.
+    /// A 32-bit read at `offset` in the distributor's frame; 0 where no register is.
     #[must_use]
     pub fn dist_read32(&self, offset: u32) -> u32 {
         self.state(|state| state.read_register(self.index, offset, 4)).unwrap_or(0)
     }
 
-    /// Writes 32 bits of the distributor.
+    /// A 32-bit write at `offset` in the distributor's frame; ignored where no register is.
     pub fn dist_write32(&mut self, offset: u32, value: u32) {
         self.dist_write(offset, 4, value);
     }
 
-    /// Reads a byte of the distributor: `GICD_IPRIORITYR`, `GICD_ITARGETSR`, `GICD_SPENDSGIR`.
+    /// An 8-bit read at `offset` in the distributor's frame: `GICD_IPRIORITYR`, `GICD_ITARGETSR`, `GICD_SPENDSGIR`; 0 for any other.
     #[must_use]
     pub fn dist_read8(&self, offset: u32) -> u8 {
         self.state(|state| state.read_register(self.index, offset, 1)).unwrap_or(0) as u8
     }
 
-    /// Writes a byte of the distributor: `GICD_IPRIORITYR`, `GICD_ITARGETSR`, `GICD_SPENDSGIR`, `GICD_CPENDSGIR`.
+    /// An 8-bit write at `offset` in the distributor's frame: `GICD_IPRIORITYR`, `GICD_ITARGETSR`, `GICD_SPENDSGIR`, `GICD_CPENDSGIR`;
+    /// ignored for any other.
     pub fn dist_write8(&mut self, offset: u32, value: u8) {
         self.dist_write(offset, 1, value.into());
     }
 
-    /// Reads 32 bits of the CPU interface. A read of `GICC_IAR` or `GICC_AIAR` acknowledges.
+    /// A 32-bit read at `offset` in the frame of the CPU interface; 0 where no register is. A read of `GICC_IAR` or `GICC_AIAR`
+    /// acknowledges an interrupt.
     pub fn cpu_read32(&mut self, offset: u32) -> u32 {
         match offset {
             GICC_IAR => self.read_iar(false),
@@ -82,7 +85,8 @@ impl<'a> Guest<'a> {
         }
     }
 
-    /// Writes 32 bits of the CPU interface. A write of `GICC_EOIR`, `GICC_AEOIR` or `GICC_DIR` ends an interrupt.
+    /// A 32-bit write at `offset` in the frame of the CPU interface; ignored where no register is. A write of `GICC_EOIR`, `GICC_AEOIR` or
+    /// `GICC_DIR` ends an interrupt.
     pub fn cpu_write32(&mut self, offset: u32, value: u32) {
         match offset {
             GICC_EOIR | GICC_AEOIR => self.end(value),
@@ -98,18 +102,19 @@ impl<'a> Guest<'a> {
         }
     }
 
-    /// `GICC_CTLR.EnableGrp0` and `GICC_PMR` as an operating system sets them.
+    /// Sets `GICC_PMR` and `GICC_CTLR.EnableGrp0` as an operating system does: interrupts of group 0 are signalled.
     pub fn enable_interface(&mut self) {
         self.cpu_write32(GICC_PMR, 0xf8);
         self.cpu_write32(GICC_CTLR, 1);
     }
 
-    /// Reads `GICC_IAR`: INTID `[9:0]` and, of an SGI, its sender `[12:10]`; `None` where nothing is acknowledged.
+    /// Reads `GICC_IAR`: the INTID in bits 9:0 and, of an SGI, its sender in bits 12:10; `None` if no interrupt is acknowledged.
     pub fn acknowledge(&mut self) -> Option<u32> {
         Some(self.cpu_read32(GICC_IAR)).filter(|iar| iar & 0x3ff < 1020)
     }
 
-    /// Writes `GICC_EOIR` with what [`Guest::acknowledge`] gave.
+    /// Writes `GICC_EOIR` with `iar`, the value that [`Guest::acknowledge`] gave: the priority drops; unless `GICC_CTLR.EOImodeNS` is set,
+    /// the interrupt is deactivated too.
     pub fn eoi(&mut self, iar: u32) {
         self.cpu_write32(GICC_EOIR, iar);
     }

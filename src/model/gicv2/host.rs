@@ -2,12 +2,12 @@
 //!
 //! Source: `arch/arm64/kvm/vgic/vgic-v2.c`, `vgic-v3.c`, probe of the host; `vgic-mmio-v2.c`, `vgic_mmio_read_apr`.
 //!
-//! Rule: a host is what two ends of a migration may differ in; nothing here changes while a VM lives.
+//! Rule: a host is what may differ between source and destination of a migration; nothing here changes while a VM lives.
 
 use crate::model::gicv3::Kernel;
 use crate::uapi::vgic_v2::VGIC_V2_MAX_CPUS;
 
-/// A host and the parts of a VM's configuration that its GICv2 follows.
+/// A host, and the parts of a VM's configuration that its GICv2 depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Host {
@@ -15,14 +15,14 @@ pub struct Host {
     pub gicv2: bool,
     /// The release of Linux. Default: [`Kernel::V7_3`].
     pub kernel: Kernel,
-    /// Bits of priority that the CPU interface has, 5 to 7. More than 5, which means more than one `GICC_APR`, only with a GICv3.
+    /// Priority bits of the CPU interface, 5 to 7. Only a host with a GICv3 has more than 5, and with them more than one `GICC_APR`.
     /// Default: 5.
     pub pri_bits: u32,
     /// List registers of a CPU, 1 to 16. Default: 4, as in a GIC-400.
     pub list_registers: u32,
-    /// Bits of guest physical address of the VM, 32 to 52. Default: 40.
+    /// Width of the VM's guest physical addresses in bits, 32 to 52. Default: 40.
     pub ipa_bits: u32,
-    /// vCPUs that a VM can have before it has a GICv2, 1 to 512; with one, 8. Default: 8, as on a host with a GICv2.
+    /// How many vCPUs a VM without a GICv2 can have, 1 to 512; with a GICv2 the limit is 8. Default: 8, as on a host with a GICv2.
     pub max_vcpus: u32,
 }
 
@@ -33,13 +33,13 @@ impl Default for Host {
 }
 
 impl Host {
-    /// The same with another kernel.
+    /// The same host with another kernel.
     #[must_use]
     pub fn with_kernel(self, kernel: Kernel) -> Self {
         Host { kernel, ..self }
     }
 
-    /// The same with another number of priority bits.
+    /// The same host with another number of priority bits.
     #[must_use]
     pub fn with_pri_bits(self, pri_bits: u32) -> Self {
         Host { pri_bits, ..self }

@@ -1,4 +1,4 @@
-//! What user space drives: interrupt lines.
+//! Interrupt lines, which user space drives.
 //!
 //! Source: `arch/arm64/kvm/arm.c`, `kvm_vm_ioctl_irq_line`; `vgic.c`, `kvm_vgic_inject_irq`; Documentation/virt/kvm/api.rst,
 //! `KVM_IRQ_LINE`.
@@ -11,14 +11,15 @@ use super::vm::Vm;
 use crate::{Errno, VcpuId};
 
 impl Vm {
-    /// `KVM_IRQ_LINE` of type SPI, by INTID: the first SPI is 32. Initialises the GICv2 if that was not done.
+    /// `KVM_IRQ_LINE` of type SPI: drives the line of an SPI high (`level`) or low. `intid` is its INTID, from 32. Initialises the GICv2 if
+    /// it is not initialised.
     ///
     /// # Errors
     ///
     /// In this order; api.rst, `KVM_IRQ_LINE`, and `vgic.c`:
     /// - `EIO`: the VM is dead.
-    /// - `ENXIO`: no GICv2.
-    /// - `EINVAL`: below 32, or no such interrupt.
+    /// - `ENXIO`: the VM has no GICv2.
+    /// - `EINVAL`: `intid` is below 32, or there is no such interrupt.
     pub fn set_spi_level(&self, intid: u32, level: bool) -> Result<(), Errno> {
         let mut state = self.lock();
         state.in_kernel()?;
@@ -29,17 +30,18 @@ impl Vm {
         state.irqs.inject(0, intid, level)
     }
 
-    /// `KVM_IRQ_LINE` of type PPI, by INTID: 16 to 31. An [old kernel](crate::model::gicv3::Behaviour::NamesVcpusById) takes the
-    /// number for a place in the order of creation. Initialises the GICv2 if that was not done.
+    /// `KVM_IRQ_LINE` of type PPI: drives the line of a PPI high (`level`) or low. `intid` is its INTID, 16 to 31. An
+    /// [old kernel](crate::model::gicv3::Behaviour::NamesGicv2VcpusById) takes the number of `id` as an index in the order of creation.
+    /// Initialises the GICv2 if it is not initialised.
     ///
-    /// KVM ignores those that its timers and PMU own; the model has none of these, and every PPI is user space's.
+    /// KVM ignores PPIs that its timers and PMU own; the model has neither, so user space may drive every PPI.
     ///
     /// # Errors
     ///
     /// In this order; api.rst, `KVM_IRQ_LINE`, and `vgic.c`:
     /// - `EIO`: the VM is dead.
-    /// - `ENXIO`: no GICv2.
-    /// - `EINVAL`: no such vCPU, or not a PPI.
+    /// - `ENXIO`: the VM has no GICv2.
+    /// - `EINVAL`: there is no such vCPU, or `intid` is not that of a PPI.
     pub fn set_ppi_level(&self, id: VcpuId, intid: u32, level: bool) -> Result<(), Errno> {
         let mut state = self.lock();
         state.in_kernel()?;

@@ -1,4 +1,4 @@
-//! Which offset of the distributor is what.
+//! Register map of the distributor: which register each offset belongs to.
 //!
 //! Source: `arch/arm64/kvm/vgic/vgic-mmio-v2.c`, `vgic_v2_dist_registers`; `vgic-mmio.c`, `vgic_get_mmio_region`.
 //!

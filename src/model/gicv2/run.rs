@@ -12,16 +12,16 @@ use super::vm::Vm;
 use crate::{Errno, VcpuId};
 
 impl Vm {
-    /// `KVM_RUN`: the vCPU executes `code` as its guest, and exits. Other threads may use the VM meanwhile; whatever needs the vCPU
-    /// gives them `EBUSY`.
+    /// `KVM_RUN`: the vCPU executes `code` as its guest, then exits; gives what `code` returned. Other threads may use the VM meanwhile;
+    /// their operations that need the lock of this vCPU fail with `EBUSY`.
     ///
     /// # Errors
     ///
-    /// In this order; `vgic-init.c` and `vgic-v2.c`. The last two are found by the first run, which kills the VM then; older
-    /// kernels leave a VM without a working GIC:
+    /// In this order; `vgic-init.c` and `vgic-v2.c`. The last two are found by the first run, and the VM is dead after each of
+    /// them; older kernels leave a VM without a working GIC:
     /// - `EBADF`: no such vCPU.
     /// - `EIO`: the VM is dead.
-    /// - `EINTR`: another thread has the vCPU. KVM would wait; the model answers as if a signal ended the wait.
+    /// - `EINTR`: another thread has the vCPU locked. KVM would wait; the model answers as if a signal ended the wait.
     /// - `ENXIO`: the distributor or the CPU interface has no address.
     /// - `EINVAL`: their frames overlap.
     pub fn run<R>(&self, id: VcpuId, code: impl FnOnce(&mut Guest<'_>) -> R) -> Result<R, Errno> {

@@ -1,4 +1,4 @@
-//! What sets a GICv2 up: addresses of its frames, number of interrupts, initialisation, first run.
+//! Set-up of a GICv2: addresses of its frames, number of interrupts, initialisation, first run.
 //!
 //! Source: `arch/arm64/kvm/vgic/vgic-kvm-device.c`, `vgic_check_iorange`, `vgic_set_common_attr`; `vgic-init.c`, `vgic_init`;
 //! `vgic-v2.c`, `vgic_v2_map_resources`.

@@ -2,7 +2,7 @@
 //!
 //! Source: `include/kvm/arm_vgic.h`, `struct vgic_dist`.
 //!
-//! Rule: below everything that acts on it: VM, device, guest and attributes.
+//! Rule: this module uses nothing that acts on the state: VM, device, guest and attributes.
 
 use super::cpu::Cpu;
 use super::host::Host;

@@ -28,7 +28,7 @@ impl fmt::Debug for Vm {
 }
 
 impl Vm {
-    /// A VM without vCPUs and without a device. A number of `host` that is out of its range counts as the nearest in it.
+    /// A VM without vCPUs and without a device. A number in `host` that is out of its range is clamped to it.
     #[must_use]
     pub fn new(host: Host) -> Self {
         Vm { state: Arc::new(Mutex::new(State::new(host))) }
@@ -39,13 +39,13 @@ impl Vm {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The host, with every number in its range.
+    /// The host that the VM runs on, with every number clamped to its range.
     #[must_use]
     pub fn host(&self) -> Host {
         self.lock().host
     }
 
-    /// `KVM_CREATE_VCPU`, and the affinity that user space gives the vCPU.
+    /// `KVM_CREATE_VCPU`: creates a vCPU, with the affinity (MPIDR) that user space gives it.
     ///
     /// # Errors
     ///
@@ -54,7 +54,7 @@ impl Vm {
     /// - `EINVAL`: as many vCPUs exist as the VM can have: 8 with a GICv2.
     /// - `EBUSY`: the GICv2 is initialised.
     /// - `EINVAL`: the id is not below that number.
-    /// - `EEXIST`: the id is taken.
+    /// - `EEXIST`: a vCPU has the id.
     pub fn create_vcpu(&self, vcpu: Vcpu) -> Result<(), Errno> {
         let mut state = self.lock();
         state.alive()?;
@@ -77,21 +77,21 @@ impl Vm {
         Ok(())
     }
 
-    /// Another thread takes the lock of a vCPU, as `KVM_RUN` and every other ioctl of a vCPU does, or gives it back. No effect for
-    /// an id that no vCPU has.
+    /// Locks a vCPU (`held`), as another thread does that is in `KVM_RUN` or any other ioctl of the vCPU, or unlocks it. No effect if no
+    /// vCPU has the id.
     pub fn hold_vcpu(&self, id: VcpuId, held: bool) {
         for cpu in self.lock().cpus.iter_mut().filter(|cpu| cpu.vcpu.id == id) {
             cpu.held = held;
         }
     }
 
-    /// Whether the VM is dead: every further ioctl gives `EIO`.
+    /// Whether the VM is dead: every further ioctl fails with `EIO`.
     #[must_use]
     pub fn is_dead(&self) -> bool {
         self.lock().dead
     }
 
-    /// Arms a fault. Faults add up. Those of a GICv5 ([`Fault::NotQuiesced`], [`Fault::Host`]) have no effect.
+    /// Arms a fault, in addition to those that are armed. Those of a GICv5 ([`Fault::NotQuiesced`], [`Fault::Host`]) have no effect.
     pub fn set_fault(&self, fault: Fault) {
         self.lock().log.arm(fault);
     }
@@ -101,13 +101,13 @@ impl Vm {
         self.lock().log.disarm();
     }
 
-    /// Every access to an attribute so far, in order.
+    /// The record of accesses: every access to an attribute so far, in order.
     #[must_use]
     pub fn trace(&self) -> Vec<Access> {
         self.lock().log.trace.clone()
     }
 
-    /// Forgets the accesses so far.
+    /// Empties the record of accesses.
     pub fn clear_trace(&self) {
         self.lock().log.trace.clear();
     }

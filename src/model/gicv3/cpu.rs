@@ -1,8 +1,8 @@
-//! A vCPU: its redistributor's own state, its CPU interface, and that of its EL2.
+//! A vCPU: the state of its redistributor, its CPU interface, and the registers of its EL2.
 //!
 //! Source: `arch/arm64/kvm/vgic-sys-reg-v3.c`; `vgic-v3.c`, `vgic_v3_enable`.
 //!
-//! Rule: user space is shown what the kernel has: the registers of EL2 where it shows them, of a vCPU that has EL2.
+//! Rule: user space has access to the registers that the kernel offers; to those of EL2 only on a vCPU with EL2.
 
 use super::behaviour::Behaviour;
 use super::el2::{self, El2};

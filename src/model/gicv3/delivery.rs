@@ -71,8 +71,7 @@ fn low_bits(count: u32) -> u8 {
 }
 
 impl Guest<'_> {
-    /// `ICC_CTLR_EL1`, `ICC_PMR_EL1` and `ICC_IGRPEN1_EL1` as an operating system sets them: every interrupt of group 1 is
-    /// signalled.
+    /// Sets `ICC_PMR_EL1` and `ICC_IGRPEN1_EL1` as an operating system does: every interrupt of group 1 is signalled.
     pub fn enable_interface(&mut self) {
         self.icc_write(crate::uapi::vgic_v3::icc::SYS_ICC_PMR_EL1, 0xff);
         self.icc_write(crate::uapi::vgic_v3::icc::SYS_ICC_IGRPEN1_EL1, 1);
@@ -85,11 +84,12 @@ impl Guest<'_> {
         running.flatten().unwrap_or(IDLE)
     }
 
-    /// Reads `ICC_IAR1_EL1`: acknowledges the group 1 interrupt of the highest priority that is signalled; `None` for 1023.
+    /// Reads `ICC_IAR1_EL1`: acknowledges the group 1 interrupt of the highest priority that is signalled; `None` if it reads 1023.
     ///
-    /// Of several with one priority: the lowest ID. The architecture leaves that choice open. Where more interrupts are pending or active
-    /// than there are [list registers](super::Host::list_registers), the first ones that KVM finds fill them, and the guest sees no other.
-    /// On [older kernels](super::Behaviour::DisabledGroupsLast) not even where none of those can be signalled, since their group is not enabled.
+    /// Of several interrupts with the same priority: the one with the lowest ID. The architecture leaves that choice open. If more
+    /// interrupts are pending or active than there are [list registers](super::Host::list_registers), the first ones in KVM's order take
+    /// them, and the guest sees no other. On [older kernels](super::Behaviour::DisabledGroupsLast) these may be interrupts that cannot be
+    /// signalled, because their group is not enabled.
     pub fn acknowledge(&mut self) -> Option<u32> {
         self.acknowledge_group(true)
     }
@@ -143,7 +143,7 @@ impl Guest<'_> {
         }
     }
 
-    /// Writes `ICC_DIR_EL1`: the interrupt is no longer active. The latch of a level interrupt goes with it.
+    /// Writes `ICC_DIR_EL1`: deactivates the interrupt. If it was active and is a level interrupt, KVM's pending latch is cleared too.
     pub fn deactivate(&mut self, intid: u32) {
         self.state(|state| {
             state.irqs.change(self.index, intid, |irq| {
@@ -156,7 +156,8 @@ impl Guest<'_> {
         });
     }
 
-    /// Writes `ICC_SGI1R_EL1` for one target: a group 1 SGI, 0 to 15. No effect for another number or a vCPU that is not there.
+    /// Writes `ICC_SGI1R_EL1` for one target: sends it the group 1 SGI `intid`, 0 to 15. No effect for another number or a vCPU that
+    /// does not exist.
     pub fn send_sgi(&mut self, target: VcpuId, intid: u32) {
         self.state(|state| {
             if let Some(target) = state.index_of(target).filter(|_| intid < SGIS) {

@@ -1,6 +1,7 @@
-//! The descriptor of a device: one way in for typed and for raw attributes, with faults and record.
+//! The descriptor of a device: all accesses to attributes, typed and raw, with armed faults and the record of accesses.
 //!
-//! Source: `virt/kvm/kvm_main.c`, `kvm_device_ioctl`, `kvm_ioctl_create_device`; Documentation/virt/kvm/api.rst, `KVM_GET_DEVICE_ATTR` and its siblings.
+//! Source: `virt/kvm/kvm_main.c`, `kvm_device_ioctl`, `kvm_ioctl_create_device`; Documentation/virt/kvm/api.rst,
+//! `KVM_GET_DEVICE_ATTR` and its siblings.
 //!
 //! Rule: an access is recorded once, whether it succeeded or not; a fault comes before any effect.
 
@@ -25,7 +26,7 @@ pub struct Device {
 }
 
 impl Vm {
-    /// `KVM_CREATE_DEVICE` with the flag `KVM_CREATE_DEVICE_TEST`: only asks.
+    /// `KVM_CREATE_DEVICE` with the flag `KVM_CREATE_DEVICE_TEST`: whether the host offers the device. Creates nothing.
     ///
     /// # Errors
     ///
@@ -35,14 +36,14 @@ impl Vm {
         self.lock().test_device(type_)
     }
 
-    /// `KVM_CREATE_DEVICE`: a GICv3 once, ITSes as many as wanted, in any order.
+    /// `KVM_CREATE_DEVICE`: creates the GICv3, of which a VM can have one, or an ITS, of which it can have any number. The order is free.
     ///
     /// # Errors
     ///
     /// In this order; Documentation/virt/kvm/api.rst, `KVM_CREATE_DEVICE`, and `vgic-init.c`:
     /// - `EIO`, `ENODEV`: as [`Vm::test_device`].
-    /// - `EBUSY`: GICv3; a vCPU is locked by another thread.
-    /// - `EEXIST`: GICv3; the VM has one.
+    /// - `EBUSY`: GICv3; another thread has a vCPU locked.
+    /// - `EEXIST`: GICv3; the VM has a GICv3.
     /// - `EBUSY`: GICv3; a vCPU has run.
     pub fn create_device(&self, type_: u32) -> Result<Device, Errno> {
         let mut state = self.lock();
@@ -68,7 +69,7 @@ impl Vm {
 }
 
 impl Device {
-    /// Which device of its VM.
+    /// Which device of its VM it is.
     #[must_use]
     pub fn origin(&self) -> Origin {
         self.origin
@@ -80,7 +81,7 @@ impl Device {
         &self.vm
     }
 
-    /// Arms a fault for the accesses to this device alone, which are counted apart from those to others.
+    /// Arms a fault for the accesses to this device alone. Accesses to other devices do not count for [`Fault::Access`].
     pub fn set_fault(&self, fault: Fault) {
         let mut state = self.vm.lock();
         match state.device_faults.iter_mut().find(|(origin, _)| *origin == self.origin) {
@@ -95,7 +96,8 @@ impl Device {
 
     /// `KVM_GET_DEVICE_ATTR`, `KVM_SET_DEVICE_ATTR` or `KVM_HAS_DEVICE_ATTR` with any attribute and any address.
     ///
-    /// What [`AttrDevice`] cannot say can be said here: address 0, an address with nothing behind it, an object of another width.
+    /// Unlike [`AttrDevice`], it takes arguments that are not well-formed: address 0, an address at which nothing is mapped, an object
+    /// of another width.
     ///
     /// ```
     /// use vgic_state::model::gicv3::{Host, Vm};
@@ -115,7 +117,7 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// `EIO` when the VM is dead; then as arm-vgic-v3.rst and arm-vgic-its.rst say for the group, and `ENXIO` for a group that the
+    /// `EIO`: the VM is dead. Then as arm-vgic-v3.rst and arm-vgic-its.rst say for the group, and `ENXIO` for a group that the
     /// device does not have.
     pub fn ioctl(&self, op: Op, id: AttrId, mut user: User<'_>) -> Result<(), Errno> {
         self.access(op, id, &mut user)

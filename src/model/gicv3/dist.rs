@@ -1,9 +1,9 @@
-//! The device `KVM_DEV_TYPE_ARM_VGIC_V3` itself as data: where its frames are, and what it was told.
+//! State of the device `KVM_DEV_TYPE_ARM_VGIC_V3` itself: where its frames are, and how user space configured it.
 //!
 //! Source: `include/kvm/arm_vgic.h`, `struct vgic_dist`; `arch/arm64/kvm/vgic/vgic-kvm-device.c`, `vgic_check_iorange`;
 //! `vgic-mmio-v3.c`, `vgic_mmio_vcpu_rdist_is_last`.
 //!
-//! Rule: knows frames and no vCPU.
+//! Rule: nothing here knows a vCPU.
 
 use crate::Errno;
 use crate::uapi::vgic_v3::{KVM_VGIC_V3_DIST_SIZE, KVM_VGIC_V3_REDIST_SIZE};

@@ -1,9 +1,9 @@
-//! What a vCPU with EL2 has more: the registers of the virtual CPU interface that its guest gives to a guest of its own.
+//! Additional state of a vCPU with EL2: the registers of the virtual CPU interface, which its guest provides to a nested guest.
 //!
 //! Source: `arch/arm64/kvm/vgic-sys-reg-v3.c`, Linux 6.17 and later; `vgic.h`, `kvm_get_guest_vtr_el2`; `arch/arm64/kvm/nested.c`,
 //! `kvm_init_nv_sysregs`; and what Linux 6.17 to 7.3 were seen to do.
 //!
-//! Rule: user space writes what it wants until the vCPU runs; then, and from then on, `ICH_HCR_EL2` has the bits that a guest can have.
+//! Rule: user space may write any value until the vCPU runs; from then on, `ICH_HCR_EL2` holds only bits that a guest can set.
 
 use super::host::Host;
 use super::icc::Icc;

@@ -1,8 +1,8 @@
-//! Values of registers that say where tables are: what KVM keeps of what is written.
+//! Registers that hold the address of a table: which bits KVM keeps of a value that is written.
 //!
 //! Source: `arch/arm64/kvm/vgic/vgic-mmio-v3.c`, `vgic_sanitise_propbaser`, `vgic_sanitise_pendbaser`, `update_64bit_reg`.
 //!
-//! Rule: values in, values out; nothing here knows a VM.
+//! Rule: pure functions of values; nothing here knows a VM.
 
 const PROPBASER_RES0: u64 = 0xf8f0_0000_0000_0060;
 const PENDBASER_RES0: u64 = 0xb8f0_0000_0000_f07f;

@@ -18,7 +18,8 @@ use vm_memory::{Bytes, GuestAddress};
 
 /// Guest code on a vCPU, inside [`Vm::run`].
 ///
-/// Lower numbers are higher priorities. In a VM without a GICv3 every read gives 0 and nothing has an effect.
+/// Offsets are in bytes, from the start of a frame. A lower number is a higher priority. In a VM without a GICv3 every read gives 0 and
+/// nothing has an effect.
 #[derive(Debug)]
 pub struct Guest<'a> {
     vm: &'a Vm,
@@ -57,51 +58,51 @@ impl<'a> Guest<'a> {
         });
     }
 
-    /// Reads 32 bits of the distributor.
+    /// A 32-bit read at `offset` in the distributor's frame; 0 where no register is.
     #[must_use]
     pub fn dist_read32(&self, offset: u32) -> u32 {
         self.read(Frame::Dist, self.id, offset, 4) as u32
     }
 
-    /// Writes 32 bits of the distributor.
+    /// A 32-bit write at `offset` in the distributor's frame; ignored where no register is.
     pub fn dist_write32(&mut self, offset: u32, value: u32) {
         self.write(Frame::Dist, self.id, offset, 4, value.into());
     }
 
-    /// Reads 64 bits of the distributor: `GICD_IROUTER`.
+    /// A 64-bit read at `offset` in the distributor's frame: `GICD_IROUTER`; 0 for any other.
     #[must_use]
     pub fn dist_read64(&self, offset: u32) -> u64 {
         self.read(Frame::Dist, self.id, offset, 8)
     }
 
-    /// Writes 64 bits of the distributor: `GICD_IROUTER`.
+    /// A 64-bit write at `offset` in the distributor's frame: `GICD_IROUTER`; ignored for any other.
     pub fn dist_write64(&mut self, offset: u32, value: u64) {
         self.write(Frame::Dist, self.id, offset, 8, value);
     }
 
-    /// Writes a byte of the distributor: `GICD_IPRIORITYR`.
+    /// An 8-bit write at `offset` in the distributor's frame: `GICD_IPRIORITYR`; ignored for any other.
     pub fn dist_write8(&mut self, offset: u32, value: u8) {
         self.write(Frame::Dist, self.id, offset, 1, value.into());
     }
 
-    /// Reads 32 bits of a vCPU's redistributor: RD frame from 0, SGI frame from 0x10000.
+    /// A 32-bit read at `offset` in the redistributor of a vCPU: the RD frame from 0, the SGI frame from 0x10000; 0 where no register is.
     #[must_use]
     pub fn redist_read32(&self, vcpu: VcpuId, offset: u32) -> u32 {
         self.read(Frame::Redist, vcpu, offset, 4) as u32
     }
 
-    /// Writes 32 bits of a vCPU's redistributor.
+    /// A 32-bit write at `offset` in the redistributor of a vCPU; ignored where no register is.
     pub fn redist_write32(&mut self, vcpu: VcpuId, offset: u32, value: u32) {
         self.write(Frame::Redist, vcpu, offset, 4, value.into());
     }
 
-    /// Reads 64 bits of a vCPU's redistributor.
+    /// A 64-bit read at `offset` in the redistributor of a vCPU; 0 where no 64-bit register is.
     #[must_use]
     pub fn redist_read64(&self, vcpu: VcpuId, offset: u32) -> u64 {
         self.read(Frame::Redist, vcpu, offset, 8)
     }
 
-    /// Writes 64 bits of a vCPU's redistributor.
+    /// A 64-bit write at `offset` in the redistributor of a vCPU; ignored where no 64-bit register is.
     pub fn redist_write64(&mut self, vcpu: VcpuId, offset: u32, value: u64) {
         self.write(Frame::Redist, vcpu, offset, 8, value);
     }
@@ -127,38 +128,39 @@ impl<'a> Guest<'a> {
         });
     }
 
-    /// Reads 32 bits of the control frame of an ITS; ITSes count from 0 in the order of creation.
+    /// A 32-bit read at `offset` in the control frame of an ITS; 0 where no register is. `its` is the index of the ITS in the order of
+    /// creation, from 0.
     #[must_use]
     pub fn its_read32(&self, its: usize, offset: u32) -> u32 {
         self.its_read(its, offset, 4) as u32
     }
 
-    /// Writes 32 bits of the control frame of an ITS.
+    /// A 32-bit write at `offset` in the control frame of an ITS; ignored where no register is.
     pub fn its_write32(&mut self, its: usize, offset: u32, value: u32) {
         self.its_write(its, offset, 4, value.into());
     }
 
-    /// Reads 64 bits of the control frame of an ITS.
+    /// A 64-bit read at `offset` in the control frame of an ITS; 0 where no 64-bit register is.
     #[must_use]
     pub fn its_read64(&self, its: usize, offset: u32) -> u64 {
         self.its_read(its, offset, 8)
     }
 
-    /// Writes 64 bits of the control frame of an ITS.
+    /// A 64-bit write at `offset` in the control frame of an ITS; ignored where no 64-bit register is.
     pub fn its_write64(&mut self, its: usize, offset: u32, value: u64) {
         self.its_write(its, offset, 8, value);
     }
 
-    /// Reads guest memory.
+    /// Reads guest memory from the guest physical address `address` on.
     ///
     /// # Errors
     ///
-    /// `EFAULT`: no slot is there; on a real vCPU, an MMIO exit.
+    /// `EFAULT`: a byte of the range is in no memory slot. A real vCPU would exit with `KVM_EXIT_MMIO`.
     pub fn read_memory(&self, address: u64, bytes: &mut [u8]) -> Result<(), Errno> {
         self.vm.lock().ram.slots().read_slice(bytes, GuestAddress(address)).map_err(|_| Errno::EFAULT)
     }
 
-    /// Writes guest memory. Not on the record of what the kernel wrote.
+    /// Writes guest memory from the guest physical address `address` on. [`Vm::written`] does not include it.
     ///
     /// # Errors
     ///

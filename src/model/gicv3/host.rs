@@ -2,14 +2,14 @@
 //!
 //! Source: `arch/arm64/kvm/vgic/vgic-v3.c`, probe of the host; `vgic-init.c`.
 //!
-//! Rule: a host is what two ends of a migration may differ in; nothing here changes while a VM lives.
+//! Rule: a host is what may differ between source and destination of a migration; nothing here changes while a VM lives.
 
 #[cfg(doc)]
 use super::behaviour::Behaviour;
 use super::kernel::Kernel;
 use crate::VcpuId;
 
-/// A host and the parts of a VM's configuration that its GICv3 follows.
+/// A host, and the parts of a VM's configuration that its GICv3 depends on.
 ///
 /// ```
 /// use vgic_state::model::gicv3::{Host, Kernel};
@@ -26,25 +26,25 @@ pub struct Host {
     pub its: bool,
     /// The release of Linux. Default: [`Kernel::V7_3`].
     pub kernel: Kernel,
-    /// Bits of priority that the CPU interface has, 5 to 8: `ICC_CTLR_EL1.PRIbits` + 1. Default: 5.
+    /// Priority bits of the CPU interface, 5 to 8: `ICC_CTLR_EL1.PRIbits` + 1. Default: 5.
     pub pri_bits: u32,
-    /// Bits of interrupt ID that the CPU interface has, 16 or 24: `ICC_CTLR_EL1.IDbits`. Default: 16.
+    /// Bits of an INTID that the CPU interface supports, 16 or 24: `ICC_CTLR_EL1.IDbits`. Default: 16.
     pub id_bits: u32,
-    /// List registers of a CPU, 1 to 16: what user space cannot see but in `ICH_VTR_EL2` of a vCPU with EL2, and what an
-    /// [older kernel](Behaviour::PendingBeforeActive) runs out of. Default: 4, as in many CPUs.
+    /// List registers of a CPU, 1 to 16. User space sees the number only in `ICH_VTR_EL2` of a vCPU with EL2. It limits which interrupts a
+    /// guest of an [older kernel](Behaviour::PendingBeforeActive) receives. Default: 4, as in many CPUs.
     pub list_registers: u32,
     /// `ICH_VTR_EL2.TDS`: the host can trap `ICC_DIR_EL1` alone, and so can a guest with EL2. Default: true.
     pub tds: bool,
-    /// `ICC_CTLR_EL1.SEIS`: locally generated SErrors. Default: false.
+    /// `ICC_CTLR_EL1.SEIS`: the CPU interface can generate SErrors locally. Default: false.
     pub seis: bool,
-    /// `ICC_CTLR_EL1.A3V`: affinity level 3. Default: true.
+    /// `ICC_CTLR_EL1.A3V`: the CPU interface supports nonzero values of affinity level 3 for SGIs. Default: true.
     pub a3v: bool,
     /// `GICD_TYPER2.nASSGIcap`: the host has a GICv4.1, which delivers SGIs and gives up the pending state of forwarded LPIs.
     /// Default: false.
     pub nassgicap: bool,
-    /// Bits of guest physical address of the VM, 32 to 52. Default: 40.
+    /// Width of the VM's guest physical addresses in bits, 32 to 52. Default: 40.
     pub ipa_bits: u32,
-    /// vCPUs that a VM can have, 1 to 512. Default: 512.
+    /// How many vCPUs a VM can have, 1 to 512. Default: 512.
     pub max_vcpus: u32,
 }
 

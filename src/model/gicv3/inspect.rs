@@ -1,4 +1,4 @@
-//! What only a model shows: KVM's own view of LPIs and mappings.
+//! Inspection of KVM's internal state, which only a model offers: LPIs, and the mappings of an ITS.
 //!
 //! Source: `arch/arm64/kvm/vgic/vgic-debug.c` and `vgic-its-debug.c`, whose files in debugfs (`vgic-state`, `vgic-its-state`) show
 //! the same of a real VM.
@@ -11,29 +11,29 @@ use super::state::State;
 use super::vm::Vm;
 use crate::{Errno, VcpuId};
 
-/// An LPI as KVM keeps it.
+/// KVM's internal state of an LPI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lpi {
-    /// Its ID, from 8192.
+    /// Its INTID, 8192 or above.
     pub intid: u32,
-    /// Enabled, as read from the configuration table last.
+    /// Whether it is enabled, as KVM last read it from the configuration table.
     pub enabled: bool,
-    /// Pending.
+    /// Whether it is pending.
     pub pending: bool,
-    /// Priority, as read from the configuration table last.
+    /// Its priority, as KVM last read it from the configuration table; a lower number is a higher priority.
     pub priority: u8,
-    /// The vCPU that it is for; `None` while its collection has no target.
+    /// The vCPU that it targets; `None` while its collection has no target.
     pub target: Option<VcpuId>,
-    /// Translations to it. 0 for one that is unmapped but still has to be delivered.
+    /// How many events translate to it. 0 for an LPI that is unmapped but still to be delivered.
     pub references: u32,
 }
 
 /// What an ITS has mapped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mappings {
-    /// Devices, by ID. A second restore can make one twice; commands find the first.
+    /// Devices, ordered by DeviceID. A second restore can map a device twice; commands then act on the first.
     pub devices: Vec<MappedDevice>,
-    /// Collections, in the order in which they were made.
+    /// Collections, in the order in which KVM created them.
     pub collections: Vec<MappedCollection>,
 }
 
@@ -42,61 +42,61 @@ pub struct Mappings {
 pub struct MappedDevice {
     /// DeviceID.
     pub id: u32,
-    /// Address of its interrupt translation table.
+    /// Guest physical address of its interrupt translation table.
     pub itt: u64,
-    /// Bits of EventID.
+    /// Width of its EventIDs, in bits.
     pub event_bits: u32,
-    /// Events, by ID.
+    /// Events, ordered by EventID.
     pub events: Vec<MappedEvent>,
 }
 
-/// A mapped event.
+/// An event of a device that is mapped to an LPI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MappedEvent {
     /// EventID.
     pub id: u32,
-    /// The LPI.
+    /// INTID of the LPI that it translates to.
     pub intid: u32,
-    /// The collection; `None` after it was unmapped.
+    /// ICID of its collection; `None` after the collection was unmapped.
     pub collection: Option<u16>,
 }
 
-/// A collection.
+/// A collection of an ITS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MappedCollection {
-    /// ICID.
+    /// Its ICID.
     pub id: u16,
     /// `vcpu_id` of the target; `None` before `MAPC`.
     pub target: Option<u32>,
 }
 
 impl Vm {
-    /// Every LPI that KVM keeps, by ID.
+    /// Every LPI that KVM keeps state of, ordered by INTID.
     #[must_use]
     pub fn lpis(&self) -> Vec<Lpi> {
         let state = self.lock();
         state.irqs.lpis.iter().map(|(intid, irq)| state.lpi(*intid, irq)).collect()
     }
 
-    /// An LPI; `None` if nothing refers to it.
+    /// The LPI with INTID `intid`; `None` if KVM keeps no state of it.
     #[must_use]
     pub fn lpi(&self, intid: u32) -> Option<Lpi> {
         let state = self.lock();
         state.irqs.lpis.get(&intid).map(|irq| state.lpi(intid, irq))
     }
 
-    /// What an ITS has mapped; `None` if there is no such ITS. ITSes count from 0 in the order of creation.
+    /// What an ITS has mapped; `None` if there is no such ITS. `its` is the index of the ITS in the order of creation, from 0.
     #[must_use]
     pub fn mappings(&self, its: usize) -> Option<Mappings> {
         self.lock().its.get(its).map(Mappings::of)
     }
 
-    /// Forwards an LPI to a physical GICv4, or ends that, as KVM does for a passed-through device: without GICv4.1 its pending
-    /// state cannot be read, and `SAVE_TABLES` gives `EACCES`.
+    /// Forwards an LPI to a physical GICv4 (`forward`), as KVM does for a device that is assigned to the VM, or ends that. On a host
+    /// without GICv4.1 the pending state of such an LPI cannot be read, and `SAVE_TABLES` fails with `EACCES`.
     ///
     /// # Errors
     ///
-    /// `EINVAL`: not an LPI, or nothing is mapped to it.
+    /// `EINVAL`: `intid` is not that of an LPI, or KVM keeps no state of it.
     pub fn forward_lpi(&self, intid: u32, forward: bool) -> Result<(), Errno> {
         let mut state = self.lock();
         let irq = state.irqs.lpis.get_mut(&intid).filter(|_| intid >= FIRST_LPI).ok_or(Errno::EINVAL)?;

@@ -1,4 +1,4 @@
-//! Releases of Linux, and what differs between them.
+//! Releases of Linux: which the model knows, and how it finds the one that a host runs.
 //!
 //! Source: [`Behaviour`]; the packaged kernels that `docs/kernels.md` lists, which were looked at.
 //!
@@ -10,7 +10,8 @@ use core::str::FromStr;
 
 /// A release of Linux whose GICv3 and ITS the model can be: its number, and what it does.
 ///
-/// It is found from what `uname` prints. Of a kernel whose release lacks the patch level, as Debian's 6.1, the version has it:
+/// [`Kernel::from_uname`] finds it from what `uname` prints. Where the release lacks the patch level, as that of Debian's 6.1, it is taken
+/// from the version:
 ///
 /// ```
 /// use vgic_state::model::gicv3::{Behaviour, Kernel};
@@ -51,7 +52,7 @@ const LINES: &[Line] = &[
     Line { major: 7, minor: 3, first: 0, last: 4 },
 ];
 
-/// A release that the model does not know: nobody has looked what it does.
+/// A release that the model does not know, because its behaviour was not examined. Its message says why, and which releases are known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownKernel {
     release: String,
@@ -77,7 +78,7 @@ impl Kernel {
     pub const V6_1_170: Kernel = Kernel::of((6, 1, 170));
     /// 6.1.192, the long-term kernel of November 2026.
     pub const V6_1_192: Kernel = Kernel::of((6, 1, 192));
-    /// 6.12.74, of February 2026, before the fixes of that year.
+    /// 6.12.74, of February 2026, without the fixes that came later in that year.
     pub const V6_12_74: Kernel = Kernel::of((6, 12, 74));
     /// 6.12.118, the long-term kernel of November 2026.
     pub const V6_12_118: Kernel = Kernel::of((6, 12, 118));
@@ -100,7 +101,7 @@ impl Kernel {
     /// 7.3.4, the newest one of November 2026.
     pub const V7_3_4: Kernel = Kernel::of((7, 3, 4));
 
-    /// One release for each set of behaviours that the oldest and the newest kernels of the lines have, the oldest first.
+    /// One release for each set of behaviours that the oldest and the newest known kernels of the stable lines have, the oldest first.
     pub const ALL: [Kernel; 14] = [
         Kernel::V6_1,
         Kernel::V6_1_170,
@@ -124,7 +125,7 @@ impl Kernel {
         releases.map(Kernel::of)
     }
 
-    /// The stable line of the release: 6 and 12 of 6.12.118.
+    /// The stable line of the release, major and minor number: (6, 12) for 6.12.118.
     #[must_use]
     pub const fn line(self) -> (u16, u16) {
         (self.release.0, self.release.1)
@@ -134,26 +135,26 @@ impl Kernel {
         Kernel { release, behaviours: Behaviour::of(release) }
     }
 
-    /// Whether this kernel does so.
+    /// Whether this kernel has the behaviour.
     #[must_use]
     pub const fn has(self, behaviour: Behaviour) -> bool {
         self.behaviours & behaviour.bit() != 0
     }
 
-    /// This kernel, but with a behaviour: a patched one.
+    /// This kernel with one more behaviour, as if patched.
     #[must_use]
     pub const fn with(self, behaviour: Behaviour) -> Kernel {
         Kernel { behaviours: self.behaviours | behaviour.bit(), ..self }
     }
 
-    /// This kernel, but without a behaviour.
+    /// This kernel without a behaviour.
     #[must_use]
     pub const fn without(self, behaviour: Behaviour) -> Kernel {
         Kernel { behaviours: self.behaviours & !behaviour.bit(), ..self }
     }
 
-    /// The kernel that `uname -r` (`release`) and `uname -v` (`version`) tell of. The version is what counts where a distribution
-    /// puts the release of its kernel there, as Debian does: `... Debian 6.1.192-2 (...)`.
+    /// The kernel whose `uname -r` is `release` and whose `uname -v` is `version`. If the distribution puts the release of its kernel into
+    /// the version, as Debian does (`... Debian 6.1.192-2 (...)`), that one is used.
     ///
     /// # Errors
     ///
@@ -168,8 +169,7 @@ impl Kernel {
 impl FromStr for Kernel {
     type Err = UnknownKernel;
 
-    /// A release as `uname -r` prints it: `6.12.118+deb13-cloud-arm64`, `7.3.4`, `7.3-rc7`. The model knows a release candidate as the
-    /// release.
+    /// A release as `uname -r` prints it: `6.12.118+deb13-cloud-arm64`, `7.3.4`, `7.3-rc7`. A release candidate is taken as the release.
     ///
     /// # Errors
     ///

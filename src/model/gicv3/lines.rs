@@ -1,4 +1,4 @@
-//! What user space drives: interrupt lines and MSIs.
+//! Interrupt lines and MSIs, which user space drives and sends.
 //!
 //! Source: `arch/arm64/kvm/arm.c`, `kvm_vm_ioctl_irq_line`; `vgic.c`, `kvm_vgic_inject_irq`; `vgic-irqfd.c`, `kvm_set_msi`;
 //! `vgic-its.c`, `vgic_its_inject_msi`; Documentation/virt/kvm/api.rst, `KVM_IRQ_LINE`, `KVM_SIGNAL_MSI`.
@@ -13,16 +13,16 @@ use crate::uapi::vgic_v3::KVM_VGIC_V3_ITS_SIZE;
 use crate::{Errno, VcpuId};
 
 impl Vm {
-    /// `KVM_IRQ_LINE` of type SPI, by INTID: the first SPI is 32.
+    /// `KVM_IRQ_LINE` of type SPI: drives the line of an SPI high (`level`) or low. `intid` is its INTID, from 32.
     ///
     /// # Errors
     ///
     /// In this order; api.rst, `KVM_IRQ_LINE`, and `vgic.c`:
     /// - `EIO`: the VM is dead.
-    /// - `ENXIO`: no GICv3.
-    /// - `EINVAL`: below 32.
+    /// - `ENXIO`: the VM has no GICv3.
+    /// - `EINVAL`: `intid` is below 32.
     /// - `EBUSY`: the GICv3 is not initialised; [on newer kernels](Behaviour::IrqLineNeedsInitFirst) before the interrupt.
-    /// - `EINVAL`: no such interrupt. An LPI that is mapped is one.
+    /// - `EINVAL`: there is no such interrupt. The INTID of a mapped LPI is accepted.
     pub fn set_spi_level(&self, intid: u32, level: bool) -> Result<(), Errno> {
         let mut state = self.lock();
         state.in_kernel()?;
@@ -33,17 +33,17 @@ impl Vm {
         state.irqs.inject(0, intid, level)
     }
 
-    /// `KVM_IRQ_LINE` of type PPI, by INTID: 16 to 31. An [old kernel](Behaviour::NamesVcpusById) takes the number for a
-    /// place in the order of creation.
+    /// `KVM_IRQ_LINE` of type PPI: drives the line of a PPI high (`level`) or low. `intid` is its INTID, 16 to 31. An
+    /// [old kernel](Behaviour::NamesVcpusById) takes the number of `id` as an index in the order of creation.
     ///
-    /// KVM ignores those that its timers and PMU own; the model has none of these, and every PPI is user space's.
+    /// KVM ignores PPIs that its timers and PMU own; the model has neither, so user space may drive every PPI.
     ///
     /// # Errors
     ///
     /// In this order; api.rst, `KVM_IRQ_LINE`, and `vgic.c`:
     /// - `EIO`: the VM is dead.
-    /// - `ENXIO`: no GICv3.
-    /// - `EINVAL`: no such vCPU, or not a PPI.
+    /// - `ENXIO`: the VM has no GICv3.
+    /// - `EINVAL`: there is no such vCPU, or `intid` is not that of a PPI.
     /// - `EBUSY`: the GICv3 is not initialised; [on newer kernels](Behaviour::IrqLineNeedsInitFirst) before the interrupt.
     pub fn set_ppi_level(&self, id: VcpuId, intid: u32, level: bool) -> Result<(), Errno> {
         let mut state = self.lock();
@@ -61,15 +61,16 @@ impl Vm {
         state.irqs.inject(vcpu, intid, level)
     }
 
-    /// `KVM_SIGNAL_MSI` with `KVM_MSI_VALID_DEVID`: 1 if the interrupt was delivered, 0 if the guest blocked it by not mapping it.
+    /// `KVM_SIGNAL_MSI` with `KVM_MSI_VALID_DEVID`: sends event `event_id` of device `device_id` to the ITS at the guest physical address
+    /// `doorbell`. Gives 1 if the interrupt was delivered, 0 if the guest has not mapped the event.
     ///
     /// # Errors
     ///
     /// In this order; api.rst, `KVM_SIGNAL_MSI`, and `vgic-its.c`:
     /// - `EIO`: the VM is dead.
-    /// - `EINVAL`: no GICv3.
-    /// - `ENODEV`: no ITS.
-    /// - `EINVAL`: no ITS is at the address of the doorbell; every address in its frames is taken for it.
+    /// - `EINVAL`: the VM has no GICv3.
+    /// - `ENODEV`: the VM has no ITS.
+    /// - `EINVAL`: no ITS has `doorbell` in its frames; any address in them is accepted.
     /// - `EBUSY`: the ITS is not enabled, or LPIs are not enabled on the vCPU that the interrupt is for.
     pub fn signal_msi(&self, doorbell: u64, device_id: u32, event_id: u32) -> Result<i32, Errno> {
         let mut state = self.lock();

@@ -1,4 +1,5 @@
-//! The virtual CPU interface of a vCPU with EL2: what its guest, a hypervisor, puts into list registers, a guest of that one acknowledges.
+//! The virtual CPU interface of a vCPU with EL2: its guest, a hypervisor, writes interrupts into list registers, and the nested guest
+//! acknowledges them.
 //!
 //! Source: Arm Generic Interrupt Controller Architecture Specification, GICv3, virtual interrupt handling and prioritization:
 //! `ICV_IAR1_EL1`, `ICV_EOIR1_EL1`, `ICH_LR<n>_EL2`, `ICH_VMCR_EL2`, `ICH_HCR_EL2.EOIcount`; `arch/arm64/kvm/vgic/vgic-v3-nested.c`.
@@ -119,8 +120,8 @@ impl El2 {
 }
 
 impl Guest<'_> {
-    /// Reads a register of the virtual CPU interface by a name of [`uapi::vgic_v3::ich`](crate::uapi::vgic_v3::ich), at EL2; 0 for any other, and on a vCPU
-    /// without EL2.
+    /// Reads a register of the virtual CPU interface at EL2, by a name of [`uapi::vgic_v3::ich`](crate::uapi::vgic_v3::ich); 0 for any
+    /// other, and on a vCPU without EL2.
     #[must_use]
     pub fn ich_read(&self, instr: u16) -> u64 {
         let value = self.state(|state| {
@@ -130,7 +131,7 @@ impl Guest<'_> {
         value.flatten().unwrap_or(0)
     }
 
-    /// Writes such a register; ignored for any other, and on a vCPU without EL2.
+    /// Writes a register of the virtual CPU interface at EL2, by the same names; ignored for any other, and on a vCPU without EL2.
     pub fn ich_write(&mut self, instr: u16, value: u64) {
         self.state(|state| {
             let host = state.host;
@@ -143,7 +144,7 @@ impl Guest<'_> {
     }
 
     /// The guest of this guest, at EL1, reads `ICC_IAR1_EL1`: acknowledges the group 1 interrupt of the highest priority that is pending in
-    /// a list register; `None` for 1023.
+    /// a list register; `None` if it reads 1023.
     pub fn nested_acknowledge(&mut self) -> Option<u32> {
         self.state(|state| {
             let host = state.host;

@@ -2,7 +2,7 @@
 //!
 //! Source: `virt/kvm/kvm_main.c`, `kvm_read_guest`, `kvm_write_guest`, `kvm_is_visible_gfn`; `vgic.h`, `vgic_write_guest_lock`.
 //!
-//! Rule: every write of the kernel is on record; memory that no slot has is `EFAULT`.
+//! Rule: every write of the kernel is recorded; an access to an address that is in no memory slot fails with `EFAULT`.
 
 use crate::Errno;
 use core::ops::Range;

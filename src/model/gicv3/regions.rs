@@ -1,4 +1,4 @@
-//! Which offset of the distributor and of a redistributor is what.
+//! Register map of the distributor and of a redistributor: which register each offset belongs to.
 //!
 //! Source: `arch/arm64/kvm/vgic/vgic-mmio-v3.c`, `vgic_v3_dist_registers` and `vgic_v3_rd_registers`; `vgic-mmio.c`,
 //! `vgic_get_mmio_region`.

@@ -1,10 +1,9 @@
-//! What sets a GICv3 up: addresses of its frames, number of interrupts, INIT, first run.
+//! Set-up of a GICv3: addresses of its frames, number of interrupts, INIT, first run.
 //!
 //! Source: `arch/arm64/kvm/vgic/vgic-kvm-device.c`, `kvm_vgic_addr`; `vgic-mmio-v3.c`, `vgic_v3_set_redist_base`; `vgic-init.c`,
 //! `vgic_init`; `vgic-v3.c`, `vgic_v3_map_resources`.
 //!
-//! Rule: an address is checked where the kernel checks it, at the write and at the first run, and each check has its place in the
-//! row.
+//! Rule: an address is checked where the kernel checks it, at the write and at the first run, and the checks are in the kernel's order.
 
 use super::dist::{RedistRegion, check_range, overlap};
 use super::irq::PRIVATE_IRQS;

@@ -2,7 +2,7 @@
 //!
 //! Source: Documentation/virt/kvm/api.rst, `KVM_SET_USER_MEMORY_REGION`; `virt/kvm/kvm_main.c`, `kvm_set_memory_region`.
 //!
-//! Rule: what the model reads and writes is what the slots are over at that moment.
+//! Rule: the model reads and writes the memory that the slots map at that moment.
 
 use super::vm::Vm;
 use crate::shadow::{Backing, Memslot, Memslots, ShadowRegion};
@@ -12,7 +12,7 @@ use vm_memory::{GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion, GuestReg
 
 type Region = Arc<GuestRegionMmap<()>>;
 
-/// The slots of a [`Vm`], numbered from 0 in the order of their addresses. They log no dirty pages.
+/// The memory slots of a [`Vm`], numbered from 0 in the order of their guest physical addresses. They have no dirty log.
 #[derive(Debug)]
 pub struct Slots {
     vm: Vm,
@@ -21,7 +21,7 @@ pub struct Slots {
 }
 
 impl Slots {
-    /// The slots for the guest memory that a VM has now.
+    /// One slot for each region of the guest memory that the VM has now.
     #[must_use]
     pub fn new(vm: &Vm) -> Self {
         let memory = vm.memory();

@@ -3,7 +3,7 @@
 //! Source: `include/kvm/arm_vgic.h`, `struct vgic_dist`; `arch/arm64/kvm/vgic/vgic-kvm-device.c`, `vgic_v3_attr_regs_access` for the
 //! lock of every vCPU.
 //!
-//! Rule: below everything that acts on it: VM, devices, guest and attributes.
+//! Rule: this module uses nothing that acts on the state: VM, devices, guest and attributes.
 
 use super::cpu::Cpu;
 use super::ctx::Ctx;

@@ -11,9 +11,9 @@ use core::fmt;
 /// A device of a VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Origin {
-    /// The GICv3. Displays as nothing.
+    /// The GICv3. Displayed as an empty string.
     Gic,
-    /// An ITS, by the order of creation, counted from 0. Displays as `its0`.
+    /// An ITS, by its index in the order of creation, from 0. Displayed as `its0`.
     Its(usize),
 }
 
@@ -26,9 +26,9 @@ impl fmt::Display for Origin {
     }
 }
 
-/// One access to a device attribute, and the device.
+/// One access to a device attribute, and the device that it went to.
 ///
-/// Displayed on one line.
+/// Displayed on one line: the device, then the access; a command by its name.
 ///
 /// ```
 /// use vgic_state::model::gicv3::{Origin, Traced};

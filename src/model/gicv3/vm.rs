@@ -31,7 +31,7 @@ impl fmt::Debug for Vm {
 }
 
 impl Vm {
-    /// A VM without vCPUs and without devices. A number of `host` that is out of its range counts as the nearest in it.
+    /// A VM without vCPUs and without devices. A number in `host` that is out of its range is clamped to it.
     #[must_use]
     pub fn new(host: Host, memory: GuestMemoryMmap<()>) -> Self {
         Vm { state: Arc::new(Mutex::new(State::new(host, memory))) }
@@ -42,26 +42,26 @@ impl Vm {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The host, with every number in its range.
+    /// The host that the VM runs on, with every number clamped to its range.
     #[must_use]
     pub fn host(&self) -> Host {
         self.lock().host
     }
 
-    /// `KVM_SET_USER_MEMORY_REGION` of every slot at once: guest memory is another from now on, or none.
+    /// `KVM_SET_USER_MEMORY_REGION` of every slot at once: replaces the guest memory of the VM. It may be empty.
     pub fn set_memory(&self, memory: GuestMemoryMmap<()>) {
         self.lock().ram.replace(memory);
     }
 
-    /// The guest memory that the slots have now.
+    /// The guest memory that the VM's slots map now.
     #[must_use]
     pub fn memory(&self) -> GuestMemoryMmap<()> {
         self.lock().ram.slots().clone()
     }
 
-    /// `KVM_CREATE_VCPU`, and the affinity that user space gives the vCPU.
+    /// `KVM_CREATE_VCPU`: creates a vCPU, with the affinity (MPIDR) that user space gives it.
     ///
-    /// Two vCPUs may have one affinity, as in KVM; attributes then reach the one that was created first.
+    /// As in KVM, two vCPUs may have the same affinity; attributes then address the one that was created first.
     ///
     /// # Errors
     ///
@@ -70,18 +70,18 @@ impl Vm {
     /// - `EINVAL`: as many vCPUs exist as the VM can have.
     /// - `EBUSY`: the GICv3 is initialised.
     /// - `EINVAL`: the id is not below the limit.
-    /// - `EEXIST`: the id is taken.
+    /// - `EEXIST`: a vCPU has the id.
     /// - `EINVAL`: its redistributor would leave the address space or lie in another frame, or another vCPU has EL2.
     pub fn create_vcpu(&self, vcpu: Vcpu) -> Result<(), Errno> {
         self.add_vcpu(vcpu, false)
     }
 
-    /// [`Vm::create_vcpu`] with the feature `KVM_ARM_VCPU_HAS_EL2`, on a host that was started for it (`kvm-arm.mode=nested`).
+    /// [`Vm::create_vcpu`] with the feature `KVM_ARM_VCPU_HAS_EL2`, on a host that was booted with `kvm-arm.mode=nested`.
     ///
     /// # Errors
     ///
-    /// As [`Vm::create_vcpu`], and of `KVM_ARM_VCPU_INIT`, before the VM has the vCPU:
-    /// - `EINVAL`: the kernel has no EL2 for a guest; or the VM has a vCPU with other features. So it is the other way.
+    /// As [`Vm::create_vcpu`], and this one of `KVM_ARM_VCPU_INIT`, after which the VM does not have the vCPU:
+    /// - `EINVAL`: the kernel cannot give a guest EL2, or the VM has a vCPU without EL2.
     pub fn create_el2_vcpu(&self, vcpu: Vcpu) -> Result<(), Errno> {
         self.add_vcpu(vcpu, true)
     }
@@ -116,21 +116,22 @@ impl Vm {
         Ok(())
     }
 
-    /// Another thread takes the lock of a vCPU, as `KVM_RUN` and every other ioctl of a vCPU does, or gives it back. No effect for
-    /// an id that no vCPU has.
+    /// Locks a vCPU (`held`), as another thread does that is in `KVM_RUN` or any other ioctl of the vCPU, or unlocks it. No effect if no
+    /// vCPU has the id.
     pub fn hold_vcpu(&self, id: VcpuId, held: bool) {
         for cpu in self.lock().cpus.iter_mut().filter(|cpu| cpu.vcpu.id == id) {
             cpu.held = held;
         }
     }
 
-    /// Whether the VM is dead: every further ioctl gives `EIO`.
+    /// Whether the VM is dead: every further ioctl fails with `EIO`.
     #[must_use]
     pub fn is_dead(&self) -> bool {
         self.lock().dead
     }
 
-    /// Arms a fault for the accesses to all devices; [`Device::set_fault`](super::Device::set_fault) does so for one. Several may be armed.
+    /// Arms a fault for the accesses to all devices, in addition to those that are armed.
+    /// [`Device::set_fault`](super::Device::set_fault) arms one for a single device.
     /// Those of a GICv5 ([`Fault::NotQuiesced`], [`Fault::Host`]) have no effect.
     pub fn set_fault(&self, fault: Fault) {
         self.lock().faults.arm(fault);
@@ -143,36 +144,36 @@ impl Vm {
         state.device_faults.clear();
     }
 
-    /// Every access to an attribute of any device so far, in order.
+    /// The record of accesses: every access to an attribute of any device so far, in order.
     #[must_use]
     pub fn trace(&self) -> Vec<Traced> {
         self.lock().trace.clone()
     }
 
-    /// Forgets the accesses so far.
+    /// Empties the record of accesses.
     pub fn clear_trace(&self) {
         self.lock().trace.clear();
     }
 
-    /// Every command that an ITS took from its queue so far, in order.
+    /// The record of ITS commands: every command that an ITS took from its queue so far, in order.
     #[must_use]
     pub fn commands(&self) -> Vec<Executed> {
         self.lock().commands.clone()
     }
 
-    /// Forgets the commands so far.
+    /// Empties the record of ITS commands.
     pub fn clear_commands(&self) {
         self.lock().commands.clear();
     }
 
-    /// Ranges of guest physical addresses that the kernel wrote, in order, joined where they touch. What a guest wrote itself is
-    /// not among them.
+    /// The ranges of guest physical addresses that the kernel wrote so far, ascending, adjacent ones joined. Writes of the guest are not
+    /// included.
     #[must_use]
     pub fn written(&self) -> Vec<Range<u64>> {
         self.lock().ram.written()
     }
 
-    /// Forgets the writes so far.
+    /// Empties the record of what the kernel wrote.
     pub fn clear_written(&self) {
         self.lock().ram.forget_written();
     }

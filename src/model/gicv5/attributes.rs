@@ -2,7 +2,7 @@
 //!
 //! Source: `arch/arm64/kvm/vgic/vgic-kvm-device.c`, Linux 7.4; Documentation/virt/kvm/devices/arm-vgic-v5.rst.
 //!
-//! Rule: there is one way in, for the typed attributes of [`AttrDevice`] and for the raw ones of [`Vm::ioctl`].
+//! Rule: the typed attributes of [`AttrDevice`] and the raw ones of [`Vm::ioctl`] take the same path.
 
 use super::device::Device;
 use super::irs;
@@ -30,7 +30,8 @@ const USERSPACE_PPIS: u64 = KVM_DEV_ARM_VGIC_USERSPACE_PPIS as u64;
 impl Vm {
     /// `KVM_GET_DEVICE_ATTR`, `KVM_SET_DEVICE_ATTR` or `KVM_HAS_DEVICE_ATTR` with any attribute and any address.
     ///
-    /// What [`AttrDevice`] cannot say can be said here: address 0, an address with nothing behind it, sizes that are not true.
+    /// Unlike [`AttrDevice`], it takes arguments that are not well-formed: address 0, an address at which nothing is mapped, sizes that
+    /// differ from those of the buffers.
     ///
     /// ```
     /// use vgic_state::model::gicv5::{Host, Vm};
@@ -47,7 +48,7 @@ impl Vm {
     ///
     /// # Errors
     ///
-    /// `EBADF` without a device, `EIO` when the VM is dead; then as arm-vgic-v5.rst says for the group, and `ENXIO` for a group that
+    /// `EBADF`: the VM has no device. `EIO`: the VM is dead. Then as arm-vgic-v5.rst says for the group, and `ENXIO` for a group that
     /// a GICv5 does not have.
     pub fn ioctl(&mut self, op: Op, id: AttrId, mut user: User<'_>) -> Result<(), Errno> {
         match op {

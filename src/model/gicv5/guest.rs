@@ -14,7 +14,7 @@ use crate::{IntId, VcpuId};
 
 /// Guest code on a vCPU, inside [`Vm::run`](super::Vm::run).
 ///
-/// Lower numbers are higher priorities, 0 to 31. In a VM without a GICv5 nothing here has an effect and every read gives 0.
+/// Priorities are 0 to 31; a lower number is a higher priority. In a VM without a GICv5 every read gives 0 and nothing has an effect.
 #[derive(Debug)]
 pub struct Guest<'a> {
     pub(super) host: Host,
@@ -24,7 +24,7 @@ pub struct Guest<'a> {
 }
 
 impl Guest<'_> {
-    /// `ICC_IAFFIDR_EL1.IAFFID`: what SPIs and LPIs call this PE. The vCPU's `vcpu_id`.
+    /// `ICC_IAFFIDR_EL1.IAFFID`: the number by which SPIs and LPIs are routed to this PE. It is the vCPU's `vcpu_id`.
     #[must_use]
     pub fn iaffid(&self) -> u16 {
         self.id.iaffid()
@@ -65,7 +65,7 @@ impl Guest<'_> {
         self.icc_write(SYS_ICC_CR0_EL1, 1);
     }
 
-    /// `ICC_CR0_EL1.EN` = 0.
+    /// `ICC_CR0_EL1.EN` = 0: no interrupt is signalled to this PE.
     pub fn disable_interface(&mut self) {
         self.icc_write(SYS_ICC_CR0_EL1, 0);
     }
@@ -89,7 +89,7 @@ impl Guest<'_> {
         }
     }
 
-    /// Makes an edge-triggered PPI pending, or takes that back: `ICC_PPI_SPENDR0_EL1`, `ICC_PPI_CPENDR0_EL1`.
+    /// Sets or clears the pending state of an edge-triggered PPI: `ICC_PPI_SPENDR0_EL1`, `ICC_PPI_CPENDR0_EL1`.
     pub fn pend_ppi(&mut self, ppi: u32, pending: bool) {
         let bit = 1_u64.checked_shl(ppi).unwrap_or(0);
         if pending {
@@ -100,9 +100,10 @@ impl Guest<'_> {
     }
 
     /// `GICR CDIA`: acknowledges the interrupt of the highest priority that is signalled. It becomes active, its priority the
-    /// running one; if its handling mode is edge, it is no longer pending. KVM learns nothing of it: its latch of an SPI stays.
+    /// running one; if its handling mode is edge, it is no longer pending. KVM does not notice: its latch of an SPI stays set.
     ///
-    /// Of several with one priority: PPIs before SPIs before LPIs, then the lowest ID. The architecture leaves that choice open.
+    /// Of several interrupts with the same priority: PPIs before SPIs before LPIs, then the lowest ID. The architecture leaves that choice
+    /// open. `None`: no interrupt is signalled.
     pub fn acknowledge(&mut self) -> Option<IntId> {
         let (priority, id) = self.signalled()?;
         self.cpu.apr |= 1_u32.checked_shl(priority)?;
@@ -128,14 +129,14 @@ impl Guest<'_> {
         Some(id)
     }
 
-    /// `GIC CDEOI`: the highest active priority is no longer active. The interrupt itself still is.
+    /// `GIC CDEOI`: drops the running priority. The interrupt itself stays active.
     pub fn eoi(&mut self) {
         if self.vgic.is_some() {
             self.cpu.apr &= self.cpu.apr.wrapping_sub(1);
         }
     }
 
-    /// `GIC CDDI`: the interrupt is no longer active. KVM learns nothing of it: what is pending stays so.
+    /// `GIC CDDI`: deactivates the interrupt. KVM does not notice: an interrupt that is pending stays pending.
     pub fn deactivate(&mut self, id: IntId) {
         let Some(vgic) = &mut self.vgic else { return };
         if let IntId::Ppi(ppi) = id {

@@ -1,4 +1,4 @@
-//! What only a model can do: look into the host, and put things there.
+//! Access to the state of the host, which only a model offers: to look at it, and to change it.
 //!
 //! Source: none of the kernel's; the entries are the `L2_ISTE` of the Arm Generic Interrupt Controller Architecture Specification,
 //! GICv5.
@@ -17,19 +17,19 @@ use alloc::vec::Vec;
 const PLANTED_ADDRESS: u64 = 0x0000_0001_2345_6780 & !0x3f;
 
 impl Vm {
-    /// An SPI as host and KVM have it; `None` before INIT and beyond the number of SPIs.
+    /// The state of an SPI in the host and in KVM; `None` before INIT, and if there is no such SPI.
     #[must_use]
     pub fn spi(&self, spi: u32) -> Option<Spi> {
         self.vgic()?.ist.spis.get(spi as usize).copied()
     }
 
-    /// The entry of an SPI or LPI in the host's table; `None` where there is none.
+    /// The entry (`L2_ISTE`) of an SPI or LPI in the host's table; `None` if there is none.
     #[must_use]
     pub fn entry(&self, id: IntId) -> Option<u32> {
         self.vgic()?.ist.entry(id).copied()
     }
 
-    /// The interrupts that the last successful restore made pending, in the order in which it did.
+    /// The interrupts that the last successful restore made pending, in the order in which it made them so.
     #[must_use]
     pub fn replayed(&self) -> Vec<IntId> {
         self.vgic().map(|vgic| vgic.ist.replayed.clone()).unwrap_or_default()
@@ -39,7 +39,7 @@ impl Vm {
     ///
     /// # Errors
     ///
-    /// `EINVAL`: no such interrupt.
+    /// `EINVAL`: there is no such interrupt.
     pub fn set_hwu(&mut self, id: IntId, hwu: u32) -> Result<(), Errno> {
         let entry = self.vgic_mut().and_then(|vgic| vgic.ist.entry_mut(id)).ok_or(Errno::EINVAL)?;
         *entry = *entry & !GICV5_ISTL2E_HWU | hwu << GICV5_ISTL2E_HWU.trailing_zeros() & GICV5_ISTL2E_HWU;
@@ -65,7 +65,7 @@ impl Vm {
         Ok(())
     }
 
-    /// Takes over the SPI table of a real guest, one little-endian 32-bit word per SPI. KVM's software state stays.
+    /// Takes over the SPI table of a real guest, one little-endian 32-bit word per SPI. KVM's own state of the SPIs stays as it is.
     ///
     /// # Errors
     ///

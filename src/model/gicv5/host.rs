@@ -2,14 +2,14 @@
 //!
 //! Source: `arch/arm64/kvm/vgic/vgic-v5.c`, probe of the host; `vgic-irs-v5.c`, reset of the ID registers, Linux 7.4.
 //!
-//! Rule: a host is what two ends of a migration may differ in; nothing here changes while a VM lives.
+//! Rule: a host is what may differ between source and destination of a migration; nothing here changes while a VM lives.
 
 use crate::VcpuId;
 
 /// PPI that user space may drive: the only one that KVM emulates as edge-triggered.
 pub(super) const SW_PPI: u32 = 3;
 
-/// A host and the parts of a VM's configuration that its GICv5 follows.
+/// A host, and the parts of a VM's configuration that its GICv5 depends on.
 ///
 /// ```
 /// use vgic_state::model::gicv5::Host;
@@ -27,15 +27,15 @@ pub struct Host {
     pub id_bits: u32,
     /// `IRS_IDR2.MIN_LPI_ID_BITS` of the host, 0 to 15. Default: 8.
     pub min_lpi_id_bits: u32,
-    /// Bits of priority of the host's IRS, 1 to 5. Default: 5.
+    /// Priority bits of the host's IRS, 1 to 5. Default: 5.
     pub priority_bits: u32,
     /// `ID_AA64MMFR0_EL1.PARange` of the host, 0 to 15, shown in `IRS_IDR0`. Default: 5, for 48 bits.
     pub pa_range: u32,
-    /// Bits of guest physical address of the VM, 32 to 52. Default: 40.
+    /// Width of the VM's guest physical addresses in bits, 32 to 52. Default: 40.
     pub ipa_bits: u32,
-    /// vCPUs that the host's IRS can have in a VM; KVM has 512 at most. Default: 512.
+    /// How many vCPUs of a VM the host's IRS supports; KVM supports at most 512. Default: 512.
     pub max_vcpus: u32,
-    /// PPIs that have an owner in KVM, one bit each; `SW_PPI` (3) is added. Default: PMU (23), virtual and physical timer (27, 30).
+    /// PPIs that a device in KVM owns, bit n for PPI n; `SW_PPI` (3) is added. Default: PMU (23), virtual and physical timer (27, 30).
     pub ppis: u64,
     /// Whether the hardware leaves a value in `L2_ISTE.HWU` of an SPI or LPI when a guest acknowledges it. Default: true.
     pub hwu: bool,

@@ -27,13 +27,13 @@ impl Guest<'_> {
         self.change(id, GICV5_ISTL2E_ENABLE, 0);
     }
 
-    /// `GIC CDPRI`: sets the priority, 0 to 31; the bits that the IRS does not have are dropped.
+    /// `GIC CDPRI`: sets the priority, 0 to 31; bits that the IRS does not implement are ignored.
     pub fn cdpri(&mut self, id: IntId, priority: u32) {
         let implemented = self.vgic.as_ref().map_or(0, |vgic| vgic.irs.priority_mask());
         self.change(id, GICV5_ISTL2E_PRIORITY, priority & implemented);
     }
 
-    /// `GIC CDAFF`: routes the interrupt to the PE with this IAFFID, whether there is one or not.
+    /// `GIC CDAFF`: routes the interrupt to the PE with this IAFFID, which need not exist.
     pub fn cdaff(&mut self, id: IntId, iaffid: u16) {
         self.change(id, GICV5_ISTL2E_IAFFID, u32::from(iaffid));
     }
@@ -43,8 +43,8 @@ impl Guest<'_> {
         self.change(id, GICV5_ISTL2E_HM, u32::from(level));
     }
 
-    /// `GIC CDRCFG` and a read of `ICC_ICSR_EL1`, which keeps the value: F 0, Enabled 1, Pending 2, IRM 3, Active 4, HM 5,
-    /// Priority 15:11, IAFFID 47:32. F alone is set where the interrupt does not exist.
+    /// `GIC CDRCFG`, then a read of `ICC_ICSR_EL1`, which holds the result: F in bit 0, Enabled 1, Pending 2, IRM 3, Active 4, HM 5,
+    /// Priority 15:11, IAFFID 47:32. Only F is set if the interrupt does not exist.
     pub fn cdrcfg(&mut self, id: IntId) -> u64 {
         let Some(vgic) = &self.vgic else { return 0 };
         let icsr = vgic.ist.entry(id).map_or(1, |entry| {

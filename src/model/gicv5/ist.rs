@@ -3,7 +3,7 @@
 //! Source: `arch/arm64/kvm/vgic/vgic-v5-tables.c`, Linux 7.4; Arm Generic Interrupt Controller Architecture Specification, GICv5,
 //! `L2_ISTE`.
 //!
-//! Rule: an entry is the architected 32 bits; metadata of the hardware and the shape of the host's tables are nobody's business.
+//! Rule: an entry is the architected 32 bits; metadata of the hardware and the layout of the host's tables are not modelled.
 
 use crate::IntId;
 use crate::uapi::vgic_v5::ist::GICV5_ISTL2E_PENDING;
@@ -18,9 +18,9 @@ pub(super) const DEFAULT_SPIS: u32 = 32;
 pub struct Spi {
     /// `L2_ISTE`: Pending 0, Active 1, HM 2, Enable 3, IRM 4, HWU 10:9, Priority 15:11, IAFFID 31:16.
     pub entry: u32,
-    /// The trigger mode that KVM goes by when user space drives the line: level, else edge. What `IRS_SPI_CFGR` reads.
+    /// The trigger mode that KVM uses when user space drives the line: true for level, false for edge. `IRS_SPI_CFGR` shows it.
     pub level: bool,
-    /// The line as user space last drove it. In no attribute, so not saved.
+    /// The line as user space last drove it. No attribute shows it, so it is not saved.
     pub line: bool,
     /// KVM's pending latch: set by an edge that user space drives, and by a restored Pending. Nothing but a restore clears it.
     pub latch: bool,

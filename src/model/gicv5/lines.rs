@@ -11,7 +11,7 @@ use super::vm::Vm;
 use crate::{Errno, VcpuId};
 
 impl Vm {
-    /// `KVM_IRQ_LINE` of type SPI. SPIs count from 0.
+    /// `KVM_IRQ_LINE` of type SPI: drives the line of an SPI high (`level`) or low. `spi` is its number, from 0.
     ///
     /// # Errors
     ///
@@ -36,7 +36,8 @@ impl Vm {
         Ok(())
     }
 
-    /// `KVM_IRQ_LINE` of type PPI: only those in `USERSPACE_PPIS`, which is `SW_PPI` (3).
+    /// `KVM_IRQ_LINE` of type PPI: drives the line of a PPI high (`level`) or low. User space may drive only the PPIs in `USERSPACE_PPIS`,
+    /// which is `SW_PPI` (3).
     ///
     /// # Errors
     ///
@@ -52,7 +53,7 @@ impl Vm {
         self.change_ppi(id, ppi, level, device.userspace_ppis)
     }
 
-    /// Drives the line of a PPI as KVM's timers and PMU do: those in [`Host::ppis`](super::Host::ppis) but `SW_PPI`.
+    /// Drives the line of a PPI as KVM's timers and PMU do. They own the PPIs in [`Host::ppis`](super::Host::ppis), except `SW_PPI`.
     ///
     /// # Errors
     ///

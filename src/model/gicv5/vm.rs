@@ -43,7 +43,7 @@ pub(super) struct VcpuState {
 }
 
 impl Vm {
-    /// A VM without vCPUs and without a device. A number of `host` that is out of its range counts as the nearest in it.
+    /// A VM without vCPUs and without a device. A number in `host` that is out of its range is clamped to it.
     #[must_use]
     pub fn new(host: Host) -> Self {
         Vm {
@@ -57,7 +57,7 @@ impl Vm {
         }
     }
 
-    /// A VM with these vCPUs and a GICv5 that is not configured yet.
+    /// A VM with the vCPUs `vcpus` and a GICv5 that is neither configured nor initialised.
     ///
     /// # Errors
     ///
@@ -71,29 +71,29 @@ impl Vm {
         Ok(vm)
     }
 
-    /// The host, with every number in its range.
+    /// The host that the VM runs on, with every number clamped to its range.
     #[must_use]
     pub fn host(&self) -> Host {
         self.host
     }
 
-    /// `KVM_CREATE_VCPU`, and the affinity that user space gives the vCPU.
+    /// `KVM_CREATE_VCPU`: creates a vCPU, with the affinity (MPIDR) that user space gives it.
     ///
-    /// Two vCPUs may have one affinity, as in KVM; attributes then reach the one that was created first.
+    /// As in KVM, two vCPUs may have the same affinity; attributes then address the one that was created first.
     ///
     /// # Errors
     ///
     /// In this order; Documentation/virt/kvm/api.rst, `KVM_CREATE_VCPU`, and `vgic-init.c`:
     /// - `EIO`: the VM is dead.
     /// - `EINVAL`: as many vCPUs exist as the VM can have.
-    /// - `EEXIST`: the id is taken.
+    /// - `EEXIST`: a vCPU has the id.
     /// - `EBUSY`: the device is initialised.
     /// - `EINVAL`: the id is not below the limit of a VM that has a GICv5, or was to have one: [`Vm::create_device`].
     pub fn create_vcpu(&mut self, vcpu: Vcpu) -> Result<(), Errno> {
         self.add_vcpu(vcpu, false)
     }
 
-    /// [`Vm::create_vcpu`] with the feature `KVM_ARM_VCPU_HAS_EL2`: INIT will then refuse.
+    /// [`Vm::create_vcpu`] with the feature `KVM_ARM_VCPU_HAS_EL2`: INIT of the GICv5 fails then.
     ///
     /// # Errors
     ///
@@ -120,7 +120,7 @@ impl Vm {
         Ok(())
     }
 
-    /// `KVM_CREATE_DEVICE` with the flag `KVM_CREATE_DEVICE_TEST`: only asks.
+    /// `KVM_CREATE_DEVICE` with the flag `KVM_CREATE_DEVICE_TEST`: whether the host offers the device. Creates nothing.
     ///
     /// # Errors
     ///
@@ -134,13 +134,13 @@ impl Vm {
         Ok(())
     }
 
-    /// `KVM_CREATE_DEVICE`.
+    /// `KVM_CREATE_DEVICE`: creates the GICv5 of the VM, which can have one.
     ///
     /// # Errors
     ///
     /// In this order; Documentation/virt/kvm/api.rst, `KVM_CREATE_DEVICE`, and `vgic-init.c`:
     /// - `EIO`, `ENODEV`: as [`Vm::test_device`].
-    /// - `EBUSY`: a vCPU is being created, or is locked by another thread.
+    /// - `EBUSY`: another thread is creating a vCPU, or has one locked.
     /// - `EEXIST`: the VM has a GIC.
     /// - `EBUSY`: a vCPU has run.
     /// - `E2BIG`: a `vcpu_id` is beyond the limit of the host. That limit holds for the VM's vCPUs from then on.
@@ -164,20 +164,20 @@ impl Vm {
         Ok(())
     }
 
-    /// `KVM_RUN`: the vCPU executes `code` as its guest, and exits.
+    /// `KVM_RUN`: the vCPU executes `code` as its guest, then exits; gives what `code` returned.
     ///
-    /// The first run of a vCPU drops enable, active and pending of the PPIs that do not exist; another vCPU keeps its own until it
-    /// runs itself.
-    /// A VM without a device runs, and its guest has no interrupt controller.
+    /// The first run of a vCPU clears enable, active and pending state of its PPIs that do not exist; other vCPUs keep theirs until they
+    /// run. A VM without a device runs too, and its guest has no interrupt controller.
     ///
     /// # Errors
     ///
-    /// In this order; `vgic-init.c` and `vgic-v5.c`. The last three are found by the first run, which kills the VM then:
+    /// In this order; `vgic-init.c` and `vgic-v5.c`. The last three are found by the first run, and the VM is dead
+    /// after each of them:
     /// - `EBADF`: no such vCPU.
     /// - `EIO`: the VM is dead.
-    /// - `EINTR`: another thread holds the vCPU. KVM would wait; the model answers as if a signal ended the wait.
+    /// - `EINTR`: another thread has the vCPU locked. KVM would wait; the model answers as if a signal ended the wait.
     /// - `EBUSY`: the device is not initialised.
-    /// - `EINVAL`: `IRS_IST_BASER` was restored as valid, and no interrupt state table since.
+    /// - `EINVAL`: user space restored `IRS_IST_BASER` as valid, and has not restored the interrupt state tables since.
     /// - `ENXIO`: the IRS has no address.
     pub fn run<R>(&mut self, id: VcpuId, code: impl FnOnce(&mut Guest<'_>) -> R) -> Result<R, Errno> {
         let state = self.vcpus.iter().find(|state| state.vcpu.id == id).ok_or(Errno::EBADF)?;
@@ -210,26 +210,27 @@ impl Vm {
         Ok(())
     }
 
-    /// Another thread takes the lock of a vCPU, as `KVM_RUN` and every other ioctl of a vCPU does, or gives it back. No effect for
-    /// an id that no vCPU has.
+    /// Locks a vCPU (`held`), as another thread does that is in `KVM_RUN` or any other ioctl of the vCPU, or unlocks it. No effect if no
+    /// vCPU has the id.
     pub fn hold_vcpu(&mut self, id: VcpuId, held: bool) {
         for state in self.vcpus.iter_mut().filter(|state| state.vcpu.id == id) {
             state.held = held;
         }
     }
 
-    /// Another thread enters `KVM_CREATE_VCPU`, or leaves it without having made a vCPU.
+    /// Another thread is inside `KVM_CREATE_VCPU` (`creating`), or has left it without creating a vCPU. Meanwhile
+    /// [`Vm::create_device`] fails with `EBUSY`.
     pub fn hold_creation(&mut self, creating: bool) {
         self.creating = creating;
     }
 
-    /// Whether the VM is dead: every further ioctl gives `EIO`.
+    /// Whether the VM is dead: every further ioctl fails with `EIO`.
     #[must_use]
     pub fn is_dead(&self) -> bool {
         self.dead
     }
 
-    /// Arms a fault. Faults add up; a second [`Fault::NotQuiesced`] replaces the first.
+    /// Arms a fault, in addition to those that are armed; but a second [`Fault::NotQuiesced`] replaces the first.
     pub fn set_fault(&mut self, fault: Fault) {
         self.log.lock().arm(fault);
     }
@@ -239,13 +240,13 @@ impl Vm {
         self.log.lock().disarm();
     }
 
-    /// Every access to an attribute so far, in order.
+    /// The record of accesses: every access to an attribute so far, in order.
     #[must_use]
     pub fn trace(&self) -> Vec<Access> {
         self.log.lock().trace.clone()
     }
 
-    /// Forgets the accesses so far.
+    /// Empties the record of accesses.
     pub fn clear_trace(&mut self) {
         self.log.lock().trace.clear();
     }

@@ -1,8 +1,8 @@
-//! `GITS_BASER`: where a table is, and how large.
+//! `GITS_BASER`: address and size of a table of an ITS.
 //!
 //! Source: `arch/arm64/kvm/vgic/vgic-its.c`, `BASER_ADDRESS`, `INITIAL_BASER_VALUE`, `vgic_its_check_id`.
 //!
-//! Rule: values in, values out.
+//! Rule: pure functions of values.
 
 use crate::uapi::vgic_v3::its::{GITS_BASER_INDIRECT, GITS_BASER_SIZE, GITS_BASER_VALID};
 

@@ -1,4 +1,4 @@
-//! The command queue and the commands.
+//! The command queue of an ITS, and the execution of its commands.
 //!
 //! Source: `arch/arm64/kvm/vgic/vgic-its.c`, `vgic_its_process_commands`, `vgic_its_handle_command`; Arm Generic Interrupt
 //! Controller Architecture Specification, GICv3, ITS commands and their errors.
@@ -17,14 +17,14 @@ const COMMAND: u64 = 32;
 /// `GITS_CBASER.Physical_Address` as KVM has it: 64 KiB aligned.
 const QUEUE_ADDRESS: u64 = 0x000f_ffff_ffff_0000;
 
-/// Why a command had no effect, or not all of it. A guest cannot see it.
+/// Why a command had no effect, or only a part of it. The guest is not told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CommandError {
-    /// An error number of the architecture: the command in bits 15:8, the reason in bits 7:0.
+    /// An error number of the ITS architecture: the command in bits 15:8, the reason in bits 7:0.
     Its(u32),
-    /// An error of the kernel: `ENODEV` for a command that it does not have, `EFAULT` where guest memory is missing, `EBUSY` for an
-    /// interrupt to a vCPU whose LPIs are not enabled.
+    /// An error of the kernel: `ENODEV`: it does not implement the command; `EFAULT`: an address is in no memory slot; `EBUSY`: the
+    /// command makes an interrupt pending on a vCPU whose LPIs are not enabled.
     Host(Errno),
 }
 
@@ -37,11 +37,11 @@ impl From<Errno> for CommandError {
 /// A command that an ITS took from its queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Executed {
-    /// Which ITS, in the order of creation.
+    /// The index of the ITS in the order of creation, from 0.
     pub its: usize,
-    /// The four doublewords; zero where the queue could not be read.
+    /// The four doublewords of the command; 0 if the queue could not be read.
     pub words: [u64; 4],
-    /// What came of it.
+    /// Whether it succeeded.
     pub result: Result<(), CommandError>,
 }
 

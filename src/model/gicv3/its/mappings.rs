@@ -1,4 +1,4 @@
-//! One ITS as data: registers, and what the guest has mapped.
+//! State of one ITS: its registers, and what the guest has mapped.
 //!
 //! Source: `include/kvm/arm_vgic.h`, `struct vgic_its`; `arch/arm64/kvm/vgic/vgic-its.c`, `struct its_device`, `its_collection`,
 //! `its_ite`, and what frees them.

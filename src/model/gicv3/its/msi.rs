@@ -1,8 +1,8 @@
-//! From a device's event to an LPI.
+//! Translation of an event of a device to an LPI.
 //!
 //! Source: `arch/arm64/kvm/vgic/vgic-its.c`, `vgic_its_resolve_lpi`, `vgic_its_trigger_msi`.
 //!
-//! Rule: what a guest did not map is blocked, which is no error; what it did not enable yet is `EBUSY`.
+//! Rule: an event that the guest has not mapped is dropped without an error; if the ITS or the LPIs are not enabled, it fails with `EBUSY`.
 
 use super::mappings::Its;
 use crate::Errno;

@@ -2,7 +2,7 @@
 //!
 //! Source: `arch/arm64/kvm/vgic/vgic-its.c`, `its_registers` and the functions named there.
 //!
-//! Rule: what an enabled ITS would have to ignore is ignored, with success.
+//! Rule: a write that an enabled ITS has to ignore is ignored, and reports success.
 
 use super::baser::{INDIRECT, INITIAL_COLLECTION_BASER, INITIAL_DEVICE_BASER, VALID};
 use super::mappings::Its;

@@ -1,9 +1,9 @@
-//! `RESTORE_TABLES`: guest memory to mappings.
+//! `RESTORE_TABLES`: reads mappings from tables in guest memory.
 //!
 //! Source: `arch/arm64/kvm/vgic/vgic-its.c`, `vgic_its_restore_tables_v0`, `scan_its_table`;
 //! Documentation/virt/kvm/devices/arm-vgic-its.rst.
 //!
-//! Rule: what the kernel does not check is believed: overlaps, aliases, chains that end early, entries before the first saved one.
+//! Rule: what the kernel does not check is not checked: overlaps, aliases, chains that end early, entries before the first saved one.
 
 use super::baser::{INDIRECT, VALID, address, table_bytes};
 use super::mappings::{Ite, Its, NOT_MAPPED};

@@ -1,4 +1,4 @@
-//! `SAVE_TABLES`: mappings to guest memory.
+//! `SAVE_TABLES`: writes mappings to tables in guest memory.
 //!
 //! Source: `arch/arm64/kvm/vgic/vgic-its.c`, `vgic_its_save_tables_v0`; Documentation/virt/kvm/devices/arm-vgic-its.rst, "ITS Table
 //! ABI REV0".

@@ -1,4 +1,4 @@
-//! Where the entry of a device, a collection or an event is in guest memory, and whether it can be there.
+//! Guest physical address of the entry of a device, a collection or an event, and whether an entry can be there.
 //!
 //! Source: `arch/arm64/kvm/vgic/vgic-its.c`, `vgic_its_check_id`, `vgic_its_check_event_id`.
 //!
