@@ -31,7 +31,7 @@ fn a_state_is_its_attributes_in_any_order() {
 }
 
 #[test]
-fn they_are_what_a_device_shows_in_the_order_of_a_save() {
+fn attributes_are_what_a_device_shows_in_the_order_of_a_save() {
     let state = full_state(3, 96);
     let (vm, mut gic) = attached(Host::default(), 3, 96);
     gic.restore(&state).unwrap();
@@ -100,7 +100,7 @@ fn registers_that_show_the_same_and_registers_without_state() {
 }
 
 #[test]
-fn what_is_no_list() {
+fn a_list_with_unknown_attributes_or_impossible_values_is_refused() {
     let state = full_state(2, 64);
     let with = |attr: AttrId, value: u64| {
         let mut values = state.attributes();

@@ -8,7 +8,7 @@ use vgic_state::model::gicv2::Host;
 use vgic_state::{Attr, AttrDevice, DynInterruptState, Errno, Error, InterruptState};
 
 #[test]
-fn every_access_of_a_restore() {
+fn a_failed_access_of_a_restore_is_reported_with_what_was_done() {
     let state = full_state(2, 64);
     let (vm, mut gic) = attached(Host::default(), 2, 64);
     gic.restore(&state).expect("restore");
@@ -34,7 +34,7 @@ fn every_access_of_a_restore() {
 }
 
 #[test]
-fn every_access_of_a_save_and_of_an_attach() {
+fn a_failed_access_of_a_save_or_of_an_attach_is_reported() {
     let (vm, mut gic) = attached(Host::default(), 2, 64);
     let flushed = gic.flush_tables().expect("flush");
     gic.save(flushed).expect("save");
@@ -54,7 +54,7 @@ fn every_access_of_a_save_and_of_an_attach() {
 }
 
 #[test]
-fn messages() {
+fn messages_name_register_vcpu_and_meaning() {
     let state = full_state(2, 64);
     let mut text = String::new();
     let mut say = |error: Error| text.push_str(&format!("{error}\n"));
@@ -91,7 +91,7 @@ fn messages() {
 
 /// KVM accepted the write of a register, and did not do it.
 #[test]
-fn groups_that_kvm_ignores() {
+fn gicd_iidr_is_written_first_so_that_kvm_keeps_groups() {
     let (vm, mut device) = new_vm(Host::default(), 1, 64);
     device.set(Attr::gicv2_dist(id(0), 0x084), 5).unwrap();
     assert_eq!(device.get(Attr::gicv2_dist(id(0), 0x084)), Ok(0), "until GICD_IIDR is written");

@@ -41,7 +41,7 @@ fn describe_table(image: &[u8], at: usize, what: &str, text: &mut String) -> usi
 }
 
 #[test]
-fn layout() {
+fn layout_of_the_sections() {
     let image = full_state(2, 96).to_image().unwrap();
     let mut text = format!("kind {} length {} sections {}\n", u32_at(&image, 12), u32_at(&image, 16), u32_at(&image, 24));
     for place in sections(&image).unwrap() {
@@ -69,7 +69,7 @@ fn an_image_is_the_state_again() {
 }
 
 #[test]
-fn serde() {
+fn serde_gives_the_state_again() {
     let state = full_state(2, 64);
     let text = serde_json::to_string(&state).unwrap();
     assert_eq!(serde_json::from_str::<Gicv2State>(&text).unwrap(), state);
@@ -106,7 +106,7 @@ fn first_record(image: &[u8], at: usize) -> usize {
 }
 
 #[test]
-fn every_way_of_being_wrong() {
+fn every_kind_of_malformed_image_is_an_error() {
     let good = full_state(2, 64).to_image().unwrap();
     let (dist, vcpus) = (section(&good, 32), section(&good, 33));
     let record = first_record(&good, dist.start);

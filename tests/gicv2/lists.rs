@@ -15,7 +15,7 @@ use vgic_state::uapi::vgic_v2;
 use vgic_state::{Attr, AttrDevice, AttrId, DynInterruptState, InterruptState};
 
 #[test]
-fn values_of_the_abi() {
+fn constants_of_the_abi_have_their_values() {
     let mut text = String::new();
     let frames = [("vgic_v2::dist", vgic_v2::dist::REGISTERS), ("vgic_v2::cpu", vgic_v2::cpu::REGISTERS)];
     for (module, list) in [("vgic_v2", vgic_v2::CONSTANTS)].into_iter().chain(frames) {

@@ -8,7 +8,7 @@ use vgic_state::model::gicv2::Host;
 use vgic_state::{DynInterruptState, InterruptState};
 
 #[test]
-fn save() {
+fn a_save_reads_in_this_order() {
     let (vm, mut gic) = attached(Host::default(), 1, 64);
     gic.restore(&full_state(1, 64)).expect("restore");
     let flushed = gic.flush_tables().expect("flush");
@@ -18,14 +18,14 @@ fn save() {
 }
 
 #[test]
-fn restore() {
+fn a_restore_writes_in_this_order() {
     let (vm, mut gic) = attached(Host::default(), 1, 64);
     gic.restore(&full_state(1, 64)).expect("restore");
     snapshot!("gicv2_restore", trace(&vm));
 }
 
 #[test]
-fn phases() {
+fn each_phase_of_a_restore_has_its_reason() {
     let text: String = RESTORE_ORDER.iter().map(|(phase, why)| format!("{phase:?}: {why}\n")).collect();
     snapshot!("gicv2_phases", text);
 }

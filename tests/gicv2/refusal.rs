@@ -16,7 +16,7 @@ fn refused(state: &Gicv2State) -> String {
 }
 
 #[test]
-fn another_vm() {
+fn a_state_of_another_vm_is_refused() {
     let with = |change: fn(&mut Gicv2State)| {
         let mut state = full_state(2, 64);
         change(&mut state);
@@ -51,7 +51,7 @@ fn another_vm() {
 
 /// Findings, by code and severity; what no threshold accepts.
 #[test]
-fn findings() {
+fn each_problem_of_a_state_is_found() {
     type Change = fn(&mut Gicv2State);
     let cases: &[(Change, Problem, u64)] = &[
         (|state| state.identity.iidr = 0x4b00_143b, Problem::RevisionUnknown, 1),
@@ -100,7 +100,7 @@ fn findings() {
 }
 
 #[test]
-fn a_device_that_is_not_the_one() {
+fn a_device_with_other_vcpus_or_without_init_is_refused() {
     let (_, gic) = new_vm(Host::default(), 2, 64);
     let device = |vcpus: Vcpus| match Gicv2::attach(gic.clone(), vcpus) {
         Err(Error::Device(error)) => *error,
@@ -125,7 +125,7 @@ fn a_device_that_is_not_the_one() {
 }
 
 #[test]
-fn an_image_of_another_controller() {
+fn an_image_of_another_controller_is_refused() {
     let (vm, mut gic) = attached(Host::default(), 2, 64);
     let mut image = full_state(2, 64).to_image().unwrap();
     image[12] = 3;

@@ -61,7 +61,7 @@ fn into_a_device_that_was_used() {
 
 /// vCPUs with other ids and in another order of creation: each keeps its own number as a target.
 #[test]
-fn vcpus_by_their_ids() {
+fn vcpus_are_saved_by_their_ids() {
     let ids = Vcpus::from_ids([5, 2, 7]).unwrap();
     let device = |order: [u32; 3]| {
         let vm = vgic_state::model::gicv2::Vm::new(Host::default());
@@ -89,7 +89,7 @@ fn vcpus_by_their_ids() {
 
 /// The guest acknowledges what was pending, in the order of priorities, and goes on where it was.
 #[test]
-fn a_guest_goes_on() {
+fn a_guest_goes_on_after_a_restore() {
     let (vm, mut source) = attached(Host::default(), 2, 64);
     let set_up = |guest: &mut vgic_state::model::gicv2::Guest<'_>| {
         guest.dist_write32(0x000, 1);
@@ -164,7 +164,7 @@ fn a_line_that_is_not_driven_again() {
 
 /// A kernel that cannot take a revision back shows its own: an error, or a finding.
 #[test]
-fn revisions() {
+fn a_revision_that_the_kernel_does_not_apply_is_refused() {
     let mut state = full_state(1, 64);
     state.identity.iidr = 0x4b00_243b;
     for (kernel, applies) in [(Kernel::V6_12_74, false), (Kernel::V6_12_118, true)] {
@@ -187,7 +187,7 @@ fn revisions() {
 
 /// Active priorities that the host has no register for.
 #[test]
-fn fewer_priority_bits() {
+fn a_host_with_fewer_priority_bits_is_refused() {
     let mut state = full_state(1, 64);
     state.vcpus[0].gicc.apr3 = 0x8000_0000;
     let (_, mut gic) = attached(Host::default().with_pri_bits(7), 1, 64);

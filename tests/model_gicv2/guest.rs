@@ -57,7 +57,7 @@ fn sgis_come_once_for_each_sender() {
 }
 
 #[test]
-fn priorities() {
+fn priority_mask_and_binary_point_decide_what_is_acknowledged() {
     let (vm, _gic) = ready(1);
     run(&vm, 0, |guest| {
         for (n, priority) in [0xa0, 0x80, 0x88, 0xf0].into_iter().enumerate() {
@@ -94,7 +94,7 @@ fn priorities() {
 }
 
 #[test]
-fn groups() {
+fn an_interrupt_is_acknowledged_through_the_register_of_its_group() {
     let (vm, _gic) = ready(1);
     run(&vm, 0, |guest| {
         guest.dist_write32(0x084, 1);
@@ -123,7 +123,7 @@ fn groups() {
 }
 
 #[test]
-fn levels_and_eoi_modes() {
+fn a_level_interrupt_is_pending_while_its_line_is_high() {
     let (vm, gic) = ready(1);
     let pending = || gic.get(Attr::gicv2_dist(id(0), 0x204)).unwrap();
     run(&vm, 0, |guest| guest.dist_write32(0xc08, 0));

@@ -24,7 +24,7 @@ fn device(count: u32) -> (Vm, Device) {
 }
 
 #[test]
-fn devices() {
+fn create_device_fails_in_the_order_of_the_kernel() {
     let vm = with_vcpus(1);
     assert_eq!(vm.create_device(KVM_DEV_TYPE_ARM_VGIC_V3).err(), Some(Errno::ENODEV));
     assert_eq!(vm.test_device(V2), Ok(()));
@@ -51,7 +51,7 @@ fn devices() {
 }
 
 #[test]
-fn vcpus_of_a_vm() {
+fn create_vcpu_fails_in_the_order_of_the_kernel() {
     let mut host = Host::default();
     host.max_vcpus = 512;
     let vm = Vm::new(host);
@@ -71,7 +71,7 @@ fn vcpus_of_a_vm() {
 }
 
 #[test]
-fn addresses() {
+fn an_address_is_aligned_in_range_and_set_once() {
     let (_, mut gic) = device(1);
     let [dist, cpu] = [Attr::gicv2_dist_address(), Attr::gicv2_cpu_address()];
     assert_eq!((gic.get(dist), gic.get(cpu)), (Ok(u64::MAX), Ok(u64::MAX)));
@@ -95,7 +95,7 @@ fn addresses() {
 }
 
 #[test]
-fn number_of_interrupts() {
+fn the_number_of_interrupts_is_in_range_and_set_once() {
     let (_, mut gic) = device(1);
     assert_eq!(gic.get(Attr::nr_irqs()), Ok(32));
     for (count, answer) in [
@@ -118,7 +118,7 @@ fn number_of_interrupts() {
 
 /// The vCPU that is named, the address of the value, the locks of vCPUs; then the register, which may be none.
 #[test]
-fn order_of_errors() {
+fn errors_of_an_access_come_in_the_order_of_the_kernel() {
     let (vm, gic) = device(2);
     let attr = |group, cpu: u64, offset: u64| AttrId::from_raw(group, cpu << 32 | offset);
     for group in [1, 2] {
@@ -169,7 +169,7 @@ fn order_of_errors() {
 
 /// Registers of an interrupt come with the number of interrupts, which an access takes for 256 if nobody said.
 #[test]
-fn an_access_initialises() {
+fn an_access_initialises_the_device() {
     let (vm, gic) = device(1);
     let spis = Attr::gicv2_dist(id(0), 0x104);
     assert_eq!(gic.has(spis.id()), Err(Errno::ENXIO));
@@ -186,7 +186,7 @@ fn an_access_initialises() {
 }
 
 #[test]
-fn first_run() {
+fn the_first_run_needs_addresses_that_do_not_overlap() {
     let (vm, _gic) = device(1);
     assert_eq!(vm.run(id(0), |_| ()), Err(Errno::ENXIO));
     assert!(vm.is_dead());
@@ -204,7 +204,7 @@ fn first_run() {
 }
 
 #[test]
-fn lines() {
+fn irq_line_refuses_what_is_no_spi_or_ppi() {
     let (vm, _gic) = new_vm(Host::default(), 2, 64);
     for (answer, expected) in [
         (vm.set_spi_level(31, true), Err(Errno::EINVAL)),
@@ -223,7 +223,7 @@ fn lines() {
 
 /// An old kernel takes the number of a vCPU for its place.
 #[test]
-fn which_vcpu_a_number_names() {
+fn an_old_kernel_takes_a_vcpu_number_for_an_index() {
     for (kernel, by_id) in
         [(Kernel::V6_1, false), ("6.1.90".parse().unwrap(), false), (Kernel::V6_1_170, true), (Kernel::V7_3_4, true)]
     {
@@ -243,7 +243,7 @@ fn which_vcpu_a_number_names() {
 }
 
 #[test]
-fn faults_and_record() {
+fn a_fault_answers_an_access_and_is_recorded() {
     let (vm, mut gic) = new_vm(Host::default(), 1, 64);
     vm.set_fault(Fault::access(1, Errno::ENOMEM));
     vm.set_fault(Fault::attribute(Attr::nr_irqs().id(), Errno::EFAULT));

@@ -18,7 +18,7 @@ fn write(gic: &mut Device, cpu: u32, offset: u32, value: u32) {
 }
 
 #[test]
-fn a_new_vm() {
+fn registers_of_a_new_vm_have_these_values() {
     let (_, gic) = new_vm(Host::default(), 3, 96);
     for (offset, value) in [
         (0x000, 0),
@@ -50,7 +50,7 @@ fn a_new_vm() {
 }
 
 #[test]
-fn what_is_kept_of_a_write() {
+fn registers_keep_these_bits_of_a_write() {
     let (_, mut gic) = new_vm(Host::default(), 3, 96);
     let own = 0x4b00_343b;
     for (offset, value, kept) in [
@@ -114,7 +114,7 @@ fn what_is_kept_of_a_write() {
 
 /// Registers of SGIs and PPIs are a vCPU's own; all others are found by each.
 #[test]
-fn banked_registers() {
+fn registers_of_sgis_and_ppis_are_banked() {
     let (_, mut gic) = new_vm(Host::default(), 3, 96);
     for offset in [0x100, 0x200, 0x300, 0x400, 0xf20] {
         write(&mut gic, 2, offset, 0x0808_0000);
@@ -129,7 +129,7 @@ fn banked_registers() {
 
 /// An SGI of user space by GICD_ISPENDR has the vCPU itself as sender; by GICD_SPENDSGIR the one that is said.
 #[test]
-fn pending_sgis_and_their_senders() {
+fn a_pending_sgi_has_the_sender_that_was_written() {
     let (_, mut gic) = new_vm(Host::default(), 3, 64);
     write(&mut gic, 1, 0x200, 1 << 6);
     assert_eq!((dist(&gic, 1, 0xf24), dist(&gic, 1, 0x200)), (0x0002_0000, 1 << 6));
@@ -160,7 +160,7 @@ fn a_line_shows_as_pending() {
 }
 
 #[test]
-fn revisions() {
+fn another_revision_takes_effect_only_on_newer_kernels() {
     for (kernel, applies) in [(Kernel::V6_12_74, false), (Kernel::V6_12_118, true)] {
         assert_eq!(kernel.has(Behaviour::AppliesImplementationRevision), applies);
         let (_, mut gic) = new_vm(Host::default().with_kernel(kernel), 1, 64);
