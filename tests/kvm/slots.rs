@@ -78,7 +78,7 @@ fn huge_memory() -> Result<Memory, String> {
 }
 
 #[test]
-fn huge_pages() {
+fn huge_pages_need_a_zero_shadow() {
     let memory = match huge_memory() {
         Ok(memory) => memory,
         Err(why) => return println!("skipped: no guest memory in huge pages: {why}"),

@@ -58,14 +58,14 @@ scenarios! {
     onto_a_device_that_was_used,
     a_guest_acknowledges_what_was_pending,
     a_line_that_stays_high,
-    inside_a_handler,
-    sgis_and_their_senders,
+    a_vcpu_inside_a_handler_moves,
+    sgis_keep_their_senders,
     silent_successes,
     what_is_kept_of_a_write,
     revisions_and_groups,
     a_vcpu_that_runs,
     errors_of_attributes,
-    vcpu_ids_with_gaps,
+    a_vcpu_is_named_by_its_id_or_by_its_index,
     binary_points_after_a_run,
 }
 

@@ -105,7 +105,7 @@ pub(crate) fn a_line_that_stays_high<R: Rig>(log: &mut Log) {
 }
 
 /// Stopped in the handler of an interrupt: active there, its priority active, another one pending.
-pub(crate) fn inside_a_handler<R: Rig>(log: &mut Log) {
+pub(crate) fn a_vcpu_inside_a_handler_moves<R: Rig>(log: &mut Log) {
     let mut source = R::new(1, 64);
     source.set_up(1);
     source.spi_line(33, true).expect("line");
@@ -123,7 +123,7 @@ pub(crate) fn inside_a_handler<R: Rig>(log: &mut Log) {
 }
 
 /// SGIs that several vCPUs have sent; one that is active.
-pub(crate) fn sgis_and_their_senders<R: Rig>(log: &mut Log) {
+pub(crate) fn sgis_keep_their_senders<R: Rig>(log: &mut Log) {
     let mut source = R::new(3, 64);
     source.set_up(3);
     for vcpu in [1, 2] {
@@ -258,7 +258,7 @@ pub(crate) fn errors_of_attributes<R: Rig>(log: &mut Log) {
 }
 
 /// What names a vCPU: its id, whatever the order of creation, or its place in that, which no register shows.
-pub(crate) fn vcpu_ids_with_gaps<R: Rig>(log: &mut Log) {
+pub(crate) fn a_vcpu_is_named_by_its_id_or_by_its_index<R: Rig>(log: &mut Log) {
     let device = |ids: &[u32]| {
         let (mut gic, vm) = R::new_device(ids);
         gic.set(Attr::gicv2_dist_address(), DIST).expect("distributor address");

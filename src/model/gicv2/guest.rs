@@ -55,7 +55,8 @@ impl<'a> Guest<'a> {
         self.dist_write(offset, 4, value);
     }
 
-    /// An 8-bit read at `offset` in the distributor's frame: `GICD_IPRIORITYR`, `GICD_ITARGETSR`, `GICD_SPENDSGIR`; 0 for any other.
+    /// An 8-bit read at `offset` in the distributor's frame: `GICD_IPRIORITYR`, `GICD_ITARGETSR`, `GICD_SPENDSGIR`, `GICD_CPENDSGIR`;
+    /// 0 for any other.
     #[must_use]
     pub fn dist_read8(&self, offset: u32) -> u8 {
         self.state(|state| state.read_register(self.index, offset, 1)).unwrap_or(0) as u8

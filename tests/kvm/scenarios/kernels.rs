@@ -49,7 +49,7 @@ fn mapped<R: Rig>(rig: &mut R) -> Vec<(u32, Vec<u32>)> {
 }
 
 /// What can be asked before `INIT`.
-pub(crate) fn before_init<R: Rig>(log: &mut Log) {
+pub(crate) fn what_can_be_asked_before_init<R: Rig>(log: &mut Log) {
     let asked = R::before_init();
     log.value("before INIT", &asked);
     let BeforeInit { iidr, typer2, maintenance_irq, maintenance_irq_value, no_spi } = asked;

@@ -13,25 +13,25 @@ use vgic_state::uapi::vgic_v3::dist::{GICD_IGROUPR, GICD_IPRIORITYR, GICD_IROUTE
 use vgic_state::uapi::vgic_v3::its::{GITS_CREADR, GITS_CTLR, GITS_CWRITER};
 use vgic_state::{DynInterruptState, InterruptState};
 
-pub(crate) fn flat_tables<R: Rig>(log: &mut Log) {
+pub(crate) fn a_vm_with_flat_tables_moves<R: Rig>(log: &mut Log) {
     moves::<R>(log, Config::default(), &Devices::FLAT);
 }
 
-pub(crate) fn two_level_tables<R: Rig>(log: &mut Log) {
+pub(crate) fn a_vm_with_two_level_tables_moves<R: Rig>(log: &mut Log) {
     moves::<R>(log, Config { vcpus: 4, ..Config::default() }, &Devices::TWO_LEVELS);
 }
 
 /// Distances between DeviceIDs that do not fit into the field for them.
-pub(crate) fn wide_gaps<R: Rig>(log: &mut Log) {
+pub(crate) fn a_vm_with_wide_gaps_between_device_ids_moves<R: Rig>(log: &mut Log) {
     let devices = Devices { devices: 4, events: 32, first_id: 1, step: 21_000, table: Table::FlatWide };
     moves::<R>(log, Config::default(), &devices);
 }
 
-pub(crate) fn several_its<R: Rig>(log: &mut Log) {
+pub(crate) fn a_vm_with_several_its_moves<R: Rig>(log: &mut Log) {
     moves::<R>(log, Config { its: 3, ..Config::default() }, &Devices { devices: 9, ..Devices::FLAT });
 }
 
-pub(crate) fn without_its<R: Rig>(log: &mut Log) {
+pub(crate) fn a_vm_without_its_moves<R: Rig>(log: &mut Log) {
     moves::<R>(log, Config { vcpus: 4, its: 0, nr_irqs: 256, ..Config::default() }, &Devices::FLAT);
 }
 
@@ -68,7 +68,7 @@ pub(crate) fn onto_a_used_vm<R: Rig>(log: &mut Log) {
 }
 
 /// A VMM that knows nothing but bytes.
-pub(crate) fn as_an_image<R: Rig>(log: &mut Log) {
+pub(crate) fn a_state_moves_as_an_image<R: Rig>(log: &mut Log) {
     let config = Config { its: 2, ..Config::default() };
     let mut source = R::new(config);
     let pending = populate(&mut source, &Devices { devices: 5, ..Devices::FLAT });
@@ -90,7 +90,7 @@ pub(crate) fn as_an_image<R: Rig>(log: &mut Log) {
 }
 
 /// vCPUs that are handling an interrupt: only a more urgent one gets through until they are done.
-pub(crate) fn inside_a_handler<R: Rig>(log: &mut Log) {
+pub(crate) fn vcpus_that_handle_interrupts_move<R: Rig>(log: &mut Log) {
     let config = Config::default();
     let mut source = R::new(config);
     program::basics(&mut source);
@@ -123,7 +123,7 @@ pub(crate) fn inside_a_handler<R: Rig>(log: &mut Log) {
 
 /// Commands that the ITS has not looked at, since it is not enabled, run on the target: on the tables that were restored, whenever it is
 /// enabled.
-pub(crate) fn commands_that_wait<R: Rig>(log: &mut Log) {
+pub(crate) fn commands_that_wait_run_on_the_target<R: Rig>(log: &mut Log) {
     let mut source = R::new(Config::default());
     program::basics(&mut source);
     program::enable_its(&mut source, 0, Table::Flat);

@@ -170,7 +170,7 @@ pub(crate) fn implementation_revision<R: Rig>(log: &mut Log) {
 }
 
 /// Which registers set and which clear, and what they read.
-pub(crate) fn set_and_clear<R: Rig>(log: &mut Log) {
+pub(crate) fn set_and_clear_registers_change_only_bits_that_are_1<R: Rig>(log: &mut Log) {
     let mut rig = R::new(Config::default());
     let at = 4;
     for (set, clear) in [(GICD_ISENABLER, GICD_ICENABLER), (GICD_ISACTIVER, GICD_ICACTIVER)] {
@@ -205,7 +205,7 @@ pub(crate) fn set_and_clear<R: Rig>(log: &mut Log) {
 }
 
 /// Line levels and latches: two things, of which a level interrupt has both.
-pub(crate) fn line_levels<R: Rig>(log: &mut Log) {
+pub(crate) fn line_levels_are_kept_apart_from_latches<R: Rig>(log: &mut Log) {
     let config = Config::default();
     let mut rig = R::new(config);
     let levels = |rig: &mut R, vcpu: usize, first: u32| rig.gicv3().gic().get(Attr::line_levels(config.mpidr(vcpu), first));
@@ -241,7 +241,7 @@ pub(crate) fn line_levels<R: Rig>(log: &mut Log) {
 }
 
 /// 64 bits in two accesses; targets at 8 bytes each.
-pub(crate) fn widths_and_names<R: Rig>(log: &mut Log) {
+pub(crate) fn registers_of_64_bits_are_written_in_halves<R: Rig>(log: &mut Log) {
     let config = Config { vcpus: 4, ..Config::default() };
     let mut rig = R::new(config);
     for intid in 32..config.nr_irqs {
@@ -288,7 +288,7 @@ pub(crate) fn widths_and_names<R: Rig>(log: &mut Log) {
 }
 
 /// Registers of the CPU interface: which there are follows from `ICC_CTLR_EL1`, by KVM's own rule.
-pub(crate) fn cpu_interface<R: Rig>(log: &mut Log) {
+pub(crate) fn cpu_interface_registers_exist_as_icc_ctlr_says<R: Rig>(log: &mut Log) {
     let config = Config::default();
     let mut rig = R::new(config);
     let ctlr = rig.icc(1, SYS_ICC_CTLR_EL1).expect("ICC_CTLR_EL1");
@@ -332,7 +332,7 @@ pub(crate) fn cpu_interface<R: Rig>(log: &mut Log) {
 }
 
 /// What an ITS does with MSIs that are not for it, and what it does not tell.
-pub(crate) fn messages<R: Rig>(log: &mut Log) {
+pub(crate) fn msis_that_are_not_for_an_its_are_refused_or_dropped<R: Rig>(log: &mut Log) {
     let mut rig = R::new(Config::default());
     log.value("nothing is enabled", rig.msi(0, 8, 0));
     populate(&mut rig, &Devices { devices: 2, ..Devices::FLAT });

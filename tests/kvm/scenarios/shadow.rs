@@ -48,7 +48,7 @@ pub(crate) fn zero_shadow_several_its<R: Rig>(log: &mut Log) {
 }
 
 /// The tables lie across them.
-pub(crate) fn several_memslots<R: Rig>(log: &mut Log) {
+pub(crate) fn tables_that_lie_across_several_memslots<R: Rig>(log: &mut Log) {
     in_image::<R>(log, Config { slots: 3, its: 2, ..ZERO }, &Devices { devices: 12, ..Devices::FLAT });
     in_image::<R>(log, Config { slots: 3, its: 2, ..COW }, &Devices { devices: 12, ..Devices::TWO_LEVELS });
 }
