@@ -1,4 +1,4 @@
-//! The life of an interrupt on a vCPU: acknowledged, ended, deactivated.
+//! Delivery of interrupts to a vCPU: acknowledge, end of interrupt, deactivation.
 //!
 //! Source: Arm IHI 0048, interrupt handling and prioritisation, `GICV_IAR`, `GICV_EOIR`, `GICV_DIR`;
 //! `arch/arm64/kvm/vgic/vgic-v2.c`, `vgic_v2_populate_lr`, `vgic_v2_fold_lr_state`.

@@ -1,4 +1,4 @@
-//! The life of an interrupt on a vCPU: acknowledged, ended, deactivated.
+//! Delivery of interrupts to a vCPU: acknowledge, end of interrupt, deactivation.
 //!
 //! Source: Arm Generic Interrupt Controller Architecture Specification, GICv3, CPU interface: prioritisation, acknowledge, priority
 //! drop, deactivation; `arch/arm64/kvm/vgic/vgic-v3.c`, `vgic_v3_fold_lr_state`; `vgic-mmio-v3.c`, `vgic_v3_dispatch_sgi`.

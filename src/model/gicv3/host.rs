@@ -39,8 +39,8 @@ pub struct Host {
     pub seis: bool,
     /// `ICC_CTLR_EL1.A3V`: the CPU interface supports nonzero values of affinity level 3 for SGIs. Default: true.
     pub a3v: bool,
-    /// `GICD_TYPER2.nASSGIcap`: the host has a GICv4.1, which delivers SGIs and gives up the pending state of forwarded LPIs.
-    /// Default: false.
+    /// `GICD_TYPER2.nASSGIcap`: the host has a GICv4.1, which delivers SGIs in hardware, and from which KVM can read the pending
+    /// state of forwarded LPIs. Default: false.
     pub nassgicap: bool,
     /// Width of the VM's guest physical addresses in bits, 32 to 52. Default: 40.
     pub ipa_bits: u32,

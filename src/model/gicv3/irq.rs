@@ -1,9 +1,9 @@
-//! One interrupt as KVM keeps it, and all of them.
+//! State of an interrupt as KVM keeps it, and the set of all interrupts of a VM.
 //!
 //! Source: `include/kvm/arm_vgic.h`, `struct vgic_irq`; `arch/arm64/kvm/vgic/vgic.c`, `vgic_target_oracle`,
 //! `vgic_queue_irq_unlock`, `vgic_prune_ap_list`, `vgic_irq_cmp`, `vgic_flush_lr_state`, `vgic_put_irq`.
 //!
-//! Rule: an interrupt reaches a vCPU only by being put on its list, which happens at an event and not by looking at its state.
+//! Rule: an interrupt reaches a vCPU only by being put on its list, which an event does; its state alone does not put it there.
 
 use crate::Errno;
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! The guest on one vCPU: its CPU interface, and the life of an interrupt there.
+//! Guest code on one vCPU: its CPU interface, and the delivery of interrupts there.
 //!
 //! Source: Arm Generic Interrupt Controller Architecture Specification, GICv5, CPU interface; `arch/arm64/tools/sysreg`, Linux 7.4.
 //!

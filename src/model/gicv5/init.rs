@@ -1,4 +1,4 @@
-//! `GRP_CTRL`, INIT.
+//! INIT of a GICv5, an attribute of `GRP_CTRL`.
 //!
 //! Source: `arch/arm64/kvm/vgic/vgic-init.c` and `vgic-v5.c`, Linux 7.4; Documentation/virt/kvm/devices/arm-vgic-v5.rst, `GRP_CTRL`.
 //!

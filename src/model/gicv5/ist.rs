@@ -1,4 +1,4 @@
-//! The host's interrupt state tables, and what KVM keeps beside them.
+//! The host's interrupt state tables, and the state that KVM keeps in software beside them.
 //!
 //! Source: `arch/arm64/kvm/vgic/vgic-v5-tables.c`, Linux 7.4; Arm Generic Interrupt Controller Architecture Specification, GICv5,
 //! `L2_ISTE`.

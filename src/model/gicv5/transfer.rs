@@ -1,4 +1,4 @@
-//! `GRP_IST`: the interrupt state tables out to user space, and back in.
+//! `GRP_IST`: save of the interrupt state tables to user space, and restore from there.
 //!
 //! Source: `arch/arm64/kvm/vgic/vgic-v5.c` (order) and `vgic-v5-tables.c` (entries), Linux 7.4;
 //! Documentation/virt/kvm/devices/arm-vgic-v5.rst, `GRP_IST`.

@@ -1,9 +1,9 @@
-//! The VM: creation of vCPUs and device, running, and death.
+//! The VM: creation of vCPUs and device, `KVM_RUN`, and the errors after which the VM is dead.
 //!
 //! Source: `arch/arm64/kvm/vgic/vgic-init.c` and `vgic-v5.c`, Linux 7.4; Documentation/virt/kvm/devices/arm-vgic-v5.rst;
 //! Documentation/virt/kvm/api.rst, `KVM_CREATE_VCPU`, `KVM_CREATE_DEVICE`, `KVM_RUN`.
 //!
-//! Rule: a check stands where the kernel has it, so that of two conditions the kernel's answer wins.
+//! Rule: checks are in the kernel's order, so that of two errors the one that the kernel reports is reported.
 
 use super::cpu::Cpu;
 use super::device::{Device, Vgic};
