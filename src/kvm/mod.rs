@@ -20,9 +20,12 @@
 //!     // All vCPUs, with ids and affinities as the guest sees them; then their controller.
 //!     let vcpus = Vcpus::with_default_mpidrs(2)?;
 //!     let fds = vcpus.iter().map(|vcpu| vm.create_vcpu(vcpu.id.get().into())).collect::<Result<Vec<_>, _>>()?;
-//!     let mut gic = Gicv5::initialise(KvmDevice::create_gicv5(&vm)?, 0x0800_0000, SpiCount::new(64)?, vcpus)?;
+//!     let gic = Gicv5::initialise(KvmDevice::create_gicv5(&vm)?, 0x0800_0000, SpiCount::new(64)?, vcpus.clone())?;
+//!     // The VMM keeps the device, and attaches to it for each operation.
+//!     let device = gic.into_device();
 //!
 //!     // The guest runs on `fds`, and is stopped.
+//!     let mut gic = Gicv5::attach(&device, vcpus)?;
 //!     let flushed = gic.flush_tables()?;
 //!     let mut image = vec![0; gic.image_max(&flushed)?];
 //!     let length = gic.save_image(flushed, &mut image)?;
