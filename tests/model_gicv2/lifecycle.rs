@@ -239,6 +239,10 @@ fn an_old_kernel_takes_a_vcpu_number_for_an_index() {
         let none = Err(Errno::EINVAL);
         let [two, five] = if kernel.has(Behaviour::ShowsGicv2TargetsById) { [Ok(4), Ok(32)] } else { [Ok(2), Ok(1)] };
         assert_eq!(answers, if by_id { [none, none, two, five] } else { [five, two, none, none] });
+        // A line is named in its own way, which no long-term line has changed.
+        let line = |n| vm.set_ppi_level(id(n), 20, true).is_ok();
+        let lines_by_id = kernel.has(Behaviour::NamesVcpusById);
+        assert_eq!([0, 1, 2, 5].map(line), [!lines_by_id, !lines_by_id, lines_by_id, lines_by_id]);
     }
 }
 

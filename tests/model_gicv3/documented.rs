@@ -70,8 +70,8 @@ fn releases(behaviour: Behaviour) -> String {
 fn document() -> String {
     let mut text = String::from(
         "# Which kernel does what\n\n\
-         What each release of Linux does with a GICv2, a GICv3 and an ITS, what that means for a VMM, and which commit brought it: for\n\
-         deciding on which kernels guests run, and between which they move.\n\n\
+         For whoever decides on which kernels guests run and between which they move: what each release of Linux does with a GICv2, a GICv3 and an\n\
+         ITS, what that means for a VMM, and which commit brought it.\n\n\
          `tests/model_gicv3/documented.rs` writes this document from the table that the model uses (`model::gicv3::Behaviour`), and a\n\
          test compares the two. To change it, change the table, then run\n\
          `VGIC_STATE_WRITE_DOCS=1 cargo test --test model_gicv3 documented`.\n\n\

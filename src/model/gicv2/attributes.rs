@@ -9,6 +9,7 @@ use super::cpu::Gicc;
 use super::irq::PRIVATE_IRQS;
 use super::registers::By;
 use super::state::State;
+use crate::model::gicv3::Behaviour;
 use crate::model::user::User;
 use crate::uapi::device::{
     KVM_DEV_ARM_VGIC_CTRL_INIT, KVM_DEV_ARM_VGIC_GRP_ADDR as ADDR, KVM_DEV_ARM_VGIC_GRP_CTRL as CTRL,
@@ -85,7 +86,8 @@ pub(super) fn has(state: &State, id: AttrId) -> Result<(), Errno> {
 
 /// The vCPU that the attribute names. Linux 6.7 and 6.8 die of a number that no vCPU has; the model answers as those before and after.
 fn named_vcpu(state: &State, id: AttrId) -> Result<usize, Errno> {
-    state.named_vcpu(((id.attr() & KVM_DEV_ARM_VGIC_CPUID_MASK) >> KVM_DEV_ARM_VGIC_CPUID_SHIFT) as u32)
+    let number = ((id.attr() & KVM_DEV_ARM_VGIC_CPUID_MASK) >> KVM_DEV_ARM_VGIC_CPUID_SHIFT) as u32;
+    state.named_vcpu(number, Behaviour::NamesGicv2VcpusById)
 }
 
 /// What every access to a register passes; `incoming` is a value that KVM copies before it takes a lock.

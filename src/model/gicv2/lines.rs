@@ -8,6 +8,7 @@
 use super::irq::{PRIVATE_IRQS, SGIS};
 use super::state::State;
 use super::vm::Vm;
+use crate::model::gicv3::Behaviour;
 use crate::{Errno, VcpuId};
 
 impl Vm {
@@ -31,7 +32,7 @@ impl Vm {
     }
 
     /// `KVM_IRQ_LINE` of type PPI: drives the line of a PPI high (`level`) or low. `intid` is its INTID, 16 to 31. An
-    /// [old kernel](crate::model::gicv3::Behaviour::NamesGicv2VcpusById) takes the number of `id` as an index in the order of creation.
+    /// [old kernel](crate::model::gicv3::Behaviour::NamesVcpusById) takes the number of `id` as an index in the order of creation.
     /// Initialises the GICv2 if it is not initialised.
     ///
     /// KVM ignores PPIs that its timers and PMU own; the model has neither, so user space may drive every PPI.
@@ -45,7 +46,7 @@ impl Vm {
     pub fn set_ppi_level(&self, id: VcpuId, intid: u32, level: bool) -> Result<(), Errno> {
         let mut state = self.lock();
         state.in_kernel()?;
-        let vcpu = state.named_vcpu(id.get())?;
+        let vcpu = state.named_vcpu(id.get(), Behaviour::NamesVcpusById)?;
         if !(SGIS..PRIVATE_IRQS).contains(&intid) {
             return Err(Errno::EINVAL);
         }

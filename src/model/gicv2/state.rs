@@ -8,6 +8,7 @@ use super::cpu::Cpu;
 use super::host::Host;
 use super::irq::Irqs;
 use crate::model::fault::Log;
+use crate::model::gicv3::Behaviour;
 use crate::{Errno, VcpuId};
 
 /// The GICv2 of a VM.
@@ -63,9 +64,9 @@ impl State {
         self.cpus.iter().position(|cpu| cpu.vcpu.id == id)
     }
 
-    /// The vCPU that user space names by a number: its id, or on an older kernel its place in the order of creation.
-    pub(super) fn named_vcpu(&self, number: u32) -> Result<usize, Errno> {
-        let index = if self.host.kernel.has(crate::model::gicv3::Behaviour::NamesGicv2VcpusById) {
+    /// The vCPU that user space names by a number: its id, or on a kernel without this behaviour its place in the order of creation.
+    pub(super) fn named_vcpu(&self, number: u32, by_id: Behaviour) -> Result<usize, Errno> {
+        let index = if self.host.kernel.has(by_id) {
             self.cpus.iter().position(|cpu| cpu.vcpu.id.get() == number)
         } else {
             Some(number as usize).filter(|index| *index < self.cpus.len())
