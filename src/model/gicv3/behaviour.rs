@@ -272,7 +272,7 @@ const TABLE: &[Row] = &[
         behaviour: Behaviour::SaveSkipsDevicesWithoutEntry,
         title: "`SAVE_TABLES` skips devices whose entry has no place, and reports success",
         commit: "cc5d96036e01 \"KVM: arm64: vgic-its: Skip unreachable devices instead of failing the save\"",
-        matters: "on a kernel with it, `SAVE_TABLES` can leave out devices without an error; saving the tables in the image finds all of them, and `verify_flush` reports those that a save left out",
+        matters: "where the guest has overwritten its level-1 device table, a kernel with it loses devices without an error, and another fails with `EINVAL`; saving the tables in the image finds all of them, and `verify_flush` reports those that a save left out",
         has: &[Span::stable(6, 12, 112), Span::stable(7, 2, 9), Span::mainline(7, 3)],
     },
     Row {
