@@ -4,6 +4,8 @@
 //!
 //! Rule: every field has a value of its own, so that a field in the wrong place shows.
 
+#[path = "common/seeds.rs"]
+mod seeds;
 #[path = "common/snapshot.rs"]
 mod snapshot;
 
@@ -286,6 +288,8 @@ fn any_words() -> impl Strategy<Value = [u64; 4]> {
 }
 
 proptest! {
+    #![proptest_config(seeds::cases(256))]
+
     #[test]
     fn decode_and_encode(words in any_words(), version in proptest::sample::select(&VERSIONS)) {
         if let Ok(Decoded { command, reserved }) = ItsCommand::decode(words, version) {

@@ -9,23 +9,22 @@ use crate::memory::{GuestMemoryRead, GuestRange};
 /// What the untrusted side has written. Its memory may change at any time: an implementation reads each byte once (a volatile read), and
 /// gives a copy.
 pub trait Untrusted {
-    /// The command at this offset, in bytes from the start of the queue; `None` if there is no memory, or
-    /// if it cannot be read: the forwarder stops there, and may be asked again.
+    /// The command at this offset, in bytes from the start of the queue; `None` if there is no memory, or if it cannot be read: the
+    /// forwarder stops there, and may be asked again.
     fn fetch(&mut self, offset: u64) -> Option<[u8; 32]>;
 
-    /// The entry of a first level, as a number; `None` if there is no such entry, or if it cannot be
-    /// read: the command is refused.
+    /// The entry of a first level, as a number; `None` if there is no such entry, or if it cannot be read: the command is refused, and
+    /// [`Owner::refused`] told.
     fn level1(&mut self, _table: IdTable, _index: u32) -> Option<u64> {
         None
     }
 }
 
-/// Who owns which memory. What is taken and given back are multiples of [`TableMemory::granule`](super::TableMemory::granule), each granule once;
-/// it may come back in other pieces, for another holder, than it was taken: where tables share granules, with the last of them.
+/// Who owns which memory. What is taken and given back are multiples of [`TableMemory::granule`](super::TableMemory::granule), each granule
+/// once; it may come back in other pieces, for another holder, than it was taken: where tables share granules, with the last of them.
 pub trait Owner {
-    /// The ITS is about to own this memory: it has to be taken from the untrusted side, and then, if
-    /// [`Holder::must_be_zero`] says so, filled with zeros. False if the untrusted side does not own all of it; the command is then
-    /// refused.
+    /// The ITS is about to own this memory: it has to be taken from the untrusted side, and then, if [`Holder::must_be_zero`] says so,
+    /// filled with zeros. False if the untrusted side does not own all of it; the command is then refused.
     fn donate(&mut self, range: GuestRange, holder: Holder) -> bool;
 
     /// The ITS owns these granules already, for other tables, and now gets one here: exactly these bytes are to be filled with zeros, since

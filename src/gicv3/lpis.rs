@@ -126,6 +126,10 @@ fn read(shadow: &dyn ShadowMemory, registers: &Layout, lpis: &mut LpiState) -> R
 
 /// Why tables that the kernel has just written cannot be read.
 fn unreadable(error: TableError, shadow: &dyn ShadowMemory, registers: &Layout) -> TableError {
+    // What nobody can read says nothing of the tables.
+    if matches!(error, TableError::Unreadable { .. }) {
+        return error;
+    }
     // One table over the other reads as anything.
     if let Err(overlap) = check_overlap(&mut registers.declared_tables()) {
         return overlap;

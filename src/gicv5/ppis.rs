@@ -53,9 +53,11 @@ pub(super) fn ask(device: &mut impl AttrDevice, mpidr: Mpidr, put_back: bool) ->
         let attr = Attr::cpu_sysreg(mpidr, instr);
         let before = if put_back { Some(get(device, attr)?) } else { None };
         set(device, attr, u64::MAX)?;
-        if get(device, attr)? != 0 {
+        let kept = get(device, attr);
+        if kept != Ok(0) {
+            // Also where it cannot be told.
             before.map_or(Ok(()), |before| set(device, attr, before))?;
-            return Ok(Ppis::Above63);
+            return kept.map(|_| Ppis::Above63);
         }
     }
     Ok(Ppis::Below64)

@@ -1,7 +1,7 @@
 //! Why guest memory could not be read, and why it could not be diverted to shadow memory.
 //!
-//! Rule: what is not memory is told apart from what nobody could look at; a kind of memory that cannot be shadowed is refused by its name, before any slot has changed; an error of the kernel names
-//! the slot and the step.
+//! Rule: what is not memory is told apart from what nobody could look at; a kind of memory that cannot be shadowed is refused by its name,
+//! before any slot has changed; an error of the kernel names the slot and the step.
 
 use crate::Errno;
 use core::fmt;

@@ -81,7 +81,8 @@ pub(crate) fn first_outside(range: GuestRange, joined: &[GuestRange]) -> Option<
 ///
 /// **Three answers**: it is memory, it is not, or nobody can tell. Where the means of reading are missing (no descriptors for the pipe:
 /// `docs/seccomp.md`), that is [`Failed`](MemoryError::Failed), and never taken for memory that is not there: a flush says that it cannot
-/// read before the kernel is given a command, a judgement has a finding (`table-not-read`), everything else is an error.
+/// read before the kernel is given a command, and counts all memory as written if it finds out later; a judgement has a finding
+/// (`table-not-read`); a forwarder of commands stops, or refuses the command; everything else is an error.
 ///
 /// Reads are many and small, some of 8 bytes, most of up to 4 KiB.
 pub trait GuestMemoryRead {

@@ -77,10 +77,11 @@ impl Report {
         // Problems stand in the order of their severity.
         let start = self.findings.partition_point(|finding| finding.problem < new.problem);
         let same = self.findings.iter_mut().skip(start).take_while(|finding| finding.problem == new.problem);
-        let is_of_register = matches!(new.problem, Problem::AttributeMissing | Problem::IdentityMissing);
         let mut end = start;
         for finding in same {
-            if finding.first.is_like(&new.first) && (!is_of_register || finding.first.is_same_register(&new.first)) {
+            if finding.first.is_like(&new.first)
+                && (!new.problem.is_of_one_register() || finding.first.is_same_register(&new.first))
+            {
                 finding.count += new.count;
                 // A refusal names what is refused.
                 if new.refused && !finding.refused {

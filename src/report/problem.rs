@@ -76,6 +76,11 @@ macro_rules! problems {
             pub const fn consequence(self) -> &'static str {
                 match self { $($(Problem::$name => $consequence,)*)* }
             }
+
+            /// Whether each register that has it is a finding of its own: another one that is missing is another loss.
+            pub(super) const fn is_of_one_register(self) -> bool {
+                matches!(self, Problem::AttributeMissing | Problem::IdentityMissing)
+            }
         }
     };
 }

@@ -1,6 +1,6 @@
 //! How property tests draw their cases: from a fixed seed, so that a test says the same twice.
 //!
-//! A long run draws others: `VGIC_STATE_SEED=fresh VGIC_STATE_CASES=100000 cargo test --test audit`. A failure shows the seed that repeats
+//! A long run draws others: `VGIC_STATE_SEED=fresh VGIC_STATE_CASES=100000 cargo test --test judge`. A failure shows the seed that repeats
 //! it: `VGIC_STATE_SEED=<number>`, with the same `VGIC_STATE_CASES`.
 #![allow(clippy::expect_used, reason = "a test may panic")]
 

@@ -11,5 +11,7 @@ mod memory;
 mod policy;
 mod queues;
 mod random;
+#[path = "../common/seeds.rs"]
+mod seeds;
 mod tables;
 mod vpes;

@@ -146,6 +146,8 @@ fn play(version: Version, granule: u64, steps: Vec<Step>) -> Result<(), TestCase
 }
 
 proptest! {
+    #![proptest_config(crate::seeds::cases(256))]
+
     #[test]
     fn any_commands_of_a_gicv3_are_sent_or_refused_safely(steps in steps(Version::V3)) {
         play(Version::V3, 0, steps)?;

@@ -77,6 +77,7 @@ pub(crate) const PLACES: &[Case] = &[
         &[TableOutsideMemory],
     ),
     ("the byte behind an ITT protected", FLAT, |s| s.protect(GuestRange::new(itts(0) + 0x1080, 1)), &[]),
+    ("a pending table protected", FLAT, |s| s.protect(GuestRange::new(pending(1) + 0x400, 1)), &[TableProtected]),
     ("the last byte of an ITT protected", FLAT, |s| s.protect(GuestRange::new(itts(0) + 0x107f, 1)), &[TableProtected]),
     (
         "ITT that is that of another device",
@@ -329,7 +330,7 @@ impl Subject {
         self.ranges = Ranges::new(owned.into(), [].into());
     }
 
-    fn protect(&mut self, range: GuestRange) {
+    pub(crate) fn protect(&mut self, range: GuestRange) {
         self.ranges = Ranges::new([GuestRange::new(RAM, RAM_BYTES as u64)].into(), [range].into());
     }
 

@@ -7,7 +7,7 @@ use vgic_state::its::{Collection, Device, Event, ItsMappings, LpiConfiguration, 
 use vgic_state::judge::{self, Limits};
 use vgic_state::report::Problem::{self, *};
 use vgic_state::report::Report;
-use vgic_state::{Vcpu, VcpuId};
+use vgic_state::{GuestRange, Vcpu, VcpuId};
 
 pub(crate) type Change = fn(&mut LpiState);
 
@@ -119,10 +119,15 @@ fn pending_tables_at_one_address_matter_if_lpis_are_for_both() {
     const BOTH: Program = &[(3, 4, 0, &[(0, 8300, 7), (1, 8301, 8)]), (4, 4, 0x1000, &[(0, 8400, 7)])];
     for (program, expected) in [(ONE, &[][..]), (BOTH, &[PendingTablesShared])] {
         let mut subject = programmed(1, false, program);
-        subject.state.vcpus[1].redist.pendbaser = pending(0);
-        assert_eq!(problems(&subject.audit()), expected);
         let mut lpis = as_data(&subject);
         lpis.pending = vec![PendingLpis { vcpu: subject.state.vcpus[0].vcpu, intids: vec![8300, 8400] }];
+        // The guest may route an LPI to vCPU 1 later: its table is nowhere where it must not be.
+        let mut protected = subject.copy();
+        protected.protect(GuestRange::new(pending(1) + 0x400, 1));
+        assert_eq!(problems(&protected.audit()), [TableProtected]);
+        assert_eq!(problems(&judged_as_data(&protected, lpis.clone())), [TableProtected]);
+        subject.state.vcpus[1].redist.pendbaser = pending(0);
+        assert_eq!(problems(&subject.audit()), expected);
         assert_eq!(problems(&judged_as_data(&subject, lpis)), expected);
     }
 }

@@ -82,3 +82,25 @@ fn the_document_shows_the_layers() {
     let layers = order::document(LAYERS);
     assert!(include_str!("../../docs/architecture.md").contains(&layers), "docs/architecture.md must have:\n{layers}");
 }
+
+/// A test says the same twice: every property draws its cases from `tests/common/seeds.rs`.
+#[test]
+fn every_property_has_a_seed() {
+    let mut files = Files::new();
+    for dir in ["src", "tests"] {
+        read(&Path::new(env!("CARGO_MANIFEST_DIR")).join(dir), dir, &mut files);
+    }
+    let mut properties = 0;
+    let mut without = Vec::new();
+    for (name, text) in files {
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        for (n, line) in lines.iter().enumerate().filter(|(_, line)| **line == concat!("propt", "est! {")) {
+            properties += 1;
+            if !lines.get(n + 1).is_some_and(|next| next.starts_with("#![proptest_config(") && next.contains("seeds::cases(")) {
+                without.push(format!("{name}:{}: `{line}` draws from a random seed: it needs seeds::cases\n", n + 1));
+            }
+        }
+    }
+    assert!(properties >= 10, "{properties} properties");
+    none(without);
+}

@@ -206,14 +206,15 @@ fn is_shown_as_interrupts(name: &str) -> bool {
 fn field_changes(before: &Register, after: &Register) -> Vec<(String, String, String, bool)> {
     let name = before.name.as_str();
     let (old, new) = (before.value, after.value);
-    let differing = before.fields.iter().filter(|field| field.of(old) != field.of(new));
+    let row = before.row.filter(|row| !row.fields.is_empty());
+    let differing = row.iter().flat_map(|row| row.fields).filter(|field| field.of(old) != field.of(new));
     let mut changes: Vec<(String, String, String, bool)> = differing
         .map(|field| {
             let restore = allowed::field(name, field.name, field.of(old), field.of(new));
             (field.name.to_owned(), fields::show(field, old), fields::show(field, new), restore)
         })
         .collect();
-    let rest = if before.fields.is_empty() { u64::MAX } else { !fields::known(before.fields) };
+    let rest = row.map_or(u64::MAX, |row| !row.known_bits());
     if (old ^ new) & rest != 0 {
         let what = if rest == u64::MAX { "value" } else { "reserved" };
         changes.push((what.to_owned(), format!("{:#x}", old & rest), format!("{:#x}", new & rest), false));

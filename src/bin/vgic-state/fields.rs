@@ -4,7 +4,7 @@
 //!
 //! Rule: nothing is defined here. A register that is shown, or compared with another, has the fields of its row.
 
-use vgic_state::{Field, Meaning};
+use vgic_state::{Field, Meaning, Row};
 
 /// The value of a field, and what it means.
 pub(crate) fn show(field: &Field, register: u64) -> String {
@@ -25,30 +25,27 @@ pub(crate) fn show(field: &Field, register: u64) -> String {
 /// Up to this many fields, those that are zero are shown too.
 const FEW: usize = 6;
 
-/// The fields of a value: all if there are few or if `all`, otherwise those that are not zero. Bits of no field come last.
-pub(crate) fn decode(fields: &[Field], value: u64, all: bool) -> String {
-    let all = all || fields.len() <= FEW;
-    let shown = fields.iter().filter(|field| all || field.of(value) != 0);
+/// The fields of a value: all if there are few or if `all`, otherwise those that are not zero. Bits of no field come last. Empty if the
+/// register is one number.
+pub(crate) fn decode(row: &Row, value: u64, all: bool) -> String {
+    if row.fields.is_empty() {
+        return String::new();
+    }
+    let all = all || row.fields.len() <= FEW;
+    let shown = row.fields.iter().filter(|field| all || field.of(value) != 0);
     let mut words: Vec<String> = shown.map(|field| format!("{}={}", field.name, show(field, value))).collect();
-    let rest = value & !known(fields);
-    if !fields.is_empty() && rest != 0 {
+    let rest = value & !row.known_bits();
+    if rest != 0 {
         words.push(format!("reserved={rest:#x}"));
     }
-    if words.is_empty() && !fields.is_empty() { "all 0".to_owned() } else { words.join(" ") }
-}
-
-/// The bits of a register that are some field; all of them if it is one number.
-pub(crate) fn known(fields: &[Field]) -> u64 {
-    match fields {
-        [] => u64::MAX,
-        fields => fields.iter().fold(0, |mask, field| mask | field.mask),
-    }
+    if words.is_empty() { "all 0".to_owned() } else { words.join(" ") }
 }
 
 #[cfg(test)]
 mod tests {
 
-    use vgic_state::{Row, gicv2, gicv3, gicv5};
+    use super::Row;
+    use vgic_state::{gicv2, gicv3, gicv5};
 
     /// Every register that is state.
     fn rows() -> Vec<&'static Row> {
@@ -90,7 +87,7 @@ mod tests {
     fn a_register_is_shown_with_its_fields_and_reserved_bits() {
         let decode = |register: &str, value, all| {
             let row = rows().into_iter().find(|row| row.id().to_string().split(" of vCPU").next() == Some(register));
-            super::decode(row.expect("a register").fields, value, all)
+            super::decode(row.expect("a register"), value, all)
         };
         assert_eq!(decode("IRS_CR0", 1, false), "IRSEN=1 IDLE=0");
         assert_eq!(decode("IRS_CR0", 5, false), "IRSEN=1 IDLE=0 reserved=0x4");

@@ -218,7 +218,7 @@ impl GuestMemoryRead for Ram {
     }
 }
 
-/// A file as memory that begins at address 0: a raw command queue; is it that, whatever it begins with?
+/// A file as memory that begins at address 0: a raw command queue. `is_raw`: whatever it begins with, it is no file of another kind.
 pub(crate) fn single(path: &Path, is_raw: bool) -> Result<Ram, Failure> {
     let dump = Rc::new(Dump { path: path.to_owned(), file: input::open(path)? });
     if !is_raw {

@@ -12,7 +12,7 @@ use vgic_state::gicv2::Gicv2State;
 use vgic_state::gicv3::Gicv3State;
 use vgic_state::gicv5::Gicv5State;
 use vgic_state::uapi::vgic_v2::dist::GICD_SPENDSGIR;
-use vgic_state::{Attr, AttrId, Field, Mpidr, Row};
+use vgic_state::{Attr, AttrId, Mpidr, Row};
 
 /// Whose a register is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,8 +32,8 @@ pub(crate) struct Register {
     pub(crate) value: u64,
     /// Of its values, all 64 bits count.
     pub(crate) wide: bool,
-    /// None if it is one number.
-    pub(crate) fields: &'static [Field],
+    /// `None` of a register that is in no table of its own: one number.
+    pub(crate) row: Option<&'static Row>,
 }
 
 const COLUMNS: &[Column] =
@@ -48,9 +48,9 @@ pub(crate) fn registers(state: &State) -> Vec<Register> {
     }
 }
 
-fn register(id: AttrId, owner: Owner, row: &Row, value: u64) -> Register {
+fn register(id: AttrId, owner: Owner, row: &'static Row, value: u64) -> Register {
     let name = id.register_name().map_or_else(|| id.to_string(), |name| name.to_string());
-    Register { name, owner, value, wide: row.max > u64::from(u32::MAX), fields: row.fields }
+    Register { name, owner, value, wide: row.is_wide(), row: Some(row) }
 }
 
 fn gicv5(state: &Gicv5State<'_>) -> Vec<Register> {
@@ -76,7 +76,7 @@ fn gicv2(state: &Gicv2State) -> Vec<Register> {
         for (n, word) in (0..).zip(vcpu.sgi_sources) {
             let id = Attr::gicv2_dist(vcpu.vcpu.id, GICD_SPENDSGIR + 4 * n).id();
             let name = id.register_name().map_or_else(|| id.to_string(), |name| name.to_string());
-            registers.push(Register { name, owner, value: word.into(), wide: false, fields: &[] });
+            registers.push(Register { name, owner, value: word.into(), wide: false, row: None });
         }
     }
     registers
@@ -98,7 +98,7 @@ fn gicv3(state: &Gicv3State) -> Vec<Register> {
     }
     if state.maintenance_irq != 0 {
         let (name, value) = (Attr::maintenance_irq().id().to_string(), state.maintenance_irq.into());
-        registers.push(Register { name, owner: Owner::Machine, value, wide: false, fields: &[] });
+        registers.push(Register { name, owner: Owner::Machine, value, wide: false, row: None });
     }
     for its in &state.its {
         let values = its.identity.values().chain(its.registers.values());
@@ -149,7 +149,7 @@ pub(crate) fn section(registers: &[Register], vcpus: usize, all: bool) -> Sectio
         };
         let vcpus = if ids.is_empty() { Cell::None } else { Cell::text(list(&ids)) };
         let digits = if register.wide && register.value > u64::from(u32::MAX) { 16 } else { 8 };
-        let decoded = fields::decode(register.fields, register.value, all);
+        let decoded = register.row.map_or(String::new(), |row| fields::decode(row, register.value, all));
         let value = Cell::Hex(register.value, digits);
         section.push(Ink::Plain, vec![Cell::text(&register.name), of, vcpus, its, value, Cell::Text(decoded)]);
     }

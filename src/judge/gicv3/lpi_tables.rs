@@ -25,7 +25,9 @@ pub(super) fn add_tables(state: &Gicv3State, judge: &mut Judge<'_>) -> Vec<(Tabl
         let table = TableRange { range: GuestRange::new(start, bytes), table };
         if bytes > 0 {
             if is_used {
-                judge.add_table(table);
+                judge.add_table(table)
+            } else {
+                judge.protect(table)
             }
             tables.push((table, place));
         }
@@ -35,8 +37,8 @@ pub(super) fn add_tables(state: &Gicv3State, judge: &mut Judge<'_>) -> Vec<(Tabl
         add(judge, Table::LpiConfiguration, start, u64::from(judge.intid_end - FIRST_LPI), 0, true);
     }
     for (at, vcpu) in state.vcpus.iter().enumerate() {
-        // KVM reads it for each LPI that is routed to the vCPU, without asking whether LPIs are enabled, and for no other: whatever lies
-        // in the table of a vCPU that none is routed to, nobody destroys it.
+        // KVM reads it for each LPI that is routed to the vCPU, without asking whether LPIs are enabled, and for no other: in the
+        // way of the table of a vCPU that none is routed to is nothing. The guest may route one there later: it must not be protected.
         let is_used = judge.targets.get(at).is_some_and(|targeted| *targeted);
         if is_used || vcpu.redist.lpis_enabled() {
             let bytes = u64::from((judge.intid_end - FIRST_LPI) / 8);

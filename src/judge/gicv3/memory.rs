@@ -92,15 +92,13 @@ pub(crate) fn check_memory(
     no_slot: &dyn Fn(Table, u64) -> TableError,
 ) -> Result<(), TableError> {
     let entry = |table, address| probe(memory, slots, table, GuestRange::new(address, ENTRY_BYTES), no_slot);
-    for table in registers.tables(lpis) {
-        // Of pending tables, single bytes: below.
-        if !matches!(table.table, Table::LpiPending { .. }) {
-            for address in (table.range.start..table.range.end).step_by(4096) {
-                entry(table.table, address)?;
-            }
-            entry(table.table, table.range.end.saturating_sub(ENTRY_BYTES))?;
+    for table in registers.mapped_tables(lpis) {
+        for address in (table.range.start..table.range.end).step_by(4096) {
+            entry(table.table, address)?;
         }
+        entry(table.table, table.range.end.saturating_sub(ENTRY_BYTES))?;
     }
+    // Of pending tables, single bytes.
     check_targets(lpis, registers, &|vcpu, byte| {
         probe(memory, slots, Table::LpiPending { vcpu }, GuestRange::new(byte, 1), no_slot)
     })?;

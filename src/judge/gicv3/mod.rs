@@ -57,6 +57,7 @@ pub fn problems(state: &Gicv3State, memory: &impl GuestMemoryRead, ranges: &Rang
                     judge.needs(table);
                 }
             }
+            layout.idle_tables(&pending).for_each(|table| judge.protect(table));
             pending.into_iter().for_each(|bytes| judge.needs(bytes));
             mappings::all(lpis, state, &mut judge);
             // Nothing else is read.

@@ -141,10 +141,15 @@ impl<'a> Judge<'a> {
 
     /// Notes a table, wherever it is.
     pub(super) fn add_table(&mut self, table: TableRange) {
+        self.protect(table);
+        self.tables.push(table);
+    }
+
+    /// A table must not lie in protected memory, even before something uses it.
+    pub(super) fn protect(&mut self, table: TableRange) {
         if self.ranges.protects(table.range) {
             self.report.add(Problem::TableProtected, Place::table(table.table, table.range.start));
         }
-        self.tables.push(table);
     }
 
     /// All of this must be memory.

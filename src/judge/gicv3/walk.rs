@@ -130,32 +130,33 @@ impl<M: GuestMemoryRead, V: Visitor> Walk<'_, M, V> {
         self.visitor.table(TableRange { range: GuestRange::new(start, bytes), table })
     }
 
-    /// Reads entries one by one, each once, and shows all; those that are not memory as errors.
+    /// Reads entries one by one, each once, and shows all; those that are not memory as `None`. False if nobody can tell what one is: it
+    /// is reported, and where a distance leads is not known from there.
     fn read(
         &mut self,
         part: &Part,
-        mut entry: impl FnMut(&mut Self, At, Result<u64, MemoryError>) -> Result<ControlFlow<()>, Spent>,
-    ) -> Result<(), Spent> {
+        mut entry: impl FnMut(&mut Self, At, Option<u64>) -> Result<ControlFlow<()>, Spent>,
+    ) -> Result<bool, Spent> {
         let mut scan = Scan::new(part.address, part.entries);
         let spent = |exhausted: Exhausted| Spent { table: part.table, address: exhausted.address };
         while let Some(scanned) = scan.next(&InGuest(self.memory), self.budget).map_err(spent)? {
             // IDs have 32 bits; no table has more entries.
             let at = At { table: part.table, id: (part.first + scanned.index) as u32, address: scanned.address };
-            if entry(self, at, scanned.word)?.is_break() {
+            if let Err(error @ MemoryError::Failed(_)) = scanned.word {
+                self.visitor.unreadable(at, error);
+                return Ok(false);
+            }
+            if entry(self, at, scanned.word.ok())?.is_break() {
                 break;
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// An entry that is not memory: whether KVM reads it makes the difference.
-    fn missing(&mut self, at: At, error: MemoryError, reach: Reach, seen: &mut bool) -> ControlFlow<()> {
-        if let MemoryError::Failed(_) = error {
-            self.visitor.unreadable(at, error);
-            return ControlFlow::Break(());
-        }
+    fn missing(&mut self, at: At, reach: Reach, seen: &mut bool) -> ControlFlow<()> {
         match reach {
-            Reach::Taken => self.visitor.unreadable(at, error),
+            Reach::Taken => self.visitor.unreadable(at, MemoryError::NotMemory),
             _ if !core::mem::replace(seen, true) => self.visitor.unused(at),
             _ => {}
         }
@@ -171,10 +172,7 @@ impl<M: GuestMemoryRead, V: Visitor> Walk<'_, M, V> {
         let (mut reach, mut seen) = (Reach::Taken, false);
         let part = Part { table, address, entries: baser_bytes(baser) / ENTRY_BYTES, first: 0 };
         self.read(&part, |walk, at, word| {
-            let word = match word {
-                Ok(word) => word,
-                Err(error) => return Ok(walk.missing(at, error, reach, &mut seen)),
-            };
+            let Some(word) = word else { return Ok(walk.missing(at, reach, &mut seen)) };
             let entry = Cte::from_bits(word);
             if word != 0 {
                 walk.visitor.collection(at, reach, entry);
@@ -183,7 +181,8 @@ impl<M: GuestMemoryRead, V: Visitor> Walk<'_, M, V> {
                 reach = Reach::Behind;
             }
             Ok(ControlFlow::Continue(()))
-        })
+        })?;
+        Ok(())
     }
 
     fn devices(&mut self, baser: u64) -> Result<(), Spent> {
@@ -199,15 +198,12 @@ impl<M: GuestMemoryRead, V: Visitor> Walk<'_, M, V> {
             return Ok(());
         }
         let mut seen = false;
-        self.read(&Part { table, address, entries, first: 0 }, |walk, at, word| {
-            let word = match word {
-                Ok(word) => word,
-                Err(error) => {
-                    // KVM reads each, up to the one with the last device.
-                    let reach = if chain.ended { Reach::Behind } else { Reach::Taken };
-                    chain.named = None;
-                    return Ok(walk.missing(at, error, reach, &mut seen));
-                }
+        let read = self.read(&Part { table, address, entries, first: 0 }, |walk, at, word| {
+            let Some(word) = word else {
+                // KVM reads each, up to the one with the last device.
+                let reach = if chain.ended { Reach::Behind } else { Reach::Taken };
+                chain.named = None;
+                return Ok(walk.missing(at, reach, &mut seen));
             };
             let entry = Level1::from_bits(word);
             if word != 0 {
@@ -223,19 +219,17 @@ impl<M: GuestMemoryRead, V: Visitor> Walk<'_, M, V> {
             }
             Ok(ControlFlow::Continue(()))
         })?;
+        chain.named = chain.named.filter(|_| read);
         self.finish(&chain, (entries * PAGE_ENTRIES).min(self.device_ids));
         Ok(())
     }
 
     fn device_part(&mut self, part: &Part, chain: &mut Chain) -> Result<(), Spent> {
         let (mut cursor, mut seen) = (part.first, false);
-        self.read(part, |walk, at, word| {
-            let word = match word {
-                Ok(word) => word,
-                Err(error) => {
-                    let reach = walk.absent(chain, cursor, at, error);
-                    return Ok(walk.missing(at, error, reach, &mut seen));
-                }
+        let read = self.read(part, |walk, at, word| {
+            let Some(word) = word else {
+                let reach = walk.absent(chain, cursor, at);
+                return Ok(walk.missing(at, reach, &mut seen));
             };
             let entry = Dte::from_bits(word);
             let next = entry.valid().then_some((u32::from(entry.next()), Dte::MAX_NEXT));
@@ -248,7 +242,9 @@ impl<M: GuestMemoryRead, V: Visitor> Walk<'_, M, V> {
                 walk.events(at.id, entry)?;
             }
             Ok(ControlFlow::Continue(()))
-        })
+        })?;
+        chain.named = chain.named.filter(|_| read);
+        Ok(())
     }
 
     fn events(&mut self, device: u32, entry: Dte) -> Result<(), Spent> {
@@ -257,13 +253,10 @@ impl<M: GuestMemoryRead, V: Visitor> Walk<'_, M, V> {
             return Ok(());
         }
         let (mut chain, mut cursor, mut seen) = (Chain::default(), 0, false);
-        self.read(&Part { table, address: entry.itt(), entries, first: 0 }, |walk, at, word| {
-            let word = match word {
-                Ok(word) => word,
-                Err(error) => {
-                    let reach = walk.absent(&mut chain, cursor, at, error);
-                    return Ok(walk.missing(at, error, reach, &mut seen));
-                }
+        let read = self.read(&Part { table, address: entry.itt(), entries, first: 0 }, |walk, at, word| {
+            let Some(word) = word else {
+                let reach = walk.absent(&mut chain, cursor, at);
+                return Ok(walk.missing(at, reach, &mut seen));
             };
             let entry = Ite::from_bits(word);
             // EventIDs have 16 bits: every distance is exact.
@@ -275,16 +268,13 @@ impl<M: GuestMemoryRead, V: Visitor> Walk<'_, M, V> {
             }
             Ok(ControlFlow::Continue(()))
         })?;
+        chain.named = chain.named.filter(|_| read);
         self.finish(&chain, entries);
         Ok(())
     }
 
     /// How KVM comes to an entry that is not memory. If it does, it goes nowhere from there: where a distance leads is not known.
-    fn absent(&self, chain: &mut Chain, cursor: u64, at: At, error: MemoryError) -> Reach {
-        if let MemoryError::Failed(_) = error {
-            // Nor what follows, whether KVM comes here or not.
-            chain.named = None;
-        }
+    fn absent(&self, chain: &mut Chain, cursor: u64, at: At) -> Reach {
         if chain.ended {
             return Reach::Behind;
         }

@@ -69,20 +69,13 @@ impl Layout {
             tables.extend(geometry.has_devices().then(|| geometry.devices()));
             tables.extend(geometry.has_collections().then(|| geometry.collections(geometry.collection_entries() as usize)));
         }
-        for (vcpu, pendbaser) in self.pending() {
-            tables.push(pending_table(vcpu, pendbaser));
-        }
+        tables.extend(self.pending().map(|(vcpu, pendbaser)| pending_table(vcpu, pendbaser)));
         tables
     }
 
-    /// Every table that the kernel writes or reads for these mappings, but for level-2 device tables, which are nobody else's.
-    pub(crate) fn tables(&self, lpis: &LpiState) -> Vec<TableRange> {
-        let pending = self.pending().map(|(vcpu, pendbaser)| pending_table(vcpu, pendbaser));
-        pending.chain(self.mapped_tables(lpis)).collect()
-    }
-
-    /// Device tables, collection tables, and the tables of devices.
-    fn mapped_tables(&self, lpis: &LpiState) -> Vec<TableRange> {
+    /// Device tables, collection tables, and the tables of devices, as far as the kernel writes or reads them for these mappings; but for
+    /// level-2 device tables, which are nobody else's.
+    pub(crate) fn mapped_tables(&self, lpis: &LpiState) -> Vec<TableRange> {
         let mut tables = Vec::new();
         for mappings in &lpis.its {
             let Some(geometry) = self.its.iter().find(|geometry| geometry.its == mappings.base) else { continue };
@@ -101,13 +94,19 @@ impl Layout {
     /// ([`pending_bytes`](Self::pending_bytes)). The pending table of a vCPU that no LPI is for is none; whether its LPIs are enabled, the
     /// kernel does not ask.
     pub(crate) fn used_tables(&self, lpis: &LpiState, pending: &[TableRange]) -> Vec<TableRange> {
-        let mut used: Vec<Table> = pending.iter().map(|bytes| bytes.table).collect();
-        used.sort_unstable();
+        let used = names(pending);
         let pending = self.redists.iter().map(|(vcpu, redist)| pending_table(*vcpu, redist.pendbaser));
         let mut tables: Vec<TableRange> = pending.filter(|table| used.binary_search(&table.table).is_ok()).collect();
         tables.extend(self.mapped_tables(lpis));
         tables.extend(self.configuration(lpis));
         tables
+    }
+
+    /// The pending tables of vCPUs whose LPIs are enabled and that no LPI is for.
+    pub(crate) fn idle_tables(&self, pending: &[TableRange]) -> impl Iterator<Item = TableRange> {
+        let used = names(pending);
+        let pending = self.pending().map(|(vcpu, pendbaser)| pending_table(vcpu, pendbaser));
+        pending.filter(move |table| used.binary_search(&table.table).is_err())
     }
 
     /// Of each pending table, from the first byte to the last that the kernel reads for these mappings, or finds a pending LPI in.
@@ -143,6 +142,13 @@ impl Layout {
         let length = u64::from(last.saturating_sub(first)) + 1;
         Some(TableRange { range: GuestRange::new(start, length), table: Table::LpiConfiguration })
     }
+}
+
+/// Which tables these are, sorted.
+fn names(tables: &[TableRange]) -> Vec<Table> {
+    let mut names: Vec<Table> = tables.iter().map(|table| table.table).collect();
+    names.sort_unstable();
+    names
 }
 
 fn pending_table(vcpu: Vcpu, pendbaser: u64) -> TableRange {
