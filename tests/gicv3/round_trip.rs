@@ -1,11 +1,13 @@
 //! The strongest property: save, restore into a fresh device, save again, equal.
 
-use crate::common::{Config, Memory, RAM, RAM_BYTES, copy, filled, fresh, memory};
+use crate::common::{Config, Memory, RAM, RAM_BYTES, copy, filled, fresh, memory, vcpus};
 use crate::save::Save as _;
 use crate::save::SaveImage as _;
-use vgic_state::gicv3::Gicv3State;
+use std::cell::RefCell;
+use vgic_state::gicv3::{Gicv3, Gicv3State};
 use vgic_state::model::gicv3::{Host, Kernel};
-use vgic_state::{Attr, AttrDevice, DynInterruptState, GuestRange, InterruptState};
+use vgic_state::report::{Problem, Report};
+use vgic_state::{Attr, AttrDevice, DynInterruptState, GuestMemoryRead, GuestRange, InterruptState, MemoryError};
 use vm_memory::{Bytes, GuestAddress};
 
 #[test]
@@ -179,4 +181,38 @@ fn pending_bits_are_reported_where_the_guest_has_lpis_disabled() {
     let (other, mut destination) = fresh(Config::default(), copy(&vm.memory()));
     let report = destination.restore(&state).expect("restore");
     assert!(other.written().iter().all(|written| covered(written, &report.guest_memory_written)), "{:x?}", other.written());
+}
+
+/// Guest memory that grows while a backend is attached.
+struct Plugged {
+    memory: Memory,
+    ranges: RefCell<Vec<GuestRange>>,
+}
+
+impl GuestMemoryRead for &Plugged {
+    fn read(&self, address: u64, bytes: &mut [u8]) -> Result<(), MemoryError> {
+        GuestMemoryRead::read(&self.memory, address, bytes)
+    }
+
+    fn ranges(&self) -> Option<Vec<GuestRange>> {
+        Some(self.ranges.borrow().clone())
+    }
+}
+
+#[test]
+fn memory_that_was_plugged_since_the_attachment_is_known() {
+    let config = Config { its: 1, ..Config::default() };
+    let (vm, mut source) = filled(config);
+    let state = source.flush_and_save().expect("save");
+    let (_, gic) = fresh(config, copy(&vm.memory()));
+    let (gic, its, memory) = gic.into_parts();
+    let plugged = Plugged { memory, ranges: Vec::new().into() };
+    let mut gic = Gicv3::attach(gic, its, &plugged, vcpus(config.vcpus)).expect("attach");
+    gic.options_mut().refuse_at = None;
+    let outside = |report: Report| report.find(Problem::TableOutsideMemory).is_some();
+    assert!(outside(gic.check(&state).expect("check")), "no memory yet");
+    plugged.ranges.borrow_mut().push(GuestRange::new(RAM, RAM_BYTES as u64));
+    assert!(!outside(gic.check(&state).expect("check")));
+    gic.restore(&state).expect("restore");
+    assert_eq!(gic.flush_and_save().expect("save"), state);
 }

@@ -52,6 +52,15 @@ fn everything() -> Ranges {
     Ranges::new([vgic_state::GuestRange::new(0, 1 << 52)].into(), [].into())
 }
 
+/// The queue and the first levels of a side that is not trusted.
+#[test]
+fn a_forwarder_reads_no_command_and_no_entry_there() {
+    use vgic_state::forward::{IdTable, Untrusted, UntrustedMemory};
+    let mut side = UntrustedMemory { memory: nothing(), queue: RAM, devices: Some(RAM + 0x1_0000), vpes: Some(RAM + 0x2_0000) };
+    assert_eq!([0, 32, 0xffe0].map(|offset| side.fetch(offset)), [None; 3]);
+    assert_eq!([IdTable::Devices, IdTable::Vpes].map(|table| side.level1(table, 0)), [None; 2]);
+}
+
 #[test]
 fn every_address_reads_as_no_memory() {
     let memory = nothing();
